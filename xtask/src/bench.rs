@@ -1,0 +1,158 @@
+//! `cargo xtask bench`: builds one benchmark with the `bench` profile, runs it, and judges what it wrote.
+//!
+//! Called by people and by CI. The benchmark is a binary of `backsight-tests`; it measures, compares with its peers and writes the
+//! JSON by itself. This task never computes a verdict, it only reads them.
+
+use crate::process;
+use crate::setup;
+use crate::workspace::Workspace;
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use std::path::PathBuf;
+
+/// The prefixes of the parts that have benchmarks.
+const PREFIXES: &[&str] = &["rec-"];
+
+/// What `cargo xtask bench` is asked to do.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// The benchmark, such as rec-micro
+    #[arg(required_unless_present = "list")]
+    name: Option<String>,
+    /// End within a minute, with wider intervals
+    #[arg(long)]
+    quick: bool,
+    /// Fail where a threshold is missed
+    #[arg(long)]
+    check: bool,
+    /// Print the benchmarks and end
+    #[arg(long)]
+    list: bool,
+    /// Arguments for the benchmark itself
+    #[arg(last = true)]
+    rest: Vec<String>,
+}
+
+/// What a benchmark writes, as far as it is judged here.
+#[derive(Deserialize)]
+struct Outcome {
+    results: Vec<Row>,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    metric: String,
+    #[serde(default)]
+    case: String,
+    value: Option<f64>,
+    #[serde(default)]
+    unit: String,
+    #[serde(default)]
+    peer: Option<String>,
+    #[serde(default)]
+    ratio: Option<f64>,
+    #[serde(default)]
+    must: Option<String>,
+    verdict: Verdict,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(rename_all = "kebab-case")]
+enum Verdict {
+    Pass,
+    Miss,
+    Inconclusive,
+    NoPeer,
+}
+
+/// Runs one benchmark, or lists them.
+///
+/// # Errors
+/// There is no such benchmark, it failed, it wrote nothing readable, or with `--check` a row is a miss.
+pub(crate) fn bench(workspace: &Workspace, options: &Options) -> Result<()> {
+    let names = names(workspace)?;
+    if options.list {
+        names.iter().for_each(|name| println!("{name}"));
+        return Ok(());
+    }
+    let name = options.name.as_deref().context("name a benchmark")?;
+    if !names.contains(&name) {
+        bail!("no benchmark is called `{name}`; there are: {}", names.join(", "));
+    }
+    // Without its peers a benchmark still measures; its rows then say `no-peer`.
+    if let Err(why) = setup::system_packages(setup::FOR_BENCHES) {
+        println!("peers stay out of this run: {why:#}");
+    }
+    let json = run(workspace, name, options)?;
+    println!("\nresults: {}", json.display());
+    if options.check { judge(&json) } else { Ok(()) }
+}
+
+fn names(workspace: &Workspace) -> Result<Vec<&str>> {
+    let package = workspace.package("backsight-tests").context("the package `backsight-tests` is missing")?;
+    let known = |name: &&str| PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    Ok(package.bins().into_iter().filter(known).collect())
+}
+
+/// Runs the benchmark and returns the file that it wrote.
+fn run(workspace: &Workspace, name: &str, options: &Options) -> Result<PathBuf> {
+    let folder = workspace.target.join("bench");
+    std::fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+    let json = folder.join(format!("{name}.json"));
+    // An old file must not pass for the outcome of this run.
+    if json.exists() {
+        std::fs::remove_file(&json).with_context(|| format!("remove {}", json.display()))?;
+    }
+    let mut command = process::cargo(&workspace.root);
+    command.env("BACKSIGHT_BENCH_DIR", &folder);
+    command.args(["run", "--profile", "bench", "--package", "backsight-tests", "--bin", name, "--"]);
+    if options.quick {
+        command.arg("--quick");
+    }
+    process::run(command.args(&options.rest))?;
+    if !json.exists() {
+        bail!("`{name}` ended well, yet did not write {}", json.display());
+    }
+    Ok(json)
+}
+
+fn judge(json: &PathBuf) -> Result<()> {
+    let text = std::fs::read_to_string(json).with_context(|| format!("read {}", json.display()))?;
+    let outcome: Outcome = serde_json::from_str(&text).with_context(|| format!("understand {}", json.display()))?;
+    if outcome.results.is_empty() {
+        bail!("{} holds no results", json.display());
+    }
+    for row in outcome.results.iter().filter(|row| row.verdict != Verdict::Pass) {
+        println!("{}", line_of(row));
+    }
+    let n_missed = outcome.results.iter().filter(|row| row.verdict == Verdict::Miss).count();
+    if n_missed > 0 {
+        bail!("{n_missed} of {} rows miss what they must reach", outcome.results.len());
+    }
+    println!("{} rows, none missed", outcome.results.len());
+    Ok(())
+}
+
+/// Returns a row as a person reads it.
+fn line_of(row: &Row) -> String {
+    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |v| format!("{v:.3}"));
+    let verdict = match row.verdict {
+        Verdict::Pass => "pass",
+        Verdict::Miss => "MISS",
+        Verdict::Inconclusive => "inconclusive",
+        Verdict::NoPeer => "no-peer",
+    };
+    format!(
+        "{verdict:<13} {} [{}]: {} {}, {} x {} (must: {})",
+        row.metric,
+        row.case,
+        number(row.value),
+        row.unit,
+        number(row.ratio),
+        row.peer.as_deref().unwrap_or("no peer"),
+        row.must.as_deref().unwrap_or("-"),
+    )
+}
+
+#[cfg(test)]
+mod tests;
