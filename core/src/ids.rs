@@ -1,0 +1,261 @@
+//! Identifiers of traces, spans, agents, triggers and strings, with their text forms.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The 128-bit id of a trace. Zero means *no trace*.
+///
+/// # Source
+/// W3C Trace Context level 2: 32 lowercase hex digits, of which the right-most 56 bits are random.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(C)]
+pub struct TraceId {
+    /// The left half of the text form.
+    pub hi: u64,
+    /// The right half; priorities are hashes of it.
+    pub lo: u64,
+}
+
+impl TraceId {
+    /// No trace.
+    pub const NONE: Self = Self { hi: 0, lo: 0 };
+
+    /// Returns the id whose halves are `hi` and `lo`.
+    pub const fn new(hi: u64, lo: u64) -> Self {
+        Self { hi, lo }
+    }
+
+    /// Returns whether this id stands for *no trace*.
+    #[inline(always)]
+    pub const fn is_none(self) -> bool {
+        self.hi | self.lo == 0
+    }
+}
+
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}{:016x}", self.hi, self.lo)
+    }
+}
+
+impl fmt::Debug for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A text that is not an id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a {what}: expected {expected}")]
+pub struct ParseIdError {
+    text: String,
+    what: &'static str,
+    expected: &'static str,
+}
+
+impl ParseIdError {
+    fn new(text: &str, what: &'static str, expected: &'static str) -> Self {
+        let text = text.chars().take(64).collect();
+        Self { text, what, expected }
+    }
+}
+
+impl FromStr for TraceId {
+    type Err = ParseIdError;
+
+    /// Parses 1 to 32 hex digits; fewer than 32 are the right-most ones.
+    ///
+    /// # Errors
+    /// Anything else, and the id zero, which stands for no trace.
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let error = || ParseIdError::new(text, "trace id", "1 to 32 hex digits, not all zero");
+        if text.is_empty() || text.len() > 32 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(error());
+        }
+        let id = u128::from_str_radix(text, 16).map_err(|_| error())?;
+        if id == 0 {
+            return Err(error());
+        }
+        Ok(Self { hi: (id >> 64) as u64, lo: id as u64 })
+    }
+}
+
+macro_rules! number_id {
+    ($(#[$doc:meta])* $name:ident, $repr:ty, $format:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+        #[repr(transparent)]
+        pub struct $name(pub $repr);
+
+        impl $name {
+            /// The reserved value that names nothing.
+            pub const NONE: Self = Self(0);
+
+            /// Returns whether this is [`Self::NONE`].
+            #[inline(always)]
+            pub const fn is_none(self) -> bool {
+                self.0 == 0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, $format, self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    };
+}
+
+number_id!(
+    /// The 64-bit id of a span within its trace.
+    SpanId, u64, "{:016x}"
+);
+number_id!(
+    /// The id of an interned string of one region; 0 is the empty string, or *given inline*.
+    StringId, u32, "#{}"
+);
+number_id!(
+    /// The id of a region: unique on its host while any data of it is retained.
+    RegionId, u64, "{}"
+);
+
+/// The id of an agent: what a breadcrumb holds. Zero means *unknown*.
+///
+/// # Shape
+/// As text 7 lowercase Crockford base32 digits (35 bits, the top three zero), the form it has in `tracestate`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(transparent)]
+pub struct AgentId(pub u32);
+
+impl AgentId {
+    /// An agent that is not known.
+    pub const NONE: Self = Self(0);
+
+    /// Returns whether the agent is unknown.
+    pub const fn is_none(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl fmt::Display for AgentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(str_of(&base32(self.0)))
+    }
+}
+
+impl fmt::Debug for AgentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for AgentId {
+    type Err = ParseIdError;
+
+    /// Parses 7 Crockford base32 digits, lowercase.
+    ///
+    /// # Errors
+    /// Another length, another digit, or a value over 32 bits.
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        parse_base32(text.as_bytes())
+            .map(Self)
+            .ok_or_else(|| ParseIdError::new(text, "agent id", "7 lowercase base32 digits"))
+    }
+}
+
+/// The id of a trigger: the low 32 bits of the hash of its name, or one of the reserved numbers below 256.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct TriggerId(pub u32);
+
+impl TriggerId {
+    /// Kept from its first hop on, by head sampling.
+    pub const HEAD: Self = Self(1);
+    /// A process ended without a goodbye while it served the request.
+    pub const PROCESS_DEATH: Self = Self(2);
+    /// Fired by the application without naming a trigger.
+    pub const MANUAL: Self = Self(3);
+    /// Fired by a person: `backsight trigger fire`.
+    pub const CLI: Self = Self(4);
+    /// The ids below this one are reserved; no name may hash to them.
+    pub const FIRST_NAMED: u32 = 256;
+
+    /// Returns the id of the trigger called `name`, or `None` where the name hashes into the reserved range.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let id = xxhash_rust::xxh3::xxh3_64(name.as_bytes()) as u32;
+        (id >= Self::FIRST_NAMED).then_some(Self(id))
+    }
+
+    /// Returns the name of a reserved trigger.
+    pub const fn reserved_name(self) -> Option<&'static str> {
+        match self.0 {
+            1 => Some("head"),
+            2 => Some("process_death"),
+            3 => Some("manual"),
+            4 => Some("cli"),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for TriggerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.reserved_name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "{:#x}", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for TriggerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The digits of Crockford's base32, lowercase: no `i`, `l`, `o`, `u`.
+pub const BASE32_DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// Returns `value` as 7 base32 digits, most significant first.
+pub fn base32(value: u32) -> [u8; 7] {
+    let mut text = [0; 7];
+    for (i, digit) in text.iter_mut().enumerate() {
+        let shift = 5 * (6 - i as u32);
+        *digit = BASE32_DIGITS[(u64::from(value) >> shift) as usize & 31];
+    }
+    text
+}
+
+/// Returns the value of 7 base32 digits, or `None` for anything else.
+pub fn parse_base32(text: &[u8]) -> Option<u32> {
+    let digits: &[u8; 7] = text.try_into().ok()?;
+    let mut value = 0_u64;
+    for digit in digits {
+        value = value << 5 | u64::from(base32_digit(*digit)?);
+    }
+    u32::try_from(value).ok()
+}
+
+const fn base32_digit(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'h' => Some(digit - b'a' + 10),
+        b'j' | b'k' => Some(digit - b'j' + 18),
+        b'm' | b'n' => Some(digit - b'm' + 20),
+        b'p'..=b't' => Some(digit - b'p' + 22),
+        b'v'..=b'z' => Some(digit - b'v' + 27),
+        _ => None,
+    }
+}
+
+fn str_of(ascii: &[u8; 7]) -> &str {
+    std::str::from_utf8(ascii).unwrap_or("???????")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,33 @@
+//! The vocabulary of Backsight: ids, records, messages, clocks and limits that every other room speaks.
+//!
+//! Called by every crate; calls none of ours. It does no IO, reads no clock and has no unsafe code, so each of its functions can be
+//! tested as arithmetic.
+//!
+//! # Glossary
+//! - **trace**: everything one request caused, on all hosts, under one 128-bit id.
+//! - **span**: a named interval of a trace on one thread or task, with a parent.
+//! - **segment**: what one thread wrote for one trace between begin and end (or between attach and detach).
+//! - **record**: one entry of a segment: a span start, an attribute, a payload. Byte layout in `docs/spec/shm-abi.md`.
+//! - **chunk**: a run of 4, 16 or 64 KiB of a region that one thread fills with segments.
+//! - **lease**: 64 chunks of one size, handed to a process by the agent.
+//! - **region**: the shared memory of one process: leases, thread slots, strings.
+//! - **thread slot**: the 4 KiB of a region that belong to one thread: its context, its counters, its signal ring.
+//! - **horizon**: the age at which data that nobody asked for is overwritten.
+//! - **symptom**, **trigger**: what shows that a trace was worth keeping; the rule that says so, by id.
+//! - **laterals**: other traces collected with the symptomatic one.
+//! - **crumb** (breadcrumb): the id of an agent, left where a request came from or went to.
+//! - **kept**: copied out of the retention because a trigger fired, until a collector has it.
+//! - **certificate**: what a stored trace says about its own completeness.
+//! - **drop**: a record, signal or trace that was given up; always counted, with a [`telemetry::DropReason`].
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod ids;
+pub mod priority;
+pub mod record;
+pub mod segment;
+pub mod session;
+pub mod sync;
+pub mod telemetry;
+pub mod trace;
+pub mod units;

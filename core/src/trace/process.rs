@@ -1,0 +1,451 @@
+//! Reading one process: its log's records become spans, visits, crumbs and losses.
+//!
+//! Called by assembly, once for each process.
+
+use super::draft::{Context, NotesDraft, SpanDraft, SpanStart, ToTime, VisitDraft};
+use super::log::{self, LogRecord, LogSegment};
+use super::strings::{Strings, text};
+use super::{
+    Attribute, AttributeValue, Crumb, Death, Event, Firing, Link, Loss, Malformed, OpenEdge, Payload, ProcessClock,
+    ProcessInfo, Span, Visit,
+};
+use crate::clock::Timeline;
+use crate::ids::{AgentId, SpanId, TraceId};
+use crate::record::{CrumbDirection, Record, flags, seg_flags};
+use crate::segment::Slice;
+use crate::telemetry::DropReason;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// What one process gave.
+pub(super) struct ReadProcess {
+    pub(super) info: ProcessInfo,
+    pub(super) spans: Vec<Span>,
+    pub(super) visits: Vec<Visit>,
+    pub(super) crumbs: Vec<Crumb>,
+    pub(super) open_edges: Vec<OpenEdge>,
+    pub(super) fired: Vec<Firing>,
+    pub(super) losses: Vec<Loss>,
+    pub(super) malformed: Malformed,
+}
+
+/// A process's times: wall time by its calibration points, or ticks since its first.
+struct ProcessTime {
+    timeline: Timeline,
+    first_ticks: u64,
+}
+
+impl ProcessTime {
+    /// Later wall times than this, in the year 2262, are no clock's: points that claim them are left out.
+    const POINT_NS_MAX: u64 = i64::MAX as u64;
+
+    fn new(slices: &[&Slice], first_ticks: u64) -> Self {
+        let mut points: Vec<_> = slices.iter().flat_map(|slice| slice.process.clock.iter().copied()).collect();
+        points.retain(|point| point.realtime_ns <= Self::POINT_NS_MAX && point.monotonic_ns <= Self::POINT_NS_MAX);
+        points.sort_by_key(|point| (point.ticks, point.monotonic_ns, point.realtime_ns));
+        Self { timeline: Timeline::new(points), first_ticks }
+    }
+
+    fn clock(&self) -> ProcessClock {
+        match self.timeline.points().len() {
+            0 | 1 => ProcessClock::Ticks { first: self.first_ticks },
+            _ => ProcessClock::Wall,
+        }
+    }
+}
+
+impl ToTime for ProcessTime {
+    fn time(&self, ticks: u64) -> u64 {
+        self.timeline.realtime_ns(ticks).unwrap_or(ticks.saturating_sub(self.first_ticks))
+    }
+}
+
+/// What a record without a span of its own hangs on.
+#[derive(Clone, Copy)]
+enum Target {
+    Span(SpanId),
+    Visit(usize),
+}
+
+/// Where a thread stands within a segment.
+struct Position {
+    visit_idx: usize,
+    tid: u32,
+    parent: SpanId,
+    /// The span of the record before, for those that leave it out.
+    last_span: Option<SpanId>,
+    /// The event before, for its attributes.
+    last_event: Option<(Target, usize)>,
+    /// Spans that started in the segment or that it goes on with, innermost last. Ended ones are removed when they are met.
+    open: Vec<SpanId>,
+    has_lost_record: bool,
+}
+
+/// A LOST record, or a segment that says that there was loss.
+struct LossDraft {
+    tid: u32,
+    reason: Option<DropReason>,
+    n_records: u64,
+    bytes: u64,
+    first_ticks: u64,
+    last_ticks: u64,
+}
+
+/// An end of an edge to another process: a call that goes out, or its answer.
+struct EdgeEnd {
+    ticks: u64,
+    span: SpanId,
+    is_answer: bool,
+}
+
+/// Reads the log of one process.
+pub(super) struct ProcessReader<'a> {
+    trace: TraceId,
+    process_idx: usize,
+    slices: &'a [&'a Slice],
+    agent: AgentId,
+    strings: Strings,
+    malformed: Malformed,
+    spans: BTreeMap<SpanId, SpanDraft>,
+    visits: Vec<VisitDraft>,
+    /// The latest visit that each span caused.
+    visit_of_parent: BTreeMap<SpanId, usize>,
+    crumbs: Vec<Crumb>,
+    edge_ends: Vec<EdgeEnd>,
+    /// Firings, with ticks where the time will be.
+    fired: Vec<Firing>,
+    losses: Vec<LossDraft>,
+}
+
+impl<'a> ProcessReader<'a> {
+    /// Returns a reader of `slices`, all of one process, at least one.
+    pub(super) fn new(trace: TraceId, process_idx: usize, slices: &'a [&'a Slice]) -> Self {
+        let mut strings = Strings::default();
+        for slice in slices {
+            strings.extend(&slice.process.strings);
+        }
+        Self {
+            trace,
+            process_idx,
+            slices,
+            agent: slices.first().map_or(AgentId::NONE, |slice| slice.process.agent),
+            strings,
+            malformed: Malformed::default(),
+            spans: BTreeMap::new(),
+            visits: Vec::new(),
+            visit_of_parent: BTreeMap::new(),
+            crumbs: Vec::new(),
+            edge_ends: Vec::new(),
+            fired: Vec::new(),
+            losses: Vec::new(),
+        }
+    }
+
+    pub(super) fn read(mut self) -> ReadProcess {
+        let segments = self.slices.iter().flat_map(|slice| &slice.segments);
+        let log = log::read(self.trace, segments, &mut self.malformed);
+        let first_ticks = log.first().map_or(0, |segment| segment.base_ticks);
+        let mut positions: Vec<Position> = Vec::with_capacity(log.len());
+        for segment in &log {
+            let mut position = self.enter(segment, &mut positions);
+            for record in &segment.records {
+                self.take(record, &mut position);
+            }
+            self.leave(segment, &position);
+            positions.push(position);
+        }
+        self.finish(first_ticks)
+    }
+
+    /// Returns where a segment begins: in a visit of its own, or in one that it goes on with.
+    fn enter(&mut self, segment: &LogSegment<'_>, positions: &mut [Position]) -> Position {
+        // A span id may be left out after a record that ends here, but not across chunks otherwise.
+        let last_span = segment.joins.and_then(|home| positions.get(home)?.last_span);
+        let mut open = Vec::new();
+        let visit_idx = if let Some(before) = segment.continues.and_then(|idx| positions.get_mut(idx)) {
+            open = std::mem::take(&mut before.open);
+            before.visit_idx
+        } else {
+            let resumed = self.resumed_visit(segment, &mut open);
+            resumed.unwrap_or_else(|| self.begin_visit(segment))
+        };
+        if !segment.from_agent.is_none() && segment.seg_flags & (seg_flags::CONTINUED | seg_flags::RESUME) == 0 {
+            self.add_crumb(CrumbDirection::From, segment.from_agent, segment.parent_span);
+        }
+        let (tid, parent) = (segment.thread.tid, segment.parent_span);
+        Position { visit_idx, tid, parent, last_span, last_event: None, open, has_lost_record: false }
+    }
+
+    /// Returns the visit that a resume segment belongs to: that of the span it resumes, or the latest with the same cause.
+    fn resumed_visit(&self, segment: &LogSegment<'_>, open: &mut Vec<SpanId>) -> Option<usize> {
+        if segment.seg_flags & seg_flags::RESUME == 0 {
+            return None;
+        }
+        if let Some(start) = self.spans.get(&segment.parent_span).and_then(|span| span.start.as_ref()) {
+            open.push(segment.parent_span);
+            return Some(start.visit_idx);
+        }
+        self.visit_of_parent.get(&segment.parent_span).copied()
+    }
+
+    fn begin_visit(&mut self, segment: &LogSegment<'_>) -> usize {
+        self.visits.push(VisitDraft {
+            parent: segment.parent_span,
+            tid: segment.thread.tid,
+            start_ticks: segment.base_ticks,
+            end_ticks: None,
+            has_span: false,
+            notes: NotesDraft::default(),
+        });
+        let visit_idx = self.visits.len() - 1;
+        self.visit_of_parent.insert(segment.parent_span, visit_idx);
+        visit_idx
+    }
+
+    /// Ends a segment: what its end says of its visit, and loss of which no record tells.
+    fn leave(&mut self, segment: &LogSegment<'_>, position: &Position) {
+        let is_ended_by_next = segment.seg_flags & seg_flags::IMPLICIT_END != 0;
+        self.visits[position.visit_idx].end_ticks =
+            segment.end_ticks.or(is_ended_by_next.then_some(segment.last_ticks));
+        if segment.seg_flags & seg_flags::LOSS != 0 && !position.has_lost_record {
+            self.losses.push(LossDraft {
+                tid: position.tid,
+                reason: None,
+                n_records: 0,
+                bytes: 0,
+                first_ticks: segment.base_ticks,
+                last_ticks: segment.end_ticks.unwrap_or(segment.last_ticks),
+            });
+        }
+    }
+
+    fn take(&mut self, record: &LogRecord<'_>, position: &mut Position) {
+        let Ok(decoded) = Record::decode(record.header, &record.body) else {
+            self.malformed.records += 1;
+            return;
+        };
+        if self.take_own(record, decoded, position).is_none() {
+            self.malformed.records += 1;
+        }
+    }
+
+    /// Takes a record that speaks of the trace or starts a span; hands on the others. `None` is a malformed one.
+    fn take_own(&mut self, record: &LogRecord<'_>, decoded: Record<'_>, position: &mut Position) -> Option<()> {
+        let at = record.ticks;
+        match decoded {
+            Record::SpanStart { span, parent, name, kind } => {
+                position.last_span = Some(span);
+                let parent = if parent.is_none() { position.parent } else { parent };
+                let name = self.strings.name(name);
+                let (tid, visit_idx) = (position.tid, position.visit_idx);
+                let draft = self.seen(span, at, tid)?;
+                if draft.start.is_some() {
+                    return None;
+                }
+                draft.start = Some(SpanStart { ticks: at, parent, name, kind, tid, visit_idx });
+                position.open.push(span);
+                self.visits[visit_idx].has_span = true;
+            }
+            Record::Crumb { agent, direction, span } => self.take_crumb(at, direction, agent, span),
+            Record::Fired { trigger, n_laterals } => {
+                self.fired.push(Firing { process_idx: self.process_idx, trigger, n_laterals, at_ns: at });
+            }
+            Record::Lost { reason, n, bytes, first_tsc, last_tsc } => {
+                position.has_lost_record = true;
+                self.losses.push(LossDraft {
+                    tid: position.tid,
+                    reason: u8::try_from(reason).ok().and_then(DropReason::from_code),
+                    n_records: u64::from(n),
+                    bytes,
+                    first_ticks: first_tsc,
+                    last_ticks: last_tsc,
+                });
+            }
+            Record::Raw { bytes } => self.add_payload(record, None, bytes, position),
+            Record::Named { name, bytes } => {
+                let name = self.strings.name(name);
+                self.add_payload(record, Some(name), bytes, position);
+            }
+            Record::Unknown => {}
+            _ => return self.take_of_span(at, decoded, position),
+        }
+        Some(())
+    }
+
+    /// Takes a record that speaks of a span. `None` is a malformed one.
+    fn take_of_span(&mut self, at: u64, decoded: Record<'_>, position: &mut Position) -> Option<()> {
+        let span = *match &decoded {
+            Record::SpanEnd { span }
+            | Record::Attr { span, .. }
+            | Record::Event { span, .. }
+            | Record::Link { span, .. }
+            | Record::Status { span, .. }
+            | Record::Rename { span, .. }
+            | Record::Exception { span, .. } => span,
+            _ => return None,
+        };
+        let span = span.or(position.last_span)?;
+        position.last_span = Some(span);
+        let target = if span.is_none() { self.innermost(position) } else { Target::Span(span) };
+        match decoded {
+            Record::Attr { of_event, key, value, .. } => {
+                let attribute = Attribute { key: self.strings.name(key), value: self.strings.value(value) };
+                if of_event {
+                    let (target, event_idx) = position.last_event?;
+                    self.notes(target, at, position.tid).add_event_attribute(event_idx, attribute);
+                } else {
+                    self.notes(target, at, position.tid).add_attribute(at, attribute);
+                }
+                return Some(());
+            }
+            Record::Event { name, message, .. } => {
+                let (name, message) = (self.strings.name(name), text(message));
+                self.add_event(Event { at_ns: at, name, message, attributes: Vec::new() }, target, position);
+                return Some(());
+            }
+            Record::Exception { kind, text: message, .. } => {
+                let of_type = ("exception.type", self.strings.name(kind));
+                let attributes = [of_type, ("exception.message", text(message))];
+                let attributes =
+                    attributes.map(|(key, text)| Attribute { key: key.into(), value: AttributeValue::Str(text) });
+                let (name, message) = ("exception".into(), "".into());
+                self.add_event(Event { at_ns: at, name, message, attributes: attributes.into() }, target, position);
+                return Some(());
+            }
+            _ => {}
+        }
+        let Target::Span(span) = target else { return None };
+        let rename = if let Record::Rename { name, .. } = decoded { Some(self.strings.name(name)) } else { None };
+        let draft = self.seen(span, at, position.tid)?;
+        match decoded {
+            Record::SpanEnd { .. } => draft.end_ticks = draft.end_ticks.max(Some(at)),
+            Record::Link { trace, to, .. } => draft.links.push(Link { trace, span: to }),
+            Record::Status { code, text: why, .. } => draft.set_status(at, code, text(why)),
+            _ => draft.rename(at, rename?),
+        }
+        Some(())
+    }
+
+    fn take_crumb(&mut self, ticks: u64, direction: CrumbDirection, agent: AgentId, span: SpanId) {
+        if direction == CrumbDirection::To {
+            self.edge_ends.push(EdgeEnd { ticks, span, is_answer: !agent.is_none() });
+        }
+        if !agent.is_none() {
+            self.add_crumb(direction, agent, span);
+        }
+    }
+
+    fn add_crumb(&mut self, direction: CrumbDirection, agent: AgentId, span: SpanId) {
+        self.crumbs.push(Crumb { seen_by: self.agent, direction, agent, span });
+    }
+
+    fn add_event(&mut self, event: Event, target: Target, position: &mut Position) {
+        let event_idx = self.notes(target, event.at_ns, position.tid).add_event(event);
+        position.last_event = Some((target, event_idx));
+    }
+
+    fn add_payload(&mut self, record: &LogRecord<'_>, name: Option<Arc<str>>, bytes: &[u8], position: &mut Position) {
+        let target = self.innermost(position);
+        let is_truncated = record.header.flags & flags::TRUNCATED != 0;
+        let payload = Payload { at_ns: record.ticks, name, bytes: bytes.to_vec(), is_truncated };
+        self.notes(target, record.ticks, position.tid).add_payload(payload);
+    }
+
+    /// Returns the innermost span that is open in the segment, else its visit.
+    fn innermost(&self, position: &mut Position) -> Target {
+        while let Some(span) = position.open.last() {
+            if self.spans.get(span).is_some_and(|span| span.end_ticks.is_none()) {
+                return Target::Span(*span);
+            }
+            position.open.pop();
+        }
+        Target::Visit(position.visit_idx)
+    }
+
+    fn notes(&mut self, target: Target, ticks: u64, tid: u32) -> &mut NotesDraft {
+        match target {
+            Target::Visit(visit_idx) => &mut self.visits[visit_idx].notes,
+            Target::Span(span) => {
+                let draft = self.spans.entry(span).or_default();
+                saw(draft, ticks, tid);
+                &mut draft.notes
+            }
+        }
+    }
+
+    /// Returns the draft of a span that a record at `ticks` speaks of, or `None` for the span 0.
+    fn seen(&mut self, span: SpanId, ticks: u64, tid: u32) -> Option<&mut SpanDraft> {
+        if span.is_none() {
+            return None;
+        }
+        let draft = self.spans.entry(span).or_default();
+        saw(draft, ticks, tid);
+        Some(draft)
+    }
+
+    fn finish(mut self, first_ticks: u64) -> ReadProcess {
+        let clock = ProcessTime::new(self.slices, first_ticks);
+        let info = self.info(&clock);
+        let context = Context { clock: &clock, process_idx: self.process_idx, is_dead: info.death.is_some() };
+        self.malformed.strings += self.strings.n_unknown;
+        for firing in &mut self.fired {
+            firing.at_ns = clock.time(firing.at_ns);
+        }
+        let process_idx = self.process_idx;
+        let losses = self.losses.into_iter().map(|loss| {
+            let (first_ns, last_ns) = (clock.time(loss.first_ticks), clock.time(loss.last_ticks));
+            let (tid, reason) = (loss.tid, loss.reason);
+            let last_ns = last_ns.max(first_ns);
+            Loss { process_idx, tid, reason, n_records: loss.n_records, bytes: loss.bytes, first_ns, last_ns }
+        });
+        let edges = open_edges(self.edge_ends).into_iter();
+        let edges = edges.map(|(at, span)| OpenEdge { process_idx, span, at_ns: clock.time(at) });
+        ReadProcess {
+            spans: self.spans.into_iter().map(|(id, draft)| draft.finish(id, &context)).collect(),
+            visits: self.visits.into_iter().filter_map(|draft| draft.finish(&context)).collect(),
+            crumbs: self.crumbs,
+            open_edges: edges.collect(),
+            fired: self.fired,
+            losses: losses.collect(),
+            malformed: self.malformed,
+            info,
+        }
+    }
+
+    fn info(&self, clock: &ProcessTime) -> ProcessInfo {
+        let processes = || self.slices.iter().map(|slice| &slice.process);
+        let first = |of: fn(&crate::segment::Process) -> bool| processes().find(|process| of(process));
+        let death = processes().filter_map(|process| process.death.as_ref()).max_by_key(|words| words.ticks);
+        ProcessInfo {
+            agent: self.agent,
+            region: processes().next().map(|process| process.region).unwrap_or_default(),
+            pid: first(|process| process.pid != 0).map_or(0, |process| process.pid),
+            service: first(|process| !process.service.is_empty()).map_or("", |process| &process.service).into(),
+            clock: clock.clock(),
+            death: death.map(|words| Death {
+                at_ns: (words.ticks != 0).then(|| clock.time(words.ticks)),
+                last_words: words.clone(),
+            }),
+        }
+    }
+}
+
+fn saw(draft: &mut SpanDraft, ticks: u64, tid: u32) {
+    let seen = (ticks, tid);
+    draft.first_seen = Some(draft.first_seen.map_or(seen, |first| first.min(seen)));
+}
+
+/// Returns the calls without an answer: each answer closes the oldest open call of its span.
+fn open_edges(mut ends: Vec<EdgeEnd>) -> Vec<(u64, SpanId)> {
+    ends.sort_by_key(|end| end.ticks);
+    let mut open: BTreeMap<SpanId, VecDeque<u64>> = BTreeMap::new();
+    for end in ends {
+        let calls = open.entry(end.span).or_default();
+        if end.is_answer {
+            calls.pop_front();
+        } else {
+            calls.push_back(end.ticks);
+        }
+    }
+    open.into_iter().flat_map(|(span, calls)| calls.into_iter().map(move |ticks| (ticks, span))).collect()
+}
