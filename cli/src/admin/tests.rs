@@ -1,0 +1,25 @@
+//! Claims about errors: they name the socket, the cause and what to do.
+
+use super::{Admin, refusal};
+use hyper::StatusCode;
+use std::os::unix::net::UnixListener;
+
+#[test]
+fn a_missing_socket_and_one_left_behind_say_how_to_start_the_agent() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("admin.sock");
+    let error = |socket: &std::path::Path| format!("{:#}", Admin::new(socket).get("/v1/status").err().unwrap());
+    let missing = error(&socket);
+    drop(UnixListener::bind(&socket).unwrap());
+    let left_behind = error(&socket);
+    for (text, cause) in [(missing, "there is no socket"), (left_behind, "nobody listens")] {
+        assert!(text.contains(cause) && text.contains("backsight-agent --config"), "{text}");
+        assert!(text.contains(socket.to_str().unwrap()), "{text}");
+    }
+}
+
+#[test]
+fn a_refusal_is_the_agents_sentence_or_its_status() {
+    assert_eq!(refusal(StatusCode::NOT_FOUND, r#"{"error":"no such trace"}"#), "no such trace");
+    assert_eq!(refusal(StatusCode::BAD_GATEWAY, "<html>"), "the agent answered 502 Bad Gateway");
+}

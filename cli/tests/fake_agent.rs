@@ -1,0 +1,120 @@
+//! The command against a small fake agent: what it asks, what it prints, and how it exits.
+#![allow(clippy::unwrap_used, reason = "the lint does not see that helpers outside of test functions are tests too")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::thread::JoinHandle;
+
+const TRACE: &str = r#"{"trace":"000000000000000000000000000000ab","start_unix_ns":1700000000000000000,"duration_ns":5000,
+    "processes":[{"agent":"000001a","region":1,"pid":42,"service":"cart","clock":"wall"}],
+    "spans":[{"span":"0000000000000001","name":"GET /cart","kind":"server","process_idx":0,"service":"cart","tid":1,
+    "start_ns":0,"duration_ns":5000,"is_cut":false,"status":"ok","is_started":true}]}"#;
+
+/// Serves one request with a canned answer, and returns what was asked: request line, then body.
+struct FakeAgent {
+    _folder: tempfile::TempDir,
+    socket: PathBuf,
+    asked: JoinHandle<(String, String)>,
+}
+
+impl FakeAgent {
+    fn answering(status: &'static str, body: &'static str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("admin.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let asked = std::thread::Builder::new().name("fake-agent".to_owned());
+        let asked = asked.spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut request = String::new();
+            reader.read_line(&mut request).unwrap();
+            let mut len = 0;
+            loop {
+                let mut header = String::new();
+                reader.read_line(&mut header).unwrap();
+                if header.trim().is_empty() {
+                    break;
+                }
+                if let Some(value) = header.to_lowercase().strip_prefix("content-length:") {
+                    len = value.trim().parse().unwrap();
+                }
+            }
+            let mut asked = vec![0; len];
+            reader.read_exact(&mut asked).unwrap();
+            write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+            (request.trim().to_owned(), String::from_utf8(asked).unwrap())
+        });
+        Self { _folder: folder, socket, asked: asked.unwrap() }
+    }
+
+    fn asked(self) -> (String, String) {
+        self.asked.join().unwrap()
+    }
+}
+
+fn backsight(socket: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_backsight"));
+    command.env("BACKSIGHT_ADMIN", socket).env_remove("NO_COLOR").args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn a_trace_is_printed_as_a_tree() {
+    let agent = FakeAgent::answering("200 OK", TRACE);
+    let output = backsight(&agent.socket, &["trace", "get", "ab"]);
+    let printed = text(&output.stdout);
+    assert!(printed.contains("cart GET /cart  server  ok") && !printed.contains('\x1b'), "{printed}");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(agent.asked().0, "GET /v1/traces/000000000000000000000000000000ab HTTP/1.1");
+}
+
+#[test]
+fn json_is_printed_as_the_agent_gave_it() {
+    let agent = FakeAgent::answering("200 OK", r#"{"target_ms":10000,"later":[1],"horizon_ms":null}"#);
+    let output = backsight(&agent.socket, &["--json", "horizon"]);
+    let want = "{\n  \"target_ms\": 10000,\n  \"later\": [\n    1\n  ],\n  \"horizon_ms\": null\n}\n";
+    assert_eq!(text(&output.stdout), want);
+    assert_eq!(agent.asked().0, "GET /v1/horizon HTTP/1.1");
+}
+
+#[test]
+fn what_is_not_there_exits_with_one_and_the_agents_sentence() {
+    let agent = FakeAgent::answering("404 Not Found", r#"{"error":"trace ab is not here"}"#);
+    let output = backsight(&agent.socket, &["trace", "get", "ab"]);
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(1), "backsight: trace ab is not here\n"));
+}
+
+#[test]
+fn firing_says_what_is_kept_and_refusals_exit_with_one() {
+    let args = ["trigger", "fire", "ab", "--trigger", "slow", "--lateral", "cd", "--lateral", "ef"];
+    let agent = FakeAgent::answering("200 OK", r#"{"state":"kept","n_segments":3,"bytes":600}"#);
+    let output = backsight(&agent.socket, &args);
+    assert_eq!(text(&output.stdout), "kept: 3 segments, 600 B on this host\n");
+    let (request, body) = agent.asked();
+    assert_eq!(request, "POST /v1/triggers/fire HTTP/1.1");
+    assert!(body.contains(r#""trigger":"slow""#), "{body}");
+    assert!(
+        body.contains(r#""laterals":["000000000000000000000000000000cd","000000000000000000000000000000ef"]"#),
+        "{body}"
+    );
+
+    let agent = FakeAgent::answering("200 OK", r#"{"state":"evicted","n_segments":0,"bytes":0}"#);
+    assert_eq!(backsight(&agent.socket, &args).status.code(), Some(1));
+}
+
+#[test]
+fn usage_errors_exit_with_two_and_a_missing_agent_with_one() {
+    let nowhere = Path::new("/nonexistent/admin.sock");
+    assert_eq!(backsight(nowhere, &["trace", "get", "not-hex"]).status.code(), Some(2));
+    let output = backsight(nowhere, &["status"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("/nonexistent/admin.sock"));
+    let doctor = backsight(nowhere, &["doctor"]);
+    assert_eq!(doctor.status.code(), Some(1));
+    assert!(text(&doctor.stdout).starts_with("missing  agent"), "{}", text(&doctor.stdout));
+}

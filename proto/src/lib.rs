@@ -1,0 +1,9 @@
+//! Wire formats between Backsight processes, and their conversions to and from the types of `core`.
+//!
+//! The agent, the collector and the command line share these; none of them knows another. Types here are what stands on the wire: they only
+//! grow, and readers ignore fields that they do not know.
+#![forbid(unsafe_code)]
+
+pub mod admin;
+pub mod text;
+pub mod trace_json;
