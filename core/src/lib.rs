@@ -22,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod context;
 pub mod ids;
 pub mod priority;
 pub mod record;
