@@ -1,0 +1,167 @@
+//! A region as a whole: its header, its control words, and the calibration that the agent writes.
+
+use crate::abi::{ABI_VERSION, Class, REGION_MAGIC, SLOTS_MAX, SPAN_OFFSET, header};
+use crate::storage::Storage;
+use backsight_core::clock::{CalibrationPoint, ClockSource};
+use backsight_core::ids::{AgentId, RegionId};
+use backsight_core::sync::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use backsight_core::sync::fence;
+
+/// What the agent writes into a new region.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// The region.
+    pub region: RegionId,
+    /// The agent.
+    pub agent: AgentId,
+    /// The process, as the agent sees it.
+    pub pid: u32,
+    /// The process's start in clock ticks since boot; with `pid` it names the process.
+    pub start_time: u64,
+    /// The host's boot id.
+    pub boot: [u64; 2],
+    /// Thread slots that may be used.
+    pub n_slots: u32,
+    /// The clock of records.
+    pub clock: ClockSource,
+    /// Its rate.
+    pub ticks_per_second: u64,
+}
+
+/// Memory that is not a region of this ABI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Smaller than the fixed part.
+    #[error("{bytes} B are smaller than a region's fixed part of {SPAN_OFFSET} B")]
+    TooSmall {
+        /// Its size.
+        bytes: u64,
+    },
+    /// Another magic number.
+    #[error("magic {found:#018x} is not a region's")]
+    Magic {
+        /// What stands there.
+        found: u64,
+    },
+    /// Another major version.
+    #[error("region has ABI {}.{}, this build has {}.{}", .found >> 16, .found & 0xffff, ABI_VERSION >> 16, ABI_VERSION & 0xffff)]
+    Abi {
+        /// Its version.
+        found: u32,
+    },
+}
+
+/// Writes the header of a fresh, zeroed region. Agent only, before anyone else has it.
+pub fn initialise<S: Storage>(store: &S, identity: &Identity) {
+    // Relaxed: published by the magic number, and by the descriptor that is passed afterwards.
+    let put = |offset, value| store.word(offset).store(value, Relaxed);
+    put(header::ABI, u64::from(ABI_VERSION));
+    put(header::REGION, identity.region.0);
+    put(header::AGENT, u64::from(identity.agent.0));
+    put(header::PID, u64::from(identity.pid));
+    put(header::START_TIME, identity.start_time);
+    put(header::BOOT_HI, identity.boot[0]);
+    put(header::BOOT_LO, identity.boot[1]);
+    put(header::N_SLOTS, u64::from(identity.n_slots.min(SLOTS_MAX)));
+    put(header::CLOCK, identity.clock as u64);
+    put(header::TICKS_PER_SECOND, identity.ticks_per_second);
+    put(header::RECORDING, 1);
+    put(header::CLASS_FLOOR, Class::Small as u64);
+    store.word(header::MAGIC).store(REGION_MAGIC, Release); // pairs with `open`
+}
+
+/// Reads the header of a region.
+///
+/// # Errors
+/// Memory that is too small, is no region, or has another major ABI version.
+pub fn open<S: Storage>(store: &S) -> Result<Identity, OpenError> {
+    if store.bytes() < SPAN_OFFSET {
+        return Err(OpenError::TooSmall { bytes: store.bytes() });
+    }
+    let magic = store.word(header::MAGIC).load(Acquire); // pairs with `initialise`
+    if magic != REGION_MAGIC {
+        return Err(OpenError::Magic { found: magic });
+    }
+    let get = |offset| store.word(offset).load(Relaxed); // acquired with the magic number
+    let abi = get(header::ABI) as u32;
+    if abi >> 16 != ABI_VERSION >> 16 {
+        return Err(OpenError::Abi { found: abi });
+    }
+    Ok(Identity {
+        region: RegionId(get(header::REGION)),
+        agent: AgentId(get(header::AGENT) as u32),
+        pid: get(header::PID) as u32,
+        start_time: get(header::START_TIME),
+        boot: [get(header::BOOT_HI), get(header::BOOT_LO)],
+        n_slots: get(header::N_SLOTS).min(u64::from(SLOTS_MAX)) as u32,
+        clock: ClockSource::from_code(get(header::CLOCK) as u32),
+        ticks_per_second: get(header::TICKS_PER_SECOND),
+    })
+}
+
+/// Returns whether the agent wants records at all.
+#[inline]
+pub fn is_recording<S: Storage>(store: &S) -> bool {
+    store.word(header::RECORDING).load(Relaxed) != 0 // a switch; a late reader records a little longer
+}
+
+/// Turns recording on or off. Agent only.
+pub fn set_recording<S: Storage>(store: &S, on: bool) {
+    store.word(header::RECORDING).store(u64::from(on), Relaxed); // as above
+}
+
+/// Returns the smallest class that a thread should take next.
+pub fn class_floor<S: Storage>(store: &S) -> Class {
+    Class::from_code(store.word(header::CLASS_FLOOR).load(Relaxed)).unwrap_or(Class::Small) // advice
+}
+
+/// Sets the smallest class that threads take. Agent only.
+pub fn set_class_floor<S: Storage>(store: &S, class: Class) {
+    store.word(header::CLASS_FLOOR).store(class as u64, Relaxed); // advice
+}
+
+/// Says whether the agent waits for the doorbell. Agent only; it looks at every ring once more after saying so.
+pub fn set_sleeping<S: Storage>(store: &S, sleeping: bool) {
+    store.word(header::SLEEPING).store(u64::from(sleeping), Relaxed); // ordered by the fence
+    fence(SeqCst); // before the last look; pairs with the one in `is_agent_sleeping`
+}
+
+/// Returns whether the agent must be woken to see what was just published.
+pub fn is_agent_sleeping<S: Storage>(store: &S) -> bool {
+    fence(SeqCst); // the publishing store comes before this load; pairs with the one in `set_sleeping`
+    store.word(header::SLEEPING).load(Relaxed) != 0 // ordered by the fence
+}
+
+/// Writes the time of the agent's last round, in CLOCK_MONOTONIC nanoseconds. Agent only.
+pub fn beat<S: Storage>(store: &S, monotonic_ns: u64) {
+    store.word(header::HEARTBEAT).store(monotonic_ns, Relaxed); // a statistic
+}
+
+/// Returns the time of the agent's last round, in CLOCK_MONOTONIC nanoseconds.
+pub fn heartbeat<S: Storage>(store: &S) -> u64 {
+    store.word(header::HEARTBEAT).load(Relaxed) // a statistic
+}
+
+/// Writes a calibration point. Agent only.
+pub fn calibrate<S: Storage>(store: &S, point: CalibrationPoint) {
+    let seq = store.word(header::CALIBRATION_SEQ);
+    let before = seq.load(Relaxed); // only the agent writes it
+    seq.store(before.wrapping_add(1), Relaxed); // ordered before the fields by their release stores
+    store.word(header::CALIBRATION_TICKS).store(point.ticks, Release); // after the odd number
+    store.word(header::CALIBRATION_REALTIME).store(point.realtime_ns, Release); // as above
+    store.word(header::CALIBRATION_MONOTONIC).store(point.monotonic_ns, Release); // as above
+    seq.store(before.wrapping_add(2), Release); // pairs with `calibration`
+}
+
+/// Returns the newest calibration point, or `None` while there is none or it changes this moment.
+pub fn calibration<S: Storage>(store: &S) -> Option<CalibrationPoint> {
+    let seq = || store.word(header::CALIBRATION_SEQ).load(Acquire); // pairs with `calibrate`
+    let before = seq();
+    let get = |offset| store.word(offset).load(Acquire); // not after the second read of the number
+    let point = CalibrationPoint {
+        ticks: get(header::CALIBRATION_TICKS),
+        realtime_ns: get(header::CALIBRATION_REALTIME),
+        monotonic_ns: get(header::CALIBRATION_MONOTONIC),
+    };
+    (before != 0 && before.is_multiple_of(2) && before == seq()).then_some(point)
+}

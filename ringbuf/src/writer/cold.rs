@@ -1,0 +1,165 @@
+//! What the write path does when a record does not simply fit: late segments, fragments, losses.
+//!
+//! Called by [`Writer`] alone, and rarely. Like the hot path it allocates nothing, waits for nobody and cannot panic.
+
+use super::{REFUSED, Writer};
+use crate::abi::slot;
+use crate::storage::Storage;
+use backsight_core::record::{Kind, LOST_BYTES, PAYLOAD_MAX_BYTES, SEG_BYTES, SEG_END_BYTES, TIME_BYTES};
+use backsight_core::record::{align8, flags, seg_flags};
+use backsight_core::sync::Ordering::{Relaxed, Release};
+use backsight_core::telemetry::DropReason;
+
+/// Records up to this size are never cut: the rest of the chunk is left unused instead.
+const WHOLE_MAX_BYTES: u64 = 512;
+/// Room below which the rest of a chunk is not worth a fragment.
+const FRAGMENT_MIN_BYTES: u64 = 128;
+
+impl<S: Storage> Writer<S> {
+    /// Makes room for a record of `bytes` payload bytes, or for the first part of a large one: what `bks_reserve` calls when the chunk
+    /// is full. Returns whether there is room now and the time base is fresh.
+    #[cold]
+    pub fn make_room_for(&mut self, now: u64, bytes: u64) -> bool {
+        if self.segment.trace.is_none() {
+            self.count_drop(DropReason::NoTrace);
+            return false;
+        }
+        let need = 8 + align8(bytes.min(PAYLOAD_MAX_BYTES));
+        let made = self.make_room(now, need);
+        if !made {
+            self.lose(now, need);
+        }
+        made
+    }
+
+    #[cold]
+    pub(super) fn end_implicitly(&mut self, now: u64) {
+        self.mark(seg_flags::IMPLICIT_END);
+        if self.limit != 0 {
+            self.put_end(now);
+        } else {
+            self.lose_segment(now);
+        }
+        self.limit = 0;
+    }
+
+    /// What [`Writer::record`] does when the chunk is full, the time base too old, or nothing is active.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn record_cold(&mut self, now: u64, kind: Kind, record_flags: u8, words: &[u64], tail: &[u8]) -> bool {
+        if self.segment.trace.is_none() {
+            self.count_drop(DropReason::NoTrace);
+            return false;
+        }
+        let whole = tail.len() as u64 <= PAYLOAD_MAX_BYTES;
+        let (tail, record_flags) = match tail.get(..PAYLOAD_MAX_BYTES as usize) {
+            Some(cut) if !whole => (cut, record_flags | flags::TRUNCATED),
+            _ => (tail, record_flags),
+        };
+        let need = 8 + 8 * words.len() as u64 + align8(tail.len() as u64);
+        if self.make_room(now, need) && self.put_fragments(now, kind, record_flags, words, tail) {
+            if !whole {
+                self.count_drop(DropReason::TooLong);
+            }
+            return whole;
+        }
+        self.lose(now, need);
+        false
+    }
+
+    /// Gets a chunk where the record of `need` bytes, or its first fragment, fits, with a fresh time base.
+    fn make_room(&mut self, now: u64, need: u64) -> bool {
+        if self.limit == 0 && !self.start_late(now) {
+            return false;
+        }
+        if now.wrapping_sub(self.base_ticks) > u64::from(u32::MAX) && self.limit - self.cursor >= TIME_BYTES {
+            self.put_time(now);
+        }
+        let room = self.limit - self.cursor;
+        let stale = now.wrapping_sub(self.base_ticks) > u64::from(u32::MAX);
+        let cut = need > WHOLE_MAX_BYTES && room >= FRAGMENT_MIN_BYTES;
+        (!stale && (need <= room || cut)) || self.continue_in_next_chunk(now)
+    }
+
+    /// Writes the SEG record of a segment that has none: a resumed one, or one that began in drop mode.
+    fn start_late(&mut self, now: u64) -> bool {
+        if self.pending == 0 || self.cursor + SEG_BYTES > self.chunk_limit {
+            return self.continue_in_next_chunk(now);
+        }
+        self.pending = 0;
+        self.put_segment(now, self.segment.flags);
+        true
+    }
+
+    /// Writes a record in as many pieces as it takes. Returns whether all of them found room.
+    fn put_fragments(&mut self, now: u64, kind: Kind, record_flags: u8, mut words: &[u64], mut tail: &[u8]) -> bool {
+        let mut continues = 0;
+        loop {
+            let room = (self.limit - self.cursor - 8 - 8 * words.len() as u64) as usize;
+            let (piece, rest) = tail.split_at(tail.len().min(room));
+            let more = if rest.is_empty() { 0 } else { flags::MORE };
+            let dt = now.wrapping_sub(self.base_ticks) as u32;
+            self.put(dt, kind, record_flags | continues | more, words, piece);
+            if rest.is_empty() {
+                return true;
+            }
+            if !self.continue_in_next_chunk(now) {
+                return false;
+            }
+            self.split = 1;
+            (words, tail, continues) = (&[], rest, flags::CONTINUES);
+        }
+    }
+
+    /// Goes on with the active segment in a new chunk.
+    fn continue_in_next_chunk(&mut self, now: u64) -> bool {
+        if !self.next_chunk(now) {
+            return false;
+        }
+        let continued = if self.pending == 0 { seg_flags::CONTINUED } else { 0 };
+        self.pending = 0;
+        self.put_segment(now, self.segment.flags | continued);
+        self.put_lost();
+        true
+    }
+
+    /// Counts a segment as one lost record where nothing else tells of it: no chunk was free when it began, and nothing was recorded.
+    #[cold]
+    pub(super) fn lose_segment(&mut self, now: u64) {
+        if self.pending == REFUSED && self.segment.flags & seg_flags::LOSS == 0 {
+            self.lose(now, SEG_BYTES + SEG_END_BYTES);
+        }
+    }
+
+    /// Remembers that a record of `bytes` bytes was lost at `now`, in the slot too, where the agent finds it after a death.
+    fn lose(&mut self, now: u64, bytes: u64) {
+        if self.store.bytes() == 0 {
+            return;
+        }
+        self.count_drop(DropReason::NoChunk);
+        self.segment.flags |= seg_flags::LOSS;
+        self.lost += 1;
+        // Relaxed, all: the agent reads them after the thread's exit, or as a statistic.
+        let loss = |offset| self.store.word(self.slot_at + offset);
+        if self.lost == 1 {
+            loss(slot::LOSS_FIRST).store(now, Relaxed);
+            loss(slot::LOSS_BYTES).store(0, Relaxed);
+        }
+        loss(slot::LOSS_BYTES).store(loss(slot::LOSS_BYTES).load(Relaxed).wrapping_add(bytes), Relaxed);
+        loss(slot::LOSS_LAST).store(now, Relaxed);
+        loss(slot::LOSS_RECORDS).store(self.lost, Relaxed);
+    }
+
+    /// Writes the LOST record, if records were lost; a new chunk has room for it.
+    pub(super) fn put_lost(&mut self) {
+        if self.lost == 0 || self.cursor + LOST_BYTES > self.chunk_limit {
+            return;
+        }
+        let loss = |offset| self.store.word(self.slot_at + offset).load(Relaxed); // own words
+        let (bytes, first, last) = (loss(slot::LOSS_BYTES), loss(slot::LOSS_FIRST), loss(slot::LOSS_LAST));
+        let reason = DropReason::NoChunk as u64 | self.lost.min(u64::from(u32::MAX)) << 32;
+        self.put(0, Kind::Lost, 0, &[reason, bytes, first, last], &[]);
+        self.lost = 0;
+        self.store.word(self.slot_at + slot::LOSS_RECORDS).store(0, Release); // after the record that tells of them
+    }
+}

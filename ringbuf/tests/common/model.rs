@@ -1,0 +1,188 @@
+//! The reference: what a reader must find after any sequence of calls of one thread, as a plain list.
+//!
+//! It knows nothing of chunks, fragments, bases or elision. A call is told here with what the writer returned; [`Model::check`]
+//! compares with a log that was read.
+
+use crate::log::{Item, Log, Visit};
+use backsight_core::record::seg_flags;
+use backsight_ringbuf::writer::SegmentStart;
+
+/// A record that was not accepted.
+#[derive(Clone, Copy, Debug)]
+struct Lost {
+    ticks: u64,
+    bytes: u64,
+    visit: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Expected {
+    visit: Visit,
+    /// Whether its beginning was recorded at once; else it starts when its first record finds a chunk.
+    begun: bool,
+    /// Whether it is recorded only once it says something.
+    resumed: bool,
+    n_lost: usize,
+}
+
+/// The calls of one thread so far.
+#[derive(Default, Debug)]
+pub(crate) struct Model {
+    visits: Vec<Expected>,
+    active: bool,
+    lost: Vec<Lost>,
+    pub(crate) n_no_trace: u64,
+    pub(crate) n_too_long: u64,
+}
+
+impl Model {
+    pub(crate) fn is_active(&self) -> bool {
+        self.active
+    }
+
+    pub(crate) fn n_visits(&self) -> usize {
+        self.visits.len()
+    }
+
+    pub(crate) fn n_lost(&self) -> u64 {
+        self.lost.len() as u64
+    }
+
+    /// The thread began, and the writer said whether that is recorded.
+    pub(crate) fn begin(&mut self, start: SegmentStart, now: u64, begun: bool) {
+        self.start(start, now, begun, false);
+    }
+
+    /// The thread resumed: it is recorded with the first record.
+    pub(crate) fn resume(&mut self, start: SegmentStart, now: u64) {
+        self.start(SegmentStart { flags: start.flags | seg_flags::RESUME, ..start }, now, false, true);
+    }
+
+    fn start(&mut self, start: SegmentStart, now: u64, begun: bool, resumed: bool) {
+        if self.active {
+            self.end(now);
+        }
+        let visit = Visit {
+            trace: start.trace,
+            parent_span: start.parent_span,
+            from_agent: start.from_agent,
+            flags: start.flags,
+            start_ticks: now,
+            end_ticks: None,
+            items: Vec::new(),
+        };
+        self.visits.push(Expected { visit, begun, resumed, n_lost: 0 });
+        self.active = true;
+    }
+
+    /// The thread recorded `item`; the writer said whether it was accepted.
+    pub(crate) fn record(&mut self, item: Item, stored_bytes: u64, accepted: bool) {
+        if !self.active {
+            assert!(!accepted, "nothing is accepted outside a segment");
+            self.n_no_trace += 1;
+        } else if accepted {
+            self.current().visit.items.push(item);
+        } else {
+            self.lose(item.ticks, stored_bytes);
+        }
+    }
+
+    /// The active visit ended.
+    pub(crate) fn end(&mut self, now: u64) {
+        if !std::mem::take(&mut self.active) {
+            return;
+        }
+        let visit = self.current();
+        visit.visit.end_ticks = Some(now);
+        if !visit.begun && !visit.resumed && visit.visit.items.is_empty() && visit.n_lost == 0 {
+            self.lose(now, 56);
+        }
+    }
+
+    fn current(&mut self) -> &mut Expected {
+        self.visits.last_mut().expect("a visit was begun")
+    }
+
+    fn lose(&mut self, ticks: u64, bytes: u64) {
+        self.lost.push(Lost { ticks, bytes, visit: self.visits.len() - 1 });
+        self.current().n_lost += 1;
+    }
+
+    /// Asserts that `log` tells of exactly these calls; `untold` are the records that the slot counts as lost beyond the log.
+    pub(crate) fn check(&self, log: &Log, untold: u64) {
+        self.check_visits(log, true);
+        let told: u64 = log.losses.iter().map(|loss| u64::from(loss.n)).sum();
+        assert_eq!(told + untold, self.n_lost(), "each lost record is told of once");
+        self.check_losses(log);
+    }
+
+    /// Asserts that `log` is what a reader may find in the middle of these calls.
+    pub(crate) fn check_prefix(&self, log: &Log) {
+        self.check_visits(log, false);
+        self.check_losses(log);
+    }
+
+    fn check_visits(&self, log: &Log, all: bool) {
+        let mut expected = self.visits.iter();
+        for (nth, found) in log.visits.iter().enumerate() {
+            let is_last = nth + 1 == log.visits.len();
+            let same = |e: &Expected| e.visit.parent_span == found.parent_span;
+            let wanted = loop {
+                let next = expected.next().unwrap_or_else(|| panic!("found what nobody wrote: {found:?}"));
+                if same(next) {
+                    break next;
+                }
+                assert!(!next.begun && next.visit.items.is_empty(), "not found: {next:?}");
+            };
+            check_visit(wanted, found, all || !is_last);
+        }
+        for missing in expected.filter(|_| all) {
+            assert!(!missing.begun && missing.visit.items.is_empty(), "not found: {missing:?}");
+        }
+    }
+
+    /// Each LOST record tells of the next losses, with their sums, at the right place.
+    fn check_losses(&self, log: &Log) {
+        let mut rest = self.lost.as_slice();
+        for loss in &log.losses {
+            let (told, after) = rest.split_at(loss.n as usize);
+            rest = after;
+            let (Some(first), Some(last)) = (told.first(), told.last()) else { panic!("a LOST record of nothing") };
+            assert_eq!((loss.first_ticks, loss.last_ticks), (first.ticks, last.ticks));
+            assert_eq!(loss.bytes, told.iter().map(|lost| lost.bytes).sum::<u64>());
+            let parent = |idx: usize| self.visits[idx].visit.parent_span;
+            let at = loss.n_visits.checked_sub(1).map(|idx| log.visits[idx].parent_span);
+            if loss.in_segment {
+                assert!(told.iter().any(|lost| Some(parent(lost.visit)) == at), "a loss of this visit");
+            } else {
+                let next = log.visits.get(loss.n_visits).map(|visit| visit.parent_span);
+                assert!(
+                    told.iter().all(|lost| Some(parent(lost.visit)) != next),
+                    "losses of visits before the next one"
+                );
+            }
+        }
+    }
+}
+
+/// Compares one visit; where it need not be `whole`, what was found may be its beginning.
+fn check_visit(wanted: &Expected, found: &Visit, whole: bool) {
+    let visit = &wanted.visit;
+    assert_eq!((found.trace, found.from_agent), (visit.trace, visit.from_agent));
+    assert_eq!(found.flags & !seg_flags::LOSS, visit.flags, "flags of {found:?}");
+    let marked = found.flags & seg_flags::LOSS != 0;
+    assert!(marked == (wanted.n_lost != 0) || (!marked && !whole), "losses mark the visit: {found:?}");
+    match wanted.begun {
+        true => assert_eq!(found.start_ticks, visit.start_ticks),
+        false => assert!(found.start_ticks >= visit.start_ticks),
+    }
+    let n = found.items.len();
+    assert_eq!(found.items[..], visit.items[..n.min(visit.items.len())], "the records, in order");
+    if whole {
+        assert_eq!(n, visit.items.len(), "every accepted record is found");
+        // A visit whose last records were lost has no end either.
+        assert!(found.end_ticks == visit.end_ticks || (found.end_ticks.is_none() && wanted.n_lost != 0));
+    } else if found.end_ticks.is_some() {
+        assert_eq!((n, found.end_ticks), (visit.items.len(), visit.end_ticks));
+    }
+}
