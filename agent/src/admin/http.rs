@@ -1,0 +1,186 @@
+//! HTTP/1.1 over the admin socket: routes to commands, replies to JSON.
+
+use super::{AskError, Client, Command, Reply};
+use backsight_core::ids::{TraceId, TriggerId};
+use backsight_core::trace::assemble;
+use backsight_proto::admin::{ErrorReply, FireReply, FireRequest, KeptState, REQUEST_MAX_BYTES, route};
+use backsight_proto::trace_json::TraceJson;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::CONTENT_TYPE;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::UnixListener;
+use tokio::sync::{Semaphore, watch};
+use tracing::warn;
+
+/// Connections served at a time; more wait to be accepted.
+const CONNECTIONS_MAX: usize = 64;
+/// How long a client may take over its request line and headers.
+const HEADERS_WITHIN: Duration = Duration::from_secs(10);
+/// How long to wait where no connection can be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const METRICS_TYPE: &str = "text/plain; version=0.0.4";
+const TEXT_TYPE: &str = "text/plain";
+const JSON_TYPE: &str = "application/json";
+
+/// Serves until `stopped` is closed.
+pub(super) async fn serve(socket: std::os::unix::net::UnixListener, client: Client, mut stopped: watch::Receiver<()>) {
+    let listener = match UnixListener::from_std(socket) {
+        Ok(listener) => listener,
+        Err(error) => {
+            warn!(error = %error, "admin socket not served");
+            return;
+        }
+    };
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let accepted = async {
+            let place = places.clone().acquire_owned().await.ok()?;
+            Some((place, listener.accept().await))
+        };
+        let next = tokio::select! {
+            next = accepted => next,
+            _ = stopped.changed() => return,
+        };
+        let Some((place, accepted)) = next else { return };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                warn!(error = %error, "admin connection not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let client = client.clone();
+        tokio::spawn(async move {
+            let service = service_fn(|request| answer(request, client.clone()));
+            let mut server = hyper::server::conn::http1::Builder::new();
+            server.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
+            // What goes wrong on a connection is its client's to see.
+            let _ = server.serve_connection(TokioIo::new(stream), service).await;
+            drop(place);
+        });
+    }
+}
+
+type Answer = Response<Full<Bytes>>;
+
+/// A request that is answered with an error.
+struct Refused {
+    status: StatusCode,
+    error: String,
+}
+
+impl Refused {
+    fn new(status: StatusCode, error: impl Into<String>) -> Self {
+        Self { status, error: error.into() }
+    }
+}
+
+impl From<AskError> for Refused {
+    fn from(error: AskError) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+    }
+}
+
+async fn answer(request: Request<Incoming>, client: Client) -> Result<Answer, Infallible> {
+    let answer = route_request(request, &client)
+        .await
+        .unwrap_or_else(|refused| json(refused.status, &ErrorReply { error: refused.error }));
+    Ok(answer)
+}
+
+async fn route_request(request: Request<Incoming>, client: &Client) -> Result<Answer, Refused> {
+    let path = request.uri().path().trim_end_matches('/').to_owned();
+    let is_fire = path == route::FIRE;
+    let allowed = if is_fire { Method::POST } else { Method::GET };
+    let command = match path.as_str() {
+        route::HEALTH | route::FIRE => None,
+        route::STATUS => Some(Command::Status),
+        route::HORIZON => Some(Command::Horizon),
+        route::TRIGGERS => Some(Command::Triggers),
+        route::TRACES => Some(Command::Kept),
+        route::METRICS => Some(Command::Metrics),
+        path => Some(trace_command(path)?),
+    };
+    if request.method() != allowed {
+        return Err(Refused::new(StatusCode::METHOD_NOT_ALLOWED, format!("{path} takes {allowed} only")));
+    }
+    match command {
+        Some(command) => reply(client.ask(command).await?).await,
+        None if is_fire => fire(request, client).await,
+        None => Ok(text(TEXT_TYPE, "ok\n".into())),
+    }
+}
+
+fn trace_command(path: &str) -> Result<Command, Refused> {
+    let id = path.strip_prefix(route::TRACES).and_then(|rest| rest.strip_prefix('/'));
+    let id = id.ok_or_else(|| Refused::new(StatusCode::NOT_FOUND, format!("no such path: {path}")))?;
+    let trace = id.parse::<TraceId>().map_err(|e| Refused::new(StatusCode::BAD_REQUEST, e.to_string()))?;
+    Ok(Command::Trace(trace))
+}
+
+async fn reply(reply: Reply) -> Result<Answer, Refused> {
+    Ok(match reply {
+        Reply::Status(status) => json(StatusCode::OK, &*status),
+        Reply::Horizon(horizon) => json(StatusCode::OK, &horizon),
+        Reply::Triggers(triggers) => json(StatusCode::OK, &triggers),
+        Reply::Kept(kept) => json(StatusCode::OK, &kept),
+        Reply::Metrics(metrics) => text(METRICS_TYPE, metrics),
+        Reply::Trace(_, None) => {
+            return Err(Refused::new(StatusCode::NOT_FOUND, "nothing of this trace is kept or retained here"));
+        }
+        Reply::Trace(trace, Some(slices)) => {
+            // Megabytes may take a while: not on the thread that serves the others.
+            let assembled = move || json(StatusCode::OK, &TraceJson::from(&assemble(trace, &slices)));
+            let failed = |_| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "the trace could not be assembled");
+            tokio::task::spawn_blocking(assembled).await.map_err(failed)?
+        }
+        Reply::Fired(fired) if fired.state == KeptState::Refused => {
+            return Err(Refused::new(StatusCode::TOO_MANY_REQUESTS, "the trigger fires more often than its limit"));
+        }
+        Reply::Fired(fired) => {
+            let reply = FireReply { state: fired.state, n_segments: fired.n_segments, bytes: fired.bytes };
+            json(StatusCode::OK, &reply)
+        }
+    })
+}
+
+async fn fire(request: Request<Incoming>, client: &Client) -> Result<Answer, Refused> {
+    let bad = |error: String| Refused::new(StatusCode::BAD_REQUEST, error);
+    let body = Limited::new(request.into_body(), REQUEST_MAX_BYTES).collect().await;
+    let body = body.map_err(|_| bad(format!("the body is over {REQUEST_MAX_BYTES} B, or was cut short")))?;
+    let request: FireRequest = serde_json::from_slice(&body.to_bytes()).map_err(|e| bad(e.to_string()))?;
+    let trigger = trigger_of(&request.trigger).ok_or_else(|| {
+        Refused::new(StatusCode::NOT_FOUND, format!("no trigger can be called `{}`", request.trigger))
+    })?;
+    let command = Command::Fire { trigger, name: request.trigger, trace: request.trace, laterals: request.laterals };
+    reply(client.ask(command).await?).await
+}
+
+/// Returns the trigger called `name`.
+fn trigger_of(name: &str) -> Option<TriggerId> {
+    let reserved = [TriggerId::HEAD, TriggerId::PROCESS_DEATH, TriggerId::MANUAL, TriggerId::CLI];
+    let named = reserved.into_iter().find(|trigger| trigger.reserved_name() == Some(name));
+    named.or_else(|| TriggerId::from_name(name).filter(|_| !name.is_empty()))
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+    let body = serde_json::to_vec(value).unwrap_or_default();
+    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(JSON_TYPE));
+    answer
+}
+
+fn text(content_type: &'static str, body: String) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    answer.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(content_type));
+    answer
+}

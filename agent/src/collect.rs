@@ -1,0 +1,169 @@
+//! Copying segments out of regions, and reading from the copies what is needed to read them elsewhere.
+//!
+//! Called by the recorder. Only copies are parsed; any bytes give an answer.
+
+use crate::region::Region;
+use backsight_core::ids::{SpanId, StringId, TraceId, TriggerId};
+use backsight_core::record::decode::Name;
+use backsight_core::record::{Kind, Record, Records, SpanKind, Value, ValueType, align8, flags};
+use backsight_core::segment::{Segment, SegmentKey};
+use backsight_ringbuf::abi::ChunkId;
+use backsight_ringbuf::reader::{ChunkInfo, SegmentInfo};
+use backsight_ringbuf::strings;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Returns the segments of a chunk in the order in which they were written, and whether all their links were sound.
+pub fn segments_of(region: &Region, id: ChunkId, info: &ChunkInfo) -> (Vec<SegmentInfo>, bool) {
+    let mut segments: Vec<SegmentInfo> = Vec::new();
+    let mut is_sound = true;
+    for segment in region.segments(id, info).into_iter().flatten() {
+        match segment {
+            Ok(segment) => segments.push(segment),
+            Err(_) => is_sound = false,
+        }
+    }
+    segments.reverse();
+    (segments, is_sound)
+}
+
+/// Copies a segment.
+pub fn copy_segment(region: &Region, id: ChunkId, info: &ChunkInfo, segment: &SegmentInfo) -> Segment {
+    let key =
+        SegmentKey { region: region.id(), chunk: id.code(), generation: info.head.generation, offset: segment.offset };
+    Segment {
+        key,
+        slot: info.slot,
+        tid: info.tid,
+        prev_chunk: info.prev_chunk,
+        bytes: region.copy(id, segment.offset, segment.end),
+    }
+}
+
+/// Returns the strings that the records of `bytes` name, as the region's table has them.
+pub fn strings_of(region: &Region, bytes: &[u8]) -> Vec<(StringId, String)> {
+    let text = |id: StringId| {
+        let bytes = strings::get(region.store(), id)?;
+        Some((id, String::from_utf8_lossy(&bytes).into_owned()))
+    };
+    string_ids(bytes).into_iter().filter_map(text).collect()
+}
+
+/// Returns the ids of the strings that records name.
+fn string_ids(bytes: &[u8]) -> BTreeSet<StringId> {
+    let mut ids = BTreeSet::new();
+    let mut add = |name: Name<'_>| {
+        if let Name::Interned(id) = name {
+            ids.insert(id);
+        }
+    };
+    for record in whole_records(bytes) {
+        match record {
+            Record::SpanStart { name, .. } | Record::Event { name, .. } | Record::Rename { name, .. } => add(name),
+            Record::Named { name, .. } | Record::Exception { kind: name, .. } => add(name),
+            Record::Attr { key, value, .. } => {
+                add(key);
+                add_value(value, &mut add);
+            }
+            _ => {}
+        }
+    }
+    ids.remove(&StringId::NONE);
+    ids
+}
+
+fn add_value(value: Value<'_>, add: &mut impl FnMut(Name<'_>)) {
+    match value {
+        Value::Interned(id) => add(Name::Interned(id)),
+        Value::Array(mut elements) => {
+            // `type u8, 3 bytes 0, len u32, bytes padded to 8`; an array within an array is not looked into.
+            while let Some((head, rest)) = elements.split_first_chunk::<8>() {
+                let word = u64::from_le_bytes(*head);
+                let len = (word >> 32) as usize;
+                if word as u8 == ValueType::Interned as u8
+                    && let Some(id) = rest.first_chunk::<4>()
+                {
+                    add(Name::Interned(StringId(u32::from_le_bytes(*id))));
+                }
+                elements = rest.get(align8(len as u64) as usize..).unwrap_or_default();
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Returns the trigger of the last FIRED record.
+pub fn fired_in(bytes: &[u8]) -> Option<TriggerId> {
+    let fired = |record| match record {
+        Record::Fired { trigger, .. } => Some(trigger),
+        _ => None,
+    };
+    whole_records(bytes).filter_map(fired).last()
+}
+
+/// Returns the records whose bodies can be read where they stand: the first fragments count, their continuations do not.
+fn whole_records(bytes: &[u8]) -> impl Iterator<Item = Record<'_>> {
+    let first = |record: &backsight_core::record::RawRecord<'_>| record.header.flags & flags::CONTINUES == 0;
+    let records = Records::new(bytes).map_while(Result::ok).filter(first);
+    records.filter_map(|record| Record::decode(record.header, record.body).ok())
+}
+
+/// Requests that a process was serving, from the segments that it left.
+#[derive(Debug, Default)]
+pub struct ServedRequests {
+    open: BTreeMap<(TraceId, SpanId), u64>,
+}
+
+impl ServedRequests {
+    /// Reads one segment; segments come in the order in which they were written.
+    pub fn read(&mut self, trace: TraceId, bytes: &[u8]) {
+        let (mut base, mut last_span) = (0, SpanId::NONE);
+        for raw in Records::new(bytes).map_while(Result::ok) {
+            if raw.header.flags & flags::CONTINUES != 0 {
+                continue;
+            }
+            let Ok(record) = Record::decode(raw.header, raw.body) else { continue };
+            match record {
+                Record::Seg { base_tsc, .. } => base = base_tsc,
+                Record::Time { tsc } => base = tsc,
+                Record::SpanStart { span, kind, .. } => {
+                    last_span = span;
+                    if kind == SpanKind::Server {
+                        self.open.insert((trace, span), base.saturating_add(u64::from(raw.header.dt)));
+                    }
+                }
+                Record::SpanEnd { span } => {
+                    last_span = span.unwrap_or(last_span);
+                    self.open.remove(&(trace, last_span));
+                }
+                Record::Attr { span, .. }
+                | Record::Event { span, .. }
+                | Record::Link { span, .. }
+                | Record::Status { span, .. }
+                | Record::Rename { span, .. }
+                | Record::Exception { span, .. } => last_span = span.unwrap_or(last_span),
+                _ => {}
+            }
+        }
+    }
+
+    /// Returns the traces whose requests were not answered, newest first.
+    pub fn unanswered(&self) -> Vec<TraceId> {
+        let mut newest: BTreeMap<TraceId, u64> = BTreeMap::new();
+        for ((trace, _), ticks) in &self.open {
+            let known = newest.entry(*trace).or_default();
+            *known = (*known).max(*ticks);
+        }
+        let mut traces: Vec<_> = newest.into_iter().collect();
+        traces.sort_by_key(|(trace, ticks)| (std::cmp::Reverse(*ticks), *trace));
+        traces.into_iter().map(|(trace, _)| trace).collect()
+    }
+}
+
+/// Returns whether the last record of a segment ends it.
+pub fn is_ended(bytes: &[u8]) -> bool {
+    let last = Records::new(bytes).map_while(Result::ok).last();
+    last.is_some_and(|record| record.header.kind == Kind::SegEnd as u8)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,341 @@
+//! The loop around the recorder: one thread, one epoll, every descriptor of the data plane.
+//!
+//! Called by `main` and by tests. It owns sockets, descriptors and clocks, and tells the recorder what happened; it never waits for a
+//! client, a file or the admin thread.
+
+mod clients;
+
+use crate::admin::{self, Command, Commands, Reply};
+use crate::clock::{HostClock, monotonic};
+use crate::config::{self, Config};
+use crate::ident;
+use crate::notify;
+use crate::recorder::{Now, Recorder, Settings};
+use crate::sessions::socket::{ListenError, Listener};
+use crate::sessions::{SessionLimits, Sessions};
+use crate::status;
+use crate::triggers::Rules;
+use backsight_core::ids::{AgentId, RegionId, TriggerId};
+use backsight_core::units::{Bytes, Nanos};
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
+use rustix::net::SocketType;
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use tracing::{info, warn};
+
+/// How often calibration points and heartbeats are written.
+const BEAT_EVERY: Nanos = Nanos::from_ms(1_000);
+/// How long the loop sleeps while data flows.
+const POLL_BUSY: Nanos = Nanos::from_ms(1);
+/// How long it sleeps while regions are awake and nothing flows.
+const POLL_AWAKE: Nanos = Nanos::from_ms(2);
+/// How long it sleeps while all regions sleep; doorbells wake it.
+const POLL_ASLEEP: Nanos = crate::recorder::SWEEP_EVERY;
+/// Events taken from the kernel at once.
+const EVENTS_MAX: usize = 256;
+/// Admin commands answered in one turn of the loop.
+const COMMANDS_PER_TURN: usize = 16;
+/// Access rights of the producer socket: any process of the host may record.
+const SOCKET_MODE: u32 = 0o666;
+/// Access rights of the admin socket: owner and group may look and command.
+const ADMIN_SOCKET_MODE: u32 = 0o660;
+
+/// An agent that could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A socket could not be opened.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The kernel lacks something, or a limit is too low.
+    #[error("{what}")]
+    System {
+        /// What was attempted.
+        what: &'static str,
+        /// Why it did not work.
+        source: std::io::Error,
+    },
+}
+
+/// What an event is about. In the event's 64 bits the kind stands above the number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Source {
+    Listener,
+    Commands,
+    Stop,
+    Client(u32),
+    Process(u32),
+    Doorbell(u32),
+}
+
+impl Source {
+    const fn code(self) -> u64 {
+        let (kind, number) = match self {
+            Self::Listener => (0, 0),
+            Self::Commands => (1, 0),
+            Self::Stop => (2, 0),
+            Self::Client(number) => (3, number),
+            Self::Process(number) => (4, number),
+            Self::Doorbell(number) => (5, number),
+        };
+        kind << 32 | number as u64
+    }
+
+    const fn from_code(code: u64) -> Option<Self> {
+        let number = code as u32;
+        Some(match code >> 32 {
+            0 => Self::Listener,
+            1 => Self::Commands,
+            2 => Self::Stop,
+            3 => Self::Client(number),
+            4 => Self::Process(number),
+            5 => Self::Doorbell(number),
+            _ => return None,
+        })
+    }
+}
+
+/// A running agent.
+#[derive(Debug)]
+pub struct Daemon {
+    agent: AgentId,
+    clock: HostClock,
+    recorder: Recorder,
+    sessions: Sessions,
+    listener: Listener,
+    epoll: OwnedFd,
+    commands: Commands,
+    /// Ends the admin thread when it is dropped.
+    _admin: admin::Server,
+    stop: OwnedFd,
+    started: Nanos,
+    beaten: Nanos,
+    /// Where the look at processes without a socket goes on.
+    next_detached: u32,
+    names: BTreeMap<TriggerId, String>,
+    warnings: Warnings,
+}
+
+/// Limits warnings that a client can cause to one a second.
+#[derive(Debug, Default)]
+struct Warnings {
+    last: Option<Nanos>,
+    n_silenced: u64,
+}
+
+impl Warnings {
+    /// Returns how many warnings were left out since the last, or `None` where this one is to be left out too.
+    fn admit(&mut self, now: Nanos) -> Option<u64> {
+        if self.last.is_some_and(|last| now.0.saturating_sub(last.0) < BEAT_EVERY.0) {
+            self.n_silenced += 1;
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.n_silenced))
+    }
+}
+
+impl Daemon {
+    /// Opens the sockets and takes the memory's measure; clients can connect from now on. Stops once `stop` is readable.
+    ///
+    /// # Errors
+    /// A socket that somebody else has, or a kernel that refuses.
+    pub fn start(config: &Config, stop: OwnedFd) -> Result<Self, StartError> {
+        let system = |what| move |source: Errno| StartError::System { what, source: source.into() };
+        let listener = Listener::open(&config.agent.socket, SocketType::SEQPACKET, SOCKET_MODE)?;
+        let admin_listener = Listener::open(&config.agent.admin_socket, SocketType::STREAM, ADMIN_SOCKET_MODE)?;
+        let clock = HostClock::start();
+        let identified = ident::identify(&config.agent);
+        if let Some((file, error)) = &identified.not_kept {
+            warn!(file = %file.display(), error = %error, "agent id not kept, it is derived at each start");
+        }
+        let (commands, client) =
+            admin::channel().map_err(|source| StartError::System { what: "make an eventfd", source })?;
+        let server = admin::Server::start(admin_listener, client)
+            .map_err(|source| StartError::System { what: "start the admin thread", source })?;
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system("make an epoll instance"))?;
+        let now = Now { time: monotonic(), ticks: clock.ticks() };
+        let settings = settings(config, identified.agent, &clock, budget(config));
+        let limits =
+            SessionLimits { sessions_max: config.pool.sessions_max, sessions_per_uid: config.pool.sessions_per_uid };
+        let daemon = Self {
+            agent: identified.agent,
+            clock,
+            recorder: Recorder::new(settings, now),
+            sessions: Sessions::new(limits),
+            listener,
+            epoll,
+            commands,
+            _admin: server,
+            stop,
+            started: now.time,
+            beaten: now.time,
+            next_detached: 0,
+            names: BTreeMap::new(),
+            warnings: Warnings::default(),
+        };
+        let watch = |fd: BorrowedFd<'_>, source| daemon.watch(fd, source).map_err(system("watch a descriptor"));
+        watch(daemon.listener.fd(), Source::Listener)?;
+        watch(daemon.commands.eventfd(), Source::Commands)?;
+        watch(daemon.stop.as_fd(), Source::Stop)?;
+        info!(
+            agent = %daemon.agent,
+            socket = %config.agent.socket.display(),
+            admin_socket = %config.agent.admin_socket.display(),
+            budget_bytes = settings.budget.0,
+            "agent started"
+        );
+        Ok(daemon)
+    }
+
+    /// Returns the agent's id.
+    pub const fn agent(&self) -> AgentId {
+        self.agent
+    }
+
+    /// Runs until told to stop.
+    ///
+    /// # Errors
+    /// The kernel refuses to wait for events, which no supported one does.
+    pub fn run(mut self) -> Result<(), StartError> {
+        notify::ready();
+        let mut events = Vec::with_capacity(EVENTS_MAX);
+        let mut sleep = POLL_ASLEEP;
+        loop {
+            events.clear();
+            let timeout = Timespec { tv_sec: 0, tv_nsec: sleep.0.min(999_999_999).cast_signed() };
+            match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&timeout)) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(source) => {
+                    return Err(StartError::System { what: "wait for events", source: source.into() });
+                }
+            }
+            for event in &events {
+                match Source::from_code(event.data.u64()) {
+                    Some(Source::Stop) => {
+                        info!("agent stops");
+                        notify::stopping();
+                        return Ok(());
+                    }
+                    Some(source) => self.handle(source),
+                    None => {}
+                }
+            }
+            sleep = self.turn();
+        }
+    }
+
+    fn handle(&mut self, source: Source) {
+        match source {
+            Source::Listener => self.accept(),
+            Source::Commands => self.answer(),
+            Source::Stop => {}
+            Source::Client(number) => self.hear(number),
+            Source::Process(number) => self.process_ended(number),
+            Source::Doorbell(number) => self.doorbell_rang(number),
+        }
+    }
+
+    /// One round of the recorder and, once a second, the clock; returns how long to sleep then.
+    fn turn(&mut self) -> Nanos {
+        let now = self.now();
+        let round = self.recorder.round(now);
+        for member in round.offenders {
+            self.close_offender(member);
+        }
+        if now.time.0.saturating_sub(self.beaten.0) >= BEAT_EVERY.0 {
+            self.beaten = now.time;
+            let point = self.clock.calibrate();
+            self.recorder.beat(point);
+            self.close_silent();
+            self.look_at_detached();
+        }
+        match (round.has_data, round.is_awake) {
+            (true, _) => POLL_BUSY,
+            (false, true) => POLL_AWAKE,
+            (false, false) => POLL_ASLEEP,
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now { time: monotonic(), ticks: self.clock.ticks() }
+    }
+
+    fn watch(&self, fd: BorrowedFd<'_>, source: Source) -> Result<(), Errno> {
+        epoll::add(&self.epoll, fd, epoll::EventData::new_u64(source.code()), epoll::EventFlags::IN)
+    }
+
+    /// Answers what the admin thread asks; it waits for no answer longer than it likes.
+    fn answer(&mut self) {
+        self.commands.acknowledge();
+        for _ in 0..COMMANDS_PER_TURN {
+            let Some((command, answer)) = self.commands.take() else { return };
+            let reply = self.obey(command);
+            let _ = answer.send(reply); // nobody waits any more: the connection was closed
+        }
+        self.commands.remind(); // the rest in the next turn
+    }
+
+    fn obey(&mut self, command: Command) -> Reply {
+        let now = self.now();
+        match command {
+            Command::Status => {
+                let host = status::Host { agent: self.agent, uptime: Nanos(now.time.0 - self.started.0) };
+                Reply::Status(Box::new(status::status(&self.recorder, &self.clock, host, &self.names, now)))
+            }
+            Command::Horizon => Reply::Horizon(self.recorder.horizon_status(now)),
+            Command::Triggers => Reply::Triggers(self.recorder.trigger_list(&self.names)),
+            Command::Kept => Reply::Kept(self.recorder.kept_list(self.clock.timeline(), &self.names)),
+            Command::Trace(trace) => Reply::Trace(trace, self.recorder.slices(trace, self.clock.timeline(), now)),
+            Command::Metrics => Reply::Metrics(status::metrics(&self.recorder, now)),
+            Command::Fire { trigger, name, trace, laterals } => {
+                if self.names.len() < crate::limits::TRIGGERS_MAX {
+                    self.names.insert(trigger, name);
+                }
+                Reply::Fired(self.recorder.fire(trigger, trace, laterals, now))
+            }
+        }
+    }
+}
+
+fn budget(config: &Config) -> Bytes {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let available = config::available_memory(&meminfo).unwrap_or(Bytes(u64::MAX));
+    let budget = config::budget(&config.pool, available);
+    if let Some(available) = budget.clamped_by {
+        warn!(
+            configured = %Bytes(config.pool.budget_bytes),
+            available = %available,
+            free_memory_share = config.pool.free_memory_share,
+            budget = %budget.bytes,
+            "pool is smaller than configured, the host has too little free memory"
+        );
+    }
+    budget.bytes
+}
+
+fn settings(config: &Config, agent: AgentId, clock: &HostClock, budget: Bytes) -> Settings {
+    // Unique on this host across restarts, and exact in JSON readers that have doubles only: milliseconds, and 2^10 regions in each.
+    let started_ms = clock.timeline().points().last().map_or(0, |point| point.realtime_ns / 1_000_000);
+    Settings {
+        agent,
+        boot: ident::boot_id(),
+        clock: clock.source(),
+        ticks_per_second: clock.ticks_per_second(),
+        first_region: RegionId(started_ms << 10),
+        budget,
+        kept_share: config.pool.kept_share,
+        process_share: config.pool.process_share,
+        reserve_lasts: Nanos::from_ms(config.pool.grant_reserve_ms),
+        reserve_share: config.pool.grant_reserve_share,
+        slots_per_process: config.pool.slots_per_process,
+        horizon_target: Nanos::from_ms(config.horizon.target_ms),
+        process_death: Nanos::from_ms(config.triggers.process_death_ms),
+        rules: Rules {
+            rate_per_s: config.triggers.rate_per_s,
+            linger: Nanos::from_ms(config.triggers.linger_ms),
+            lateral_max: config.triggers.lateral_max,
+        },
+    }
+}

@@ -1,0 +1,269 @@
+//! What the loop does about clients: connections, messages, doorbells, and their end.
+
+use super::{Daemon, Source};
+use crate::recorder::{AdmitError, Applicant, Ending};
+use crate::sessions::peer::Peer;
+use crate::sessions::socket::{self, Received};
+use crate::sessions::{Refusal, Session};
+use backsight_core::ids::RegionId;
+use backsight_core::session::{Attachment, MESSAGE_MAX_BYTES, Message};
+use backsight_core::telemetry::DropReason;
+use backsight_ringbuf::abi::ABI_VERSION;
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::Errno;
+use std::os::fd::{AsFd, OwnedFd};
+use tracing::warn;
+
+/// Connections accepted in one turn.
+const ACCEPTS_PER_TURN: usize = 64;
+/// Messages of one client taken in one turn.
+const MESSAGES_PER_TURN: usize = 16;
+
+/// Processes without a socket of which one turn of the clock asks whether they still have their region.
+const DETACHED_PER_BEAT: usize = 16;
+
+/// Why a hello was not answered with a region.
+#[derive(Debug, thiserror::Error)]
+enum HelloError {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    NotAdmitted(#[from] AdmitError),
+    #[error("{what} for a client")]
+    System { what: &'static str, source: Errno },
+}
+
+impl Daemon {
+    /// Accepts connections that wait.
+    pub(super) fn accept(&mut self) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let socket = match self.listener.accept() {
+                Ok(Some(socket)) => socket,
+                Ok(None) => return,
+                Err(error) => {
+                    self.warn_of_client("connection not accepted", &error);
+                    return;
+                }
+            };
+            match Peer::of(socket.as_fd()) {
+                Ok(peer) => self.greet(socket, peer),
+                Err(error) => self.warn_of_client("client not identified", &error),
+            }
+        }
+    }
+
+    /// Begins a session that waits for a hello, or says why there is none.
+    fn greet(&mut self, socket: OwnedFd, peer: Peer) {
+        let connected = self.now().time;
+        let session =
+            Session { socket: Some(socket), peer, doorbell: None, member: None, said_goodbye: false, connected };
+        match self.sessions.add(session) {
+            Ok(number) => {
+                if let Err(error) = self.watch_session(number) {
+                    self.warn_of_client("client not watched", &error);
+                    self.sessions.remove(number);
+                }
+            }
+            Err((session, refusal)) => self.refuse(&session, &refusal),
+        }
+    }
+
+    fn watch_session(&self, number: u32) -> Result<(), Errno> {
+        let Some(session) = self.sessions.get(number) else { return Ok(()) };
+        if let Some(socket) = &session.socket {
+            self.watch(socket.as_fd(), Source::Client(number))?;
+        }
+        self.watch(session.peer.pidfd.as_fd(), Source::Process(number))
+    }
+
+    fn refuse(&mut self, session: &Session, why: &dyn std::error::Error) {
+        let mut reason = why.to_string();
+        if let Some(source) = why.source() {
+            reason = format!("{reason}: {source}");
+        }
+        self.recorder.count_refused_session();
+        if let Some(socket) = &session.socket {
+            // A client that is gone already needs no reason.
+            let _ = socket::send(socket.as_fd(), &Message::Refused { reason: &reason }, None);
+        }
+        self.warn_of_client("session refused", &reason);
+    }
+
+    /// Takes the messages of a client.
+    pub(super) fn hear(&mut self, number: u32) {
+        let mut buffer = [0; MESSAGE_MAX_BYTES];
+        for _ in 0..MESSAGES_PER_TURN {
+            let Some(socket) = self.sessions.get(number).and_then(|session| session.socket.as_ref()) else { return };
+            match socket::receive(socket.as_fd(), &mut buffer) {
+                Received::Nothing => return,
+                Received::Closed => return self.socket_closed(number),
+                Received::Message(len) => self.take_message(number, buffer.get(..len).unwrap_or_default()),
+            }
+        }
+    }
+
+    fn take_message(&mut self, number: u32, bytes: &[u8]) {
+        match Message::decode(bytes) {
+            Ok(Message::Hello { abi, service, fork_of, .. }) => {
+                let is_first = self.sessions.get(number).is_some_and(|session| session.member.is_none());
+                if is_first
+                    && let Err(error) = self.welcome(number, abi, service, fork_of)
+                    && let Some(session) = self.sessions.remove(number)
+                {
+                    self.refuse(&session, &error);
+                    session.member.into_iter().for_each(|member| self.end_member(member, Ending::Goodbye));
+                }
+            }
+            Ok(Message::Goodbye) => {
+                self.sessions.get_mut(number).into_iter().for_each(|session| session.said_goodbye = true);
+            }
+            Ok(Message::Request(what @ (Attachment::Region | Attachment::Doorbell))) => {
+                if let Err(error) = self.attach(number, what) {
+                    self.warn_of_client("attachment not sent", &error);
+                }
+            }
+            // Nothing that this agent has, or that a client says: of a later version.
+            Ok(_) => {}
+            Err(backsight_core::session::MessageError::UnknownKind { .. }) => {}
+            Err(error) => {
+                self.recorder.count_drops(DropReason::Corrupt, 1);
+                self.warn_of_client("message not understood", &error);
+            }
+        }
+    }
+
+    /// Gives a client its region and its doorbell.
+    fn welcome(&mut self, number: u32, abi: u32, service: &str, fork_of: Option<RegionId>) -> Result<(), HelloError> {
+        if abi >> 16 != ABI_VERSION >> 16 {
+            return Err(Refusal::Abi { agent: ABI_VERSION, client: abi }.into());
+        }
+        let Some(session) = self.sessions.get(number) else { return Ok(()) };
+        let service = if service.is_empty() { session.peer.executable() } else { service.to_owned() };
+        let parent = fork_of.and_then(|region| self.recorder.position_of(region)).filter(|member| {
+            // The parent's strings are the child's already; nobody else's user may ask for them.
+            self.sessions.of_member(*member).is_some_and(|(_, parent)| parent.peer.uid == session.peer.uid)
+        });
+        let applicant =
+            Applicant { pid: session.peer.pid, start_time: session.peer.start_time, service, fork_of: parent };
+        let now = self.now();
+        let point = self.clock.timeline().points().last().copied().unwrap_or_default();
+        let member = self.recorder.admit(applicant, point, now)?;
+        let failed = |what| move |source| HelloError::System { what, source };
+        if let Some(session) = self.sessions.get_mut(number) {
+            session.member = Some(member);
+            let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+            session.doorbell = Some(eventfd(0, flags).map_err(failed("make an eventfd"))?);
+        }
+        let doorbell = self.sessions.get(number).and_then(|session| session.doorbell.as_ref());
+        if let Some(doorbell) = doorbell {
+            self.watch(doorbell.as_fd(), Source::Doorbell(number)).map_err(failed("watch an eventfd"))?;
+        }
+        if let (Some((region, _)), Some(session)) = (self.recorder.region(member), self.sessions.get(number))
+            && let Some(socket) = &session.socket
+        {
+            let welcome = Message::Welcome { agent: self.agent, region, n_attachments: 2 };
+            socket::send(socket.as_fd(), &welcome, None).map_err(failed("send a welcome"))?;
+        }
+        for what in [Attachment::Region, Attachment::Doorbell] {
+            self.attach(number, what).map_err(failed("send an attachment"))?;
+        }
+        Ok(())
+    }
+
+    /// Sends a client one of its descriptors.
+    fn attach(&self, number: u32, what: Attachment) -> Result<(), Errno> {
+        let Some(session) = self.sessions.get(number) else { return Ok(()) };
+        let Some(socket) = &session.socket else { return Ok(()) };
+        let fd = match what {
+            Attachment::Region => session.member.and_then(|member| self.recorder.region(member)).map(|(_, fd)| fd),
+            Attachment::Doorbell => session.doorbell.as_ref().map(AsFd::as_fd),
+            Attachment::SlotPage(_) => None,
+        };
+        match fd {
+            Some(fd) => socket::send(socket.as_fd(), &Message::Attach(what), Some(fd)),
+            None => Ok(()),
+        }
+    }
+
+    /// A client closed its socket: it ends, it executes another program, or somebody closed its descriptors and it writes on.
+    fn socket_closed(&mut self, number: u32) {
+        let Some(session) = self.sessions.get_mut(number) else { return };
+        session.socket = None; // which also ends its place in the epoll
+        if session.member.is_none() {
+            self.sessions.remove(number);
+            return;
+        }
+        self.finish_if_gone(number);
+    }
+
+    /// Ends a session whose process no longer has the region in its memory: it executes another program, or let go of it.
+    ///
+    /// Where that cannot be seen, its pidfd says when it is over.
+    fn finish_if_gone(&mut self, number: u32) {
+        let Some(session) = self.sessions.get(number) else { return };
+        let Some((_, fd)) = session.member.and_then(|member| self.recorder.region(member)) else { return };
+        let inode = rustix::fs::fstat(fd).map(|stat| stat.st_ino);
+        if session.peer.is_ended() || inode.ok().and_then(|inode| session.peer.maps(inode)) == Some(false) {
+            self.finish(number);
+        }
+    }
+
+    /// Looks again at some of the processes that closed their sockets.
+    pub(super) fn look_at_detached(&mut self) {
+        let numbers = self.sessions.detached(self.next_detached, DETACHED_PER_BEAT);
+        let is_all = numbers.len() < DETACHED_PER_BEAT;
+        self.next_detached = numbers.last().filter(|_| !is_all).map_or(0, |number| number + 1);
+        numbers.into_iter().for_each(|number| self.finish_if_gone(number));
+    }
+
+    /// A process has ended: nobody writes to its region any more.
+    pub(super) fn process_ended(&mut self, number: u32) {
+        self.hear(number); // a goodbye may still wait
+        self.finish(number);
+    }
+
+    fn finish(&mut self, number: u32) {
+        let Some(session) = self.sessions.remove(number) else { return };
+        let ending = if session.said_goodbye { Ending::Goodbye } else { Ending::Death };
+        session.member.into_iter().for_each(|member| self.end_member(member, ending));
+    }
+
+    fn end_member(&mut self, member: u32, ending: Ending) {
+        let now = self.now();
+        self.recorder.end(member, ending, now);
+    }
+
+    pub(super) fn doorbell_rang(&mut self, number: u32) {
+        let now = self.now();
+        let Some(session) = self.sessions.get(number) else { return };
+        if let Some(doorbell) = &session.doorbell {
+            let mut count = [0; 8];
+            let _ = rustix::io::read(doorbell, &mut count); // only to quiet it
+        }
+        session.member.into_iter().for_each(|member| self.recorder.wake(member, now));
+    }
+
+    /// Closes the session of a member that corrupted its region too often. What it wrote before stays as long as anyone's.
+    pub(super) fn close_offender(&mut self, member: u32) {
+        if let Some(number) = self.sessions.of_member(member).map(|(number, _)| number) {
+            let pid = self.sessions.remove(number).map(|session| session.peer.pid);
+            self.warn_of_client("session closed, its region was corrupted too often", &pid.unwrap_or(0));
+        }
+        self.recorder.expel(member, self.now());
+    }
+
+    /// Closes connections that never said hello.
+    pub(super) fn close_silent(&mut self) {
+        for number in self.sessions.silent(self.now().time) {
+            self.sessions.remove(number);
+            self.warn_of_client("connection closed, it never said hello", &number);
+        }
+    }
+
+    /// Warns of something that a client can cause, at most once a second.
+    fn warn_of_client(&mut self, what: &'static str, detail: &dyn std::fmt::Display) {
+        if let Some(n_silenced) = self.warnings.admit(self.now().time) {
+            warn!(detail = %detail, n_silenced, "{what}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The index: which segments belong to a trace. An append-only ring of entries in seal order, and the heads of hash chains.
+//!
+//! Called by the daemon when chunks are sealed, evicted, and when a trigger asks. Entries are claims about chunks that may have been
+//! granted again since; whoever reads a segment checks it there. Eviction moves the tail, nothing is deleted.
+
+use backsight_core::ids::TraceId;
+use backsight_core::units::Bytes;
+use std::collections::VecDeque;
+
+/// Entries of one block; blocks are the unit in which memory is taken and given back.
+const BLOCK_ENTRIES: usize = 1024;
+/// Bytes of an entry.
+const ENTRY_BYTES: u64 = size_of::<Entry>() as u64;
+/// The largest number of entries: positions have 32 bits, and must tell live from dead.
+const ENTRIES_MAX: u64 = 1 << 30;
+
+/// Where a segment stands.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Place {
+    /// The region's position in the pool, and the chunk within it.
+    pub chunk: ChunkRef,
+    /// How often the chunk had been granted.
+    pub generation: u32,
+    /// Where the segment starts in the chunk.
+    pub offset: u32,
+}
+
+/// A chunk of any region: `region position << 15 | chunk id`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct ChunkRef(pub u32);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Entry {
+    trace_hi: u64,
+    trace_lo: u64,
+    chunk: u32,
+    offset: u32,
+    /// The position of the bucket's entry before this one, modulo 2^32.
+    previous: u32,
+    generation: u32,
+}
+
+const _: () = assert!(ENTRY_BYTES == 32);
+
+/// The index of one host.
+///
+/// # Shape
+/// 32 bytes an entry and one 4-byte chain head per four entries of the most there may be: at most the bytes given to [`Index::new`].
+/// Positions count from 1 and never repeat; those below the tail are dead.
+#[derive(Debug)]
+pub struct Index {
+    blocks: VecDeque<Box<[Entry]>>,
+    buckets: Vec<u32>,
+    tail: u64,
+    head: u64,
+    entries_max: u64,
+}
+
+impl Index {
+    /// Returns an empty index that will use at most `budget` bytes, but always has room for one block.
+    pub fn new(budget: Bytes) -> Self {
+        let entries_max = (budget.0 / (ENTRY_BYTES + 1)).clamp(BLOCK_ENTRIES as u64, ENTRIES_MAX);
+        let n_buckets = ((entries_max / 8).next_power_of_two()).max(64);
+        Self { blocks: VecDeque::new(), buckets: vec![0; n_buckets as usize], tail: 1, head: 1, entries_max }
+    }
+
+    /// Returns the position that the next entry gets.
+    pub const fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// Returns the number of live entries.
+    pub const fn n_entries(&self) -> u64 {
+        self.head - self.tail
+    }
+
+    /// Returns whether another entry needs older ones to go first.
+    pub fn is_full(&self) -> bool {
+        let whole_blocks = self.entries_max / BLOCK_ENTRIES as u64;
+        self.head.is_multiple_of(BLOCK_ENTRIES as u64) && self.blocks.len() as u64 >= whole_blocks
+    }
+
+    /// Returns the memory in use.
+    pub fn bytes(&self) -> Bytes {
+        let entries = self.blocks.len() as u64 * BLOCK_ENTRIES as u64 * ENTRY_BYTES;
+        Bytes(entries + 4 * self.buckets.len() as u64)
+    }
+
+    /// Appends an entry. The caller has made room where [`Index::is_full`]; where it could not, the memory grows by a block.
+    pub fn push(&mut self, trace: TraceId, place: Place) {
+        let position = self.head;
+        let bucket = self.bucket(trace);
+        if self.blocks.is_empty() || position.is_multiple_of(BLOCK_ENTRIES as u64) {
+            self.blocks.push_back(vec![Entry::default(); BLOCK_ENTRIES].into_boxed_slice());
+        }
+        let entry = Entry {
+            trace_hi: trace.hi,
+            trace_lo: trace.lo,
+            chunk: place.chunk.0,
+            offset: place.offset,
+            previous: self.buckets[bucket],
+            generation: place.generation,
+        };
+        self.head += 1;
+        if let Some((block, idx)) = self.locate(position) {
+            self.blocks[block][idx] = entry;
+        }
+        self.buckets[bucket] = position as u32;
+    }
+
+    /// Forgets all entries before position `tail`.
+    pub fn forget_before(&mut self, tail: u64) {
+        let first_block = self.tail / BLOCK_ENTRIES as u64;
+        self.tail = tail.clamp(self.tail, self.head);
+        let n_dead = (self.tail / BLOCK_ENTRIES as u64 - first_block).min(self.blocks.len() as u64);
+        self.blocks.drain(..n_dead as usize);
+    }
+
+    /// Returns the places of `trace`'s segments, newest first.
+    pub fn find(&self, trace: TraceId) -> impl Iterator<Item = Place> + '_ {
+        let mut next = self.live(self.buckets[self.bucket(trace)], self.head);
+        std::iter::from_fn(move || {
+            loop {
+                let position = next?;
+                let (block, idx) = self.locate(position)?;
+                let entry = self.blocks[block][idx];
+                next = self.live(entry.previous, position);
+                if entry.trace_hi == trace.hi && entry.trace_lo == trace.lo {
+                    let (chunk, generation) = (ChunkRef(entry.chunk), entry.generation);
+                    return Some(Place { chunk, generation, offset: entry.offset });
+                }
+            }
+        })
+    }
+
+    /// Returns the live ones of `n_entries` entries from `position` on, oldest first.
+    pub fn run(&self, position: u64, n_entries: u32) -> impl Iterator<Item = (TraceId, Place)> + '_ {
+        let positions = position.max(self.tail)..self.head.min(position + u64::from(n_entries));
+        positions.filter_map(|position| {
+            let (block, idx) = self.locate(position)?;
+            let entry = self.blocks[block][idx];
+            let place = Place { chunk: ChunkRef(entry.chunk), generation: entry.generation, offset: entry.offset };
+            Some((TraceId::new(entry.trace_hi, entry.trace_lo), place))
+        })
+    }
+
+    /// Returns an empty index of the same bounds.
+    pub fn emptied(&self) -> Self {
+        let buckets = vec![0; self.buckets.len()];
+        Self { blocks: VecDeque::new(), buckets, tail: 1, head: 1, entries_max: self.entries_max }
+    }
+
+    /// Returns whether `n_more` entries would come close to the most there may be.
+    pub const fn is_nearly_full(&self, n_more: u64) -> bool {
+        self.n_entries() + n_more > self.entries_max - self.entries_max / 8
+    }
+
+    /// Returns the live position below `limit` whose low half is `low`: chains strictly descend, so a walk ends.
+    fn live(&self, low: u32, limit: u64) -> Option<u64> {
+        let back = u64::from((limit as u32).wrapping_sub(low));
+        let position = limit.checked_sub(back).filter(|_| back != 0)?;
+        (position >= self.tail).then_some(position)
+    }
+
+    /// Returns the block and the place in it of a live position.
+    fn locate(&self, position: u64) -> Option<(usize, usize)> {
+        let first_block = self.tail / BLOCK_ENTRIES as u64;
+        let block = (position / BLOCK_ENTRIES as u64).checked_sub(first_block)? as usize;
+        (block < self.blocks.len()).then_some((block, (position % BLOCK_ENTRIES as u64) as usize))
+    }
+
+    fn bucket(&self, trace: TraceId) -> usize {
+        // Both halves are mixed in: ids may be sequential in either.
+        let mixed = (trace.lo ^ trace.hi.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> 32) as usize & (self.buckets.len() - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests;

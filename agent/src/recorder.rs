@@ -1,0 +1,449 @@
+//! The recorder: all regions of a host, what is retained of them, and one round of looking after them.
+//!
+//! Called by the daemon's loop, which owns sockets, descriptors and clocks; times come in as [`Now`]. Nothing here waits: a round costs
+//! what was written since the last one, and every queue and table in it is bounded.
+
+mod death;
+mod fire;
+mod grants;
+mod seal;
+mod view;
+
+pub use death::Ending;
+pub use fire::Fired;
+
+use crate::demand::{Demand, PerClass, idx};
+use crate::horizon::{Horizon, WriteRate};
+use crate::index::Index;
+use crate::kept::Kept;
+use crate::region::Region;
+use crate::retention::Retention;
+use crate::totals::Totals;
+use crate::triggers::{Event, Rules, Triggers};
+use backsight_core::clock::{CalibrationPoint, ClockSource};
+use backsight_core::ids::{AgentId, RegionId};
+use backsight_core::segment::{LastWords, Process};
+use backsight_core::telemetry::{DROP_COUNTERS, DropReason};
+use backsight_core::units::{Bytes, Nanos};
+use backsight_ringbuf::abi::{Class, LEASES_MAX, RING_ENTRIES};
+use backsight_ringbuf::region::{self, Identity};
+use backsight_ringbuf::shm::ShmError;
+use backsight_ringbuf::{slot, strings};
+use std::os::fd::BorrowedFd;
+
+/// How often regions that sleep are looked at all the same.
+pub const SWEEP_EVERY: Nanos = Nanos::from_ms(100);
+/// How long a region is looked at each round after it last showed anything.
+const AWAKE: Nanos = Nanos::from_ms(20);
+/// How long the host counts as busy after a thread last took or sealed a chunk.
+const BUSY: Nanos = Nanos::from_ms(10);
+/// Corruptions after which a session is closed.
+const CORRUPT_MAX: u64 = 64;
+/// The share of the budget that the index may take.
+const INDEX_SHARE: f64 = 0.08;
+/// Regions that may have data at a time: live ones are bounded by the sessions, dead ones by this.
+const MEMBERS_MAX: usize = 1 << 17;
+
+/// The present instant on the clocks that the recorder needs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Now {
+    /// CLOCK_MONOTONIC.
+    pub time: Nanos,
+    /// The clock of records.
+    pub ticks: u64,
+}
+
+/// What the recorder is told once.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// This agent.
+    pub agent: AgentId,
+    /// The host's boot.
+    pub boot: [u64; 2],
+    /// The clock of records.
+    pub clock: ClockSource,
+    /// Its rate.
+    pub ticks_per_second: u64,
+    /// The first region's id; later ones count up.
+    pub first_region: RegionId,
+    /// Bytes for regions, index and kept traces.
+    pub budget: Bytes,
+    /// See `pool.kept_share`.
+    pub kept_share: f64,
+    /// See `pool.process_share`.
+    pub process_share: f64,
+    /// See `pool.grant_reserve_ms`.
+    pub reserve_lasts: Nanos,
+    /// See `pool.grant_reserve_share`.
+    pub reserve_share: f64,
+    /// See `pool.slots_per_process`.
+    pub slots_per_process: u32,
+    /// See `horizon.target_ms`.
+    pub horizon_target: Nanos,
+    /// See `triggers.process_death_ms`.
+    pub process_death: Nanos,
+    /// What triggers may do.
+    pub rules: Rules,
+}
+
+/// A process that wants a region.
+#[derive(Clone, Debug)]
+pub struct Applicant {
+    /// Its id on this host.
+    pub pid: u32,
+    /// Its start in clock ticks since boot.
+    pub start_time: u64,
+    /// Its service.
+    pub service: String,
+    /// The member of which it is a fork: its interned strings are copied.
+    pub fork_of: Option<u32>,
+}
+
+/// A process with a region, or what is left of one.
+#[derive(Debug)]
+struct Member {
+    region: Region,
+    pid: u32,
+    service: String,
+    is_live: bool,
+    death: Option<LastWords>,
+    demand: Demand,
+    is_asleep: bool,
+    last_active: Nanos,
+    n_threads: u32,
+    bytes_written: u64,
+    n_corrupt: u64,
+    /// Drop counters of threads that have exited, by reason code.
+    drops: [u64; DROP_COUNTERS],
+}
+
+/// Why no region was made.
+#[derive(Debug, thiserror::Error)]
+pub enum AdmitError {
+    /// The pool has no room for the first chunks.
+    #[error("no room in a pool of {budget} for another process")]
+    NoRoom {
+        /// The pool's size.
+        budget: Bytes,
+    },
+    /// The kernel made no region.
+    #[error("the agent could not make a region")]
+    Region(#[from] ShmError),
+}
+
+/// What a round found.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Round {
+    /// Whether chunks were taken or sealed a moment ago.
+    pub has_data: bool,
+    /// Whether any region must be looked at again soon.
+    pub is_awake: bool,
+    /// Members that corrupted their region too often.
+    pub offenders: Vec<u32>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Recorder {
+    settings: Settings,
+    members: Vec<Option<Member>>,
+    next_region: u64,
+    retention: Retention,
+    index: Index,
+    horizon: Horizon,
+    /// The horizon of what processes over their share lost of their own.
+    horizon_over_share: Horizon,
+    rate: WriteRate,
+    triggers: Triggers,
+    kept: Kept,
+    totals: Totals,
+    /// Pages of all regions, the fixed parts as last measured.
+    populated_bytes: u64,
+    /// Bytes granted ahead in all regions.
+    ahead_bytes: u64,
+    /// Free chunks that still have their pages, at most: those evicted for the index.
+    n_spare: u64,
+    /// What segments said was triggered while a trigger was being served; decided about in the next round.
+    pending: Vec<Event>,
+    /// When anything was last taken or sealed.
+    last_data: Option<Nanos>,
+    swept: Nanos,
+}
+
+impl Recorder {
+    /// Returns a recorder without members.
+    pub fn new(settings: Settings, now: Now) -> Self {
+        let share = |share: f64| Bytes((settings.budget.0 as f64 * share) as u64);
+        Self {
+            settings,
+            members: Vec::new(),
+            next_region: settings.first_region.0.max(1),
+            retention: Retention::default(),
+            index: Index::new(share(INDEX_SHARE)),
+            horizon: Horizon::default(),
+            horizon_over_share: Horizon::default(),
+            rate: WriteRate::default(),
+            triggers: Triggers::new(settings.rules, now.time),
+            kept: Kept::new(share(settings.kept_share), 0),
+            totals: Totals::default(),
+            populated_bytes: 0,
+            ahead_bytes: 0,
+            n_spare: 0,
+            pending: Vec::new(),
+            last_data: None,
+            swept: now.time,
+        }
+    }
+
+    /// Makes a region for a process and grants its first chunks; returns its position.
+    ///
+    /// # Errors
+    /// No room in the pool, or no memfd.
+    pub fn admit(&mut self, applicant: Applicant, point: CalibrationPoint, now: Now) -> Result<u32, AdmitError> {
+        let identity = Identity {
+            region: RegionId(self.next_region),
+            agent: self.settings.agent,
+            pid: applicant.pid,
+            start_time: applicant.start_time,
+            boot: self.settings.boot,
+            n_slots: self.settings.slots_per_process,
+            clock: self.settings.clock,
+            ticks_per_second: self.settings.ticks_per_second,
+        };
+        let free = self.members.iter().position(Option::is_none);
+        if free.is_none() && self.members.len() >= MEMBERS_MAX {
+            return Err(AdmitError::NoRoom { budget: self.settings.budget });
+        }
+        let region = Region::create(&identity, self.settings.budget)?;
+        self.next_region += 1;
+        region::calibrate(region.store(), point);
+        region::beat(region.store(), now.time.0);
+        if let Some(parent) = applicant.fork_of.and_then(|position| self.member(position)) {
+            strings::copy_table(parent.region.store(), region.store());
+        }
+        let member = Member {
+            region,
+            pid: applicant.pid,
+            service: applicant.service,
+            is_live: true,
+            death: None,
+            demand: Demand::default(),
+            is_asleep: false,
+            last_active: now.time,
+            n_threads: 0,
+            bytes_written: 0,
+            n_corrupt: 0,
+            drops: [0; DROP_COUNTERS],
+        };
+        let position = free.unwrap_or(self.members.len());
+        match self.members.get_mut(position) {
+            Some(place) => *place = Some(member),
+            None => self.members.push(Some(member)),
+        }
+        let position = position as u32;
+        self.measure(position);
+        self.grant_ahead(position, now);
+        if self.member(position).is_some_and(|member| member.region.n_ahead() == [0; 3]) {
+            self.forget(position);
+            return Err(AdmitError::NoRoom { budget: self.settings.budget });
+        }
+        Ok(position)
+    }
+
+    /// Returns the region's id and the descriptor that its process is given.
+    pub fn region(&self, position: u32) -> Option<(RegionId, BorrowedFd<'_>)> {
+        let region = &self.member(position)?.region;
+        Some((region.id(), region.fd()))
+    }
+
+    /// Returns the position of the live member with region `region`.
+    pub fn position_of(&self, region: RegionId) -> Option<u32> {
+        let is_it = |member: &Member| member.is_live && member.region.id() == region;
+        self.live().find(|(_, member)| is_it(member)).map(|(position, _)| position)
+    }
+
+    /// Looks at a region in the next round: its doorbell rang.
+    pub fn wake(&mut self, position: u32, now: Now) {
+        if let Some(member) = self.member_mut(position).filter(|member| member.is_live) {
+            if member.is_asleep {
+                region::set_sleeping(member.region.store(), false);
+                member.is_asleep = false;
+            }
+            member.last_active = now.time;
+        }
+    }
+
+    /// Looks at all regions that are awake, or at all: drains, indexes, fires, copies out, evicts and grants.
+    pub fn round(&mut self, now: Now) -> Round {
+        let is_sweep = now.time.0.saturating_sub(self.swept.0) >= SWEEP_EVERY.0;
+        let due: Vec<u32> =
+            self.live().filter(|(_, m)| is_sweep || !m.is_asleep).map(|(position, _)| position).collect();
+        let written_before = self.totals.written_bytes;
+        // Signals first: whatever a thread wrote before it fired is then seen by the look at its leases.
+        let mut events = std::mem::take(&mut self.pending);
+        events.extend(self.take_signals(&due));
+        let sealed = self.look(&due, now);
+        events.extend(self.index_all(&sealed, now));
+        self.fire_all(events, now);
+        self.trim(now);
+        for position in &due {
+            self.grant_ahead(*position, now);
+        }
+        if is_sweep {
+            self.sweep(&due, now);
+        }
+        self.rate.add(Bytes(self.totals.written_bytes - written_before));
+        self.rate.tick(now.time);
+        let offenders = self.live().filter(|(_, m)| m.n_corrupt > CORRUPT_MAX).map(|(position, _)| position).collect();
+        let has_data = self.last_data.is_some_and(|last| now.time.0.saturating_sub(last.0) < BUSY.0);
+        Round { has_data, is_awake: self.fall_asleep(&due, now), offenders }
+    }
+
+    /// Writes a calibration point and the heartbeat to every live region, and measures what each really holds.
+    pub fn beat(&mut self, point: CalibrationPoint) {
+        let live: Vec<u32> = self.live().map(|(position, _)| position).collect();
+        for position in live {
+            if let Some(member) = self.member(position) {
+                region::calibrate(member.region.store(), point);
+                region::beat(member.region.store(), point.monotonic_ns);
+            }
+            self.measure(position);
+        }
+    }
+
+    /// Counts something that was given up.
+    pub fn count_drops(&mut self, reason: DropReason, n: u64) {
+        self.totals.drop_n(reason, n);
+    }
+
+    /// Counts a session that was refused.
+    pub fn count_refused_session(&mut self) {
+        self.totals.refused_sessions += 1;
+    }
+
+    /// Takes leave of a process that may still run: nothing more is taken from it, and what it wrote stays as long as anyone's.
+    pub fn expel(&mut self, position: u32, now: Now) {
+        if let Some(member) = self.member(position).filter(|member| member.is_live) {
+            region::set_recording(member.region.store(), false);
+            self.totals.closed_sessions += 1;
+            self.end(position, Ending::Goodbye, now);
+        }
+    }
+
+    /// What is done ten times a second: exited threads, expiry, dead regions without data.
+    fn sweep(&mut self, due: &[u32], now: Now) {
+        self.swept = now.time;
+        for position in due {
+            self.reap_threads(*position);
+        }
+        self.triggers.step(now.time, Event::Tick);
+        let is_done = |member: &Member| !member.is_live && member.region.n_retained() == 0;
+        let done = |(position, member): (usize, &Option<Member>)| {
+            member.as_ref().is_some_and(is_done).then_some(position as u32)
+        };
+        let done: Vec<u32> = self.members.iter().enumerate().filter_map(done).collect();
+        done.into_iter().for_each(|position| self.forget(position));
+    }
+
+    /// Drains what exited threads left and frees their slots.
+    fn reap_threads(&mut self, position: u32) {
+        let Some(member) = self.members.get_mut(position as usize).and_then(Option::as_mut) else { return };
+        let store = member.region.store();
+        let mut n_threads = 0;
+        let exited: Vec<u32> = slot::taken(store)
+            .inspect(|_| n_threads += 1)
+            .filter(|number| matches!(slot::state(store, *number), Some(slot::State::Exited { .. })))
+            .collect();
+        for number in &exited {
+            // What the thread fired between this round's look at its ring and its exit.
+            let last = fire::signals_of(store, *number, RING_ENTRIES);
+            self.pending.extend(last.events);
+            member.n_corrupt += last.n_corrupt;
+            let drops = slot::drops(store, *number);
+            member.drops.iter_mut().zip(drops).for_each(|(total, n)| *total = total.wrapping_add(n));
+            slot::release(store, *number);
+        }
+        member.n_threads = n_threads - exited.len() as u32;
+    }
+
+    /// Lets regions sleep that showed nothing for a while; returns whether any is awake.
+    fn fall_asleep(&mut self, due: &[u32], now: Now) -> bool {
+        let mut drowsy = Vec::new();
+        for position in due {
+            let Some(member) = self.member_mut(*position).filter(|member| !member.is_asleep) else { continue };
+            if now.time.0.saturating_sub(member.last_active.0) > AWAKE.0 {
+                region::set_sleeping(member.region.store(), true);
+                member.is_asleep = true;
+                drowsy.push(*position);
+            }
+        }
+        // Once more after saying so: whatever was published before a thread saw that we sleep is seen now.
+        for position in drowsy {
+            let Some(member) = self.member_mut(position) else { continue };
+            if member.region.has_news() {
+                region::set_sleeping(member.region.store(), false);
+                (member.is_asleep, member.last_active) = (false, now.time);
+            }
+        }
+        self.live().any(|(_, member)| !member.is_asleep)
+    }
+
+    /// Measures the pages of a region; a process that made more of them than its fixed part has is counted as corrupting it.
+    fn measure(&mut self, position: u32) {
+        let Some(member) = self.members.get_mut(position as usize).and_then(Option::as_mut) else { return };
+        let before = member.region.fixed_bytes().0;
+        if member.region.measure() {
+            member.n_corrupt += CORRUPT_MAX + 1;
+            self.totals.drop_n(DropReason::Corrupt, 1);
+        }
+        self.populated_bytes = self.populated_bytes + member.region.fixed_bytes().0 - before;
+    }
+
+    /// Removes a member that holds nothing any more.
+    fn forget(&mut self, position: u32) {
+        let Some(member) = self.members.get_mut(position as usize).and_then(Option::take) else { return };
+        self.ahead_bytes -= crate::demand::bytes_of(member.region.n_ahead()).0;
+        self.populated_bytes -= member.region.chunk_bytes().0 + member.region.fixed_bytes().0;
+        self.totals.add_drops(&member.drops);
+    }
+
+    fn member(&self, position: u32) -> Option<&Member> {
+        self.members.get(position as usize)?.as_ref()
+    }
+
+    fn member_mut(&mut self, position: u32) -> Option<&mut Member> {
+        self.members.get_mut(position as usize)?.as_mut()
+    }
+
+    fn live(&self) -> impl Iterator<Item = (u32, &Member)> {
+        let members = (0_u32..).zip(&self.members);
+        members.filter_map(|(position, member)| Some((position, member.as_ref().filter(|member| member.is_live)?)))
+    }
+}
+
+impl Member {
+    /// Returns the process, without strings and clock.
+    fn process(&self, agent: AgentId) -> Process {
+        Process {
+            agent,
+            region: self.region.id(),
+            pid: self.pid,
+            service: self.service.clone(),
+            death: self.death.clone(),
+            ..Process::default()
+        }
+    }
+
+    /// Returns the smallest class that its threads should take, by how its leases are used up.
+    fn class_floor(&self) -> Class {
+        let n_leases: PerClass = self.region.n_leases();
+        let half = LEASES_MAX / 2;
+        if n_leases[idx(Class::Small)] + n_leases[idx(Class::Medium)] > half + half / 2 {
+            Class::Large
+        } else if n_leases[idx(Class::Small)] > half {
+            Class::Medium
+        } else {
+            Class::Small
+        }
+    }
+}

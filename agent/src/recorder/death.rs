@@ -1,0 +1,140 @@
+//! The end of a process: its chunks are sealed for it, and where it died, the requests that it was serving are kept.
+
+use super::{Now, Recorder};
+use crate::collect::{self, ServedRequests};
+use crate::recorder::seal::Full;
+use crate::triggers::{Event, Origin};
+use backsight_core::ids::{TraceId, TriggerId};
+use backsight_core::segment::LastWords;
+use backsight_core::telemetry::DROP_COUNTERS;
+use backsight_ringbuf::slot;
+use std::collections::BTreeSet;
+
+/// Requests of one dead process that are kept, newest first.
+const SERVED_MAX: usize = 1024;
+
+/// How a process ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// It said goodbye.
+    Goodbye,
+    /// It did not.
+    Death,
+}
+
+impl Recorder {
+    /// Takes leave of a process that runs no more: nobody writes to its region.
+    ///
+    /// Every chunk that holds committed records is retained, all others are given back. After a death `process_death` fires for what its
+    /// threads worked on, and for the requests that it had begun to serve and not answered.
+    pub fn end(&mut self, position: u32, ending: Ending, now: Now) {
+        if self.member(position).is_none_or(|member| !member.is_live) {
+            return;
+        }
+        let mut events = self.take_signals(&[position]);
+        let mut full = self.look(&[position], now);
+        full.extend(self.unsealed(position, now));
+        events.extend(self.index_all(&full, now));
+        let (words, active) = self.last_words(position);
+        if let Some(member) = self.member_mut(position) {
+            member.is_live = false;
+            member.is_asleep = false;
+            if ending == Ending::Death {
+                member.death = Some(words.clone());
+            }
+        }
+        if ending == Ending::Death {
+            self.totals.deaths += 1;
+            if self.settings.process_death.0 != 0 {
+                let served = self.served(position, active, now);
+                self.totals.deaths_unfired += served.len().saturating_sub(SERVED_MAX) as u64;
+                let death = |trace| Event::Fired {
+                    trigger: TriggerId::PROCESS_DEATH,
+                    trace,
+                    laterals: Vec::new(),
+                    origin: Origin::Death,
+                };
+                events.extend(served.into_iter().take(SERVED_MAX).map(death));
+            }
+        }
+        self.fire_all(events, now);
+        if ending == Ending::Death
+            && let Some(region) = self.member(position).map(|member| member.region.id())
+        {
+            self.kept.note_death(region, &words);
+        }
+        self.release_free(position);
+    }
+
+    /// Returns the chunks that threads held, as far as they hold anything, in the order in which they were opened.
+    fn unsealed(&mut self, position: u32, now: Now) -> Vec<Full> {
+        let Some(member) = self.member_mut(position) else { return Vec::new() };
+        let ahead = member.region.n_ahead();
+        let mut held = member.region.open_chunks();
+        held.extend(member.region.ahead_chunks());
+        let mut full: Vec<Full> = held.into_iter().filter_map(|id| self.read_full(position, id, now)).collect();
+        self.note_taken(ahead);
+        if let Some(member) = self.member_mut(position) {
+            // What could not be read is free; what can be is retained when it is indexed.
+            member.region.ahead_chunks().into_iter().for_each(|id| member.region.free(id));
+            member.region.open_chunks().into_iter().for_each(|id| member.region.free(id));
+        }
+        full.sort_by_key(|full| full.info.first_ticks);
+        full
+    }
+
+    /// Reads what the threads left: the last words of the one that died by a signal, and the traces that all of them worked for.
+    fn last_words(&mut self, position: u32) -> (LastWords, BTreeSet<TraceId>) {
+        let (mut words, mut active, mut drops) = (LastWords::default(), BTreeSet::new(), [0_u64; DROP_COUNTERS]);
+        let Some(member) = self.member_mut(position) else { return (words, active) };
+        let store = member.region.store();
+        for number in slot::taken(store) {
+            if let Some(said) = slot::last_words(store, number).filter(|_| words.signal == 0) {
+                active.insert(said.trace);
+                words = said;
+            }
+            active.extend(slot::context(store, number).map(|context| context.trace));
+            drops.iter_mut().zip(slot::drops(store, number)).for_each(|(total, n)| *total = total.wrapping_add(n));
+        }
+        member.drops.iter_mut().zip(drops).for_each(|(total, n)| *total = total.wrapping_add(n));
+        member.n_threads = 0;
+        active.remove(&TraceId::NONE);
+        (words, active)
+    }
+
+    /// Returns the traces that a dead process served: first what its threads worked on, then what was parked, newest first.
+    fn served(&self, position: u32, active: BTreeSet<TraceId>, now: Now) -> Vec<TraceId> {
+        let Some(member) = self.member(position) else { return Vec::new() };
+        let window = u128::from(self.settings.process_death.0) * u128::from(self.settings.ticks_per_second);
+        let since = now.ticks.saturating_sub((window / 1_000_000_000) as u64);
+        let recent = self.retention.of_region(position).take_while(|sealed| sealed.last_ticks >= since);
+        let mut chunks: Vec<_> = recent.map(|sealed| sealed.chunk).collect();
+        chunks.reverse();
+        let (mut parked, mut cut) = (ServedRequests::default(), BTreeSet::new());
+        for id in chunks {
+            let Some(Ok(info)) = member.region.chunk_info(id) else { continue };
+            let (segments, _) = collect::segments_of(&member.region, id, &info);
+            let n_segments = segments.len();
+            for (idx, segment) in segments.into_iter().enumerate() {
+                let bytes = member.region.copy(id, segment.offset, segment.end);
+                parked.read(segment.trace, &bytes);
+                // A thread that was cut off inside a change of its context is known by the segment that it left open.
+                let is_last_of_open = idx + 1 == n_segments && !info.head.sealed;
+                if is_last_of_open && !collect::is_ended(&bytes) {
+                    cut.insert(segment.trace);
+                }
+            }
+        }
+        let mut seen = BTreeSet::from([TraceId::NONE]);
+        let all = active.into_iter().chain(cut).chain(parked.unanswered());
+        all.filter(|trace| seen.insert(*trace)).collect()
+    }
+
+    /// Gives back all pages of a dead region that hold nothing.
+    fn release_free(&mut self, position: u32) {
+        let Some(member) = self.member(position) else { return };
+        for id in member.region.free_chunks() {
+            self.punch(position, id);
+        }
+    }
+}

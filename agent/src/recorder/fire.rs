@@ -1,0 +1,230 @@
+//! Signals of threads, triggers, and copying out what they ask for.
+
+use super::{Now, Recorder};
+use crate::collect;
+use crate::kept::Copied;
+use crate::triggers::{Action, Event, Origin, Triggered};
+use backsight_core::ids::{TraceId, TriggerId};
+use backsight_core::segment::Slice;
+use backsight_core::telemetry::DropReason;
+use backsight_proto::admin::KeptState;
+use backsight_ringbuf::abi::{ChunkId, RING_ENTRIES};
+use backsight_ringbuf::reader::{ChunkInfo, SegmentInfo};
+use backsight_ringbuf::ring::{self, Signal};
+use backsight_ringbuf::shm::Mapping;
+use backsight_ringbuf::slot;
+use std::collections::BTreeMap;
+
+/// Signals taken from one process in one round at most: the rings of 32 threads, full.
+const SIGNALS_PER_ROUND: u64 = 32 * RING_ENTRIES;
+
+/// What firing by hand did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fired {
+    /// What became of the trace.
+    pub state: KeptState,
+    /// Segments kept, of the trace and its laterals.
+    pub n_segments: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What was taken from the ring of a thread.
+#[derive(Default)]
+pub(super) struct Signals {
+    pub(super) events: Vec<Event>,
+    pub(super) n_corrupt: u64,
+    n_taken: u64,
+}
+
+/// A segment found in a region.
+struct Found {
+    position: u32,
+    id: ChunkId,
+    info: ChunkInfo,
+    segment: SegmentInfo,
+}
+
+impl Recorder {
+    /// Takes the signals of all threads of `due`; what exceeds the bound of a process waits in its rings.
+    pub(super) fn take_signals(&mut self, due: &[u32]) -> Vec<Event> {
+        let mut events = Vec::new();
+        for position in due {
+            let Some(member) = self.members.get_mut(*position as usize).and_then(Option::as_mut) else { continue };
+            let (mut n_left, mut n_corrupt) = (SIGNALS_PER_ROUND, 0);
+            let store = member.region.store();
+            for number in slot::taken(store) {
+                let taken = signals_of(store, number, n_left);
+                n_left -= taken.n_taken;
+                n_corrupt += taken.n_corrupt;
+                events.extend(taken.events);
+            }
+            member.n_corrupt += n_corrupt;
+            self.totals.drop_n(DropReason::Corrupt, n_corrupt);
+        }
+        events
+    }
+
+    /// Decides about what was fired, and copies out what there is of the traces.
+    pub(super) fn fire_all(&mut self, events: Vec<Event>, now: Now) {
+        let mut wanted: BTreeMap<TraceId, Triggered> = BTreeMap::new();
+        for event in events {
+            for action in self.triggers.step(now.time, event) {
+                match action {
+                    Action::Collect(triggered) => {
+                        wanted.insert(triggered.trace, triggered);
+                    }
+                    Action::Refused { .. } => self.totals.drop_n(DropReason::Rate, 1),
+                }
+            }
+        }
+        self.collect(&wanted, now);
+    }
+
+    /// Fires a trigger by hand.
+    pub fn fire(&mut self, trigger: TriggerId, trace: TraceId, laterals: Vec<TraceId>, now: Now) -> Fired {
+        let group: Vec<TraceId> = std::iter::once(trace).chain(laterals.iter().copied()).collect();
+        self.fire_all(vec![Event::Fired { trigger, trace, laterals, origin: Origin::Admin }], now);
+        let state = if self.kept.get(trace).is_some() {
+            KeptState::Kept
+        } else if self.triggers.triggered(trace).is_some() {
+            KeptState::NeverSeen
+        } else if self.triggers.is_refused(trace) {
+            KeptState::Refused
+        } else {
+            KeptState::Abandoned
+        };
+        let kept = group.iter().filter_map(|trace| self.kept.get(*trace));
+        let (n_segments, bytes) = kept.fold((0, 0), |(n, bytes), kept| (n + kept.n_segments, bytes + kept.bytes));
+        Fired { state, n_segments, bytes }
+    }
+
+    /// Returns what is kept of `trace`, with what open chunks hold by now; else what is still retained of it, which then stays where it is.
+    pub fn slices(
+        &mut self,
+        trace: TraceId,
+        timeline: &backsight_core::clock::Timeline,
+        now: Now,
+    ) -> Option<Vec<Slice>> {
+        match self.triggers.triggered(trace) {
+            Some(triggered) => self.collect(&BTreeMap::from([(trace, triggered)]), now),
+            None => self.catch_up(now),
+        }
+        if let Some(slices) = self.kept.slices(trace, timeline) {
+            return Some(slices);
+        }
+        let triggered = Triggered { trace, trigger: TriggerId::CLI, base: trace, fired: now.time };
+        let mut shelf = crate::kept::Kept::new(crate::kept::TRACE_MAX, 0);
+        for found in self.find(&BTreeMap::from([(trace, triggered)])) {
+            if let Some(copied) = self.copy(&found, now) {
+                shelf.keep(triggered, copied);
+            }
+        }
+        shelf.slices(trace, timeline)
+    }
+
+    /// Copies what there is of the wanted traces to the kept heap.
+    fn collect(&mut self, wanted: &BTreeMap<TraceId, Triggered>, now: Now) {
+        if wanted.is_empty() {
+            return;
+        }
+        self.catch_up(now);
+        for found in self.find(wanted) {
+            self.keep_segment(found.position, found.id, &found.info, &found.segment, now);
+        }
+        self.trim(now);
+    }
+
+    /// Looks at the leases of all regions, so that chunks taken or sealed until now are known.
+    fn catch_up(&mut self, now: Now) {
+        let all: Vec<u32> = self.live().map(|(position, _)| position).collect();
+        let full = self.look(&all, now);
+        let events = self.index_all(&full, now);
+        self.pending.extend(events);
+    }
+
+    /// Finds the segments of the wanted traces: the sealed ones by the index, the open ones by one walk for all.
+    fn find(&self, wanted: &BTreeMap<TraceId, Triggered>) -> Vec<Found> {
+        let mut sealed: BTreeMap<(u32, ChunkId), u32> = BTreeMap::new();
+        for trace in wanted.keys() {
+            for place in self.index.find(*trace) {
+                let (position, chunk) = (place.chunk.0 >> 15, place.chunk.0 & 0x7fff);
+                let retained = ChunkId::from_code(chunk).filter(|id| {
+                    self.member(position).is_some_and(|member| member.region.is_retained(*id, place.generation))
+                });
+                sealed.extend(retained.map(|id| ((position, id), place.generation)));
+            }
+        }
+        let mut chunks: Vec<(u32, ChunkId)> = sealed.into_keys().collect();
+        for (position, member) in self.live() {
+            chunks.extend(member.region.open_chunks().into_iter().map(|id| (position, id)));
+        }
+        let mut found = Vec::new();
+        for (position, id) in chunks {
+            let Some(region) = self.member(position).map(|member| &member.region) else { continue };
+            let Some(Ok(info)) = region.chunk_info(id) else { continue };
+            let (segments, _) = collect::segments_of(region, id, &info);
+            let of_interest = segments.into_iter().filter(|segment| wanted.contains_key(&segment.trace));
+            found.extend(of_interest.map(|segment| Found { position, id, info, segment }));
+        }
+        found
+    }
+
+    /// Keeps one segment of a triggered trace.
+    pub(super) fn keep_segment(
+        &mut self,
+        position: u32,
+        id: ChunkId,
+        info: &ChunkInfo,
+        segment: &SegmentInfo,
+        now: Now,
+    ) {
+        let found = Found { position, id, info: *info, segment: *segment };
+        let Some(triggered) = self.triggers.triggered(segment.trace) else { return };
+        let Some(copied) = self.copy(&found, now) else { return };
+        for given_up in self.kept.keep(triggered, copied) {
+            self.totals.drop_n(given_up.reason, 1);
+            // A trace that is too large stays as far as it is; one that was given up for others is gone.
+            if given_up.reason == DropReason::Priority {
+                self.triggers.step(now.time, Event::Abandoned { trace: given_up.trace });
+            }
+        }
+    }
+
+    fn copy(&self, found: &Found, now: Now) -> Option<Copied> {
+        let member = self.member(found.position)?;
+        let segment = collect::copy_segment(&member.region, found.id, &found.info, &found.segment);
+        let strings = collect::strings_of(&member.region, &segment.bytes);
+        let first = found.segment.base_ticks.min(now.ticks);
+        let last = if found.info.last_ticks == 0 { now.ticks } else { found.info.last_ticks.min(now.ticks) };
+        let interval = (first, last.max(first));
+        Some(Copied { process: member.process(self.settings.agent), segment, strings, interval })
+    }
+}
+
+/// Takes at most `n_max` signals from the ring of thread slot `number`; a corrupt ring is emptied by the look that finds it so.
+pub(super) fn signals_of(store: &Mapping, number: u32, n_max: u64) -> Signals {
+    let mut signals = Signals::default();
+    while signals.n_taken < n_max.min(RING_ENTRIES) {
+        match ring::pop(store, number) {
+            Ok(Some(signal)) => signals.events.extend(event_of(signal)),
+            Ok(None) => break,
+            Err(_) => {
+                signals.n_corrupt += 1;
+                break;
+            }
+        }
+        signals.n_taken += 1;
+    }
+    signals
+}
+
+/// Returns what a signal asks for. Crumbs are read from the log when a trigger asks, so those of the ring say nothing new yet.
+fn event_of(signal: Signal) -> Option<Event> {
+    match signal {
+        Signal::Trigger { trigger, trace, laterals, .. } => {
+            Some(Event::Fired { trigger, trace, laterals, origin: Origin::Signal })
+        }
+        Signal::Crumb { .. } => None,
+    }
+}

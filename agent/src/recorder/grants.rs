@@ -1,0 +1,237 @@
+//! Granting chunks ahead of need, and evicting the oldest data where the budget is used up.
+
+use super::{Member, Now, Recorder};
+use crate::demand::{PerClass, ReserveLimits, bytes_of, idx};
+use crate::region::Free;
+use crate::retention::Sealed;
+use backsight_core::units::Bytes;
+use backsight_ringbuf::abi::{ChunkId, Class};
+use backsight_ringbuf::{lease, region};
+
+/// Chunks evicted for one grant at most: a large chunk takes the place of sixteen small ones.
+const EVICTIONS_PER_GRANT: u32 = 64;
+/// Chunks evicted in one round at most to make place for kept data and the index.
+const EVICTIONS_PER_TRIM: u32 = 4096;
+/// Chunks granted to one process in one round at most, so that a round stays short.
+const GRANTS_PER_ROUND: u32 = 2048;
+
+impl Recorder {
+    /// Brings what a process has granted ahead to what it needs.
+    pub(super) fn grant_ahead(&mut self, position: u32, now: Now) {
+        let limits_share = self.settings.reserve_share;
+        let reserve_max = (self.settings.budget.0 as f64 * limits_share) as u64;
+        let lasts = self.settings.reserve_lasts;
+        let Some(member) = self.member_mut(position) else { return };
+        let class_floor = member.class_floor();
+        region::set_class_floor(member.region.store(), class_floor);
+        let limits = ReserveLimits { lasts, n_threads: member.n_threads, class_floor };
+        let target = member.demand.target(now.time, limits);
+        let is_idle = !member.demand.is_active(now.time);
+        let ahead = member.region.n_ahead();
+        if is_idle && Class::ALL.into_iter().any(|class| ahead[idx(class)] > target[idx(class)]) {
+            self.revoke_beyond(position, target);
+        }
+        let mut n_granted = 0;
+        for goal in stages(target) {
+            n_granted += self.grant_up_to(position, goal, reserve_max, now);
+        }
+        if n_granted > 0
+            && let Some(member) = self.member(position)
+        {
+            lease::announce_grants(member.region.store());
+        }
+    }
+
+    /// Grants until `goal` chunks of each class are ahead, or the reserve of the host is used up.
+    fn grant_up_to(&mut self, position: u32, goal: PerClass, reserve_max: u64, now: Now) -> u32 {
+        let mut n_granted = 0;
+        let Some(mut ahead) = self.member(position).map(|member| member.region.n_ahead()) else { return 0 };
+        for class in Class::ALL.into_iter().rev() {
+            while ahead[idx(class)] < goal[idx(class)] && n_granted < GRANTS_PER_ROUND {
+                // The first small chunks are everybody's, however much the others have ahead.
+                let is_first = class == Class::Small && ahead[idx(class)] < crate::demand::IDLE_CHUNKS;
+                let fits = self.ahead_bytes + class.bytes() <= reserve_max;
+                if !(is_first || fits) || !self.grant_one(position, class, now) {
+                    break;
+                }
+                ahead[idx(class)] += 1;
+                n_granted += 1;
+            }
+        }
+        n_granted
+    }
+
+    /// Grants one chunk, evicting what must go for it.
+    fn grant_one(&mut self, position: u32, class: Class, now: Now) -> bool {
+        for _ in 0..EVICTIONS_PER_GRANT {
+            let has_room = self.used().0 + class.bytes() <= self.settings.budget.0;
+            let Some(member) = self.members.get_mut(position as usize).and_then(Option::as_mut) else { return false };
+            let id = match member.region.find_free(class) {
+                Free::Populated(id) => {
+                    self.n_spare = self.n_spare.saturating_sub(1);
+                    id
+                }
+                Free::Bare(id) if has_room => {
+                    if member.region.populate(id).is_err() {
+                        return false; // the host is out of memory; asked again in the next round
+                    }
+                    self.populated_bytes += class.bytes();
+                    id
+                }
+                Free::Bare(_) if self.n_spare > 0 => {
+                    self.punch_spare();
+                    continue;
+                }
+                Free::Bare(_) if self.retention.oldest().is_some() => match self.evict_for(position, class, now) {
+                    Some(id) => id,
+                    None => continue,
+                },
+                Free::Bare(_) | Free::None => return false,
+            };
+            if let Some(member) = self.member_mut(position) {
+                member.region.grant(id);
+                self.ahead_bytes += class.bytes();
+            }
+            return true;
+        }
+        false
+    }
+
+    /// Evicts one chunk. Returns it where it is of the process and class that asked: it is granted again as it is. Else its pages go.
+    fn evict_for(&mut self, position: u32, class: Class, now: Now) -> Option<ChunkId> {
+        let evicted = self.pop_for(position, now)?;
+        self.totals.evicted_chunks += 1;
+        self.note_gone(&evicted);
+        if evicted.region == position && evicted.class == class {
+            return Some(evicted.chunk);
+        }
+        self.punch(evicted.region, evicted.chunk);
+        None
+    }
+
+    /// Takes the chunk that has to go for `position`: its own oldest where it is over its share, else the oldest of all.
+    fn pop_for(&mut self, position: u32, now: Now) -> Option<Sealed> {
+        if self.is_over_share(position, now)
+            && let Some(own) = self.retention.pop_oldest_of(position)
+        {
+            self.horizon_over_share.note_evicted(own.last_ticks);
+            return Some(own);
+        }
+        self.pop_oldest()
+    }
+
+    fn pop_oldest(&mut self) -> Option<Sealed> {
+        let oldest = self.retention.pop_oldest();
+        oldest.inspect(|sealed| self.horizon.note_evicted(sealed.last_ticks))
+    }
+
+    /// Returns whether a process holds more than its share, and what would go for it is another's and not as old as data should get.
+    fn is_over_share(&self, position: u32, now: Now) -> bool {
+        let Some(member) = self.member(position) else { return false };
+        let share = (self.settings.budget.0 as f64 * self.settings.process_share) as u64;
+        let is_young_and_not_its_own = |sealed: &Sealed| {
+            sealed.region != position && now.ticks.saturating_sub(sealed.last_ticks) < self.target_ticks()
+        };
+        member.region.chunk_bytes().0 > share && self.retention.oldest().is_some_and(is_young_and_not_its_own)
+    }
+
+    fn target_ticks(&self) -> u64 {
+        let ticks = u128::from(self.settings.horizon_target.0) * u128::from(self.settings.ticks_per_second);
+        u64::try_from(ticks / 1_000_000_000).unwrap_or(u64::MAX)
+    }
+
+    /// Frees an evicted chunk and forgets the index entries before the oldest that is left.
+    fn note_gone(&mut self, evicted: &Sealed) {
+        if let Some(member) = self.member_mut(evicted.region) {
+            member.region.free(evicted.chunk);
+        }
+        let tail = self.retention.oldest().map_or(self.index.head(), |sealed| sealed.first_entry);
+        self.index.forget_before(tail);
+    }
+
+    /// Takes the pages of a chunk that was evicted for the index and that its process did not need again.
+    fn punch_spare(&mut self) {
+        let of = |member: &Option<Member>| member.as_ref().and_then(|member| member.region.spare());
+        let spare = (0_u32..).zip(&self.members).find_map(|(position, member)| Some((position, of(member)?)));
+        match spare {
+            Some((position, id)) => {
+                self.n_spare -= 1;
+                self.punch(position, id);
+            }
+            None => self.n_spare = 0, // the dead left them, and theirs are punched at once
+        }
+    }
+
+    /// Evicts the oldest chunk because the index has no room, unless it is the one that is being indexed. Its pages stay: a process whose
+    /// segments are tiny fills the index long before its memory, and would fault them in again and again.
+    pub(super) fn evict_for_index(&mut self, indexing_from: u64) -> bool {
+        if self.retention.oldest().is_none_or(|sealed| sealed.first_entry >= indexing_from) {
+            return false;
+        }
+        let Some(evicted) = self.pop_oldest() else { return false };
+        self.totals.evicted_for_index += 1;
+        self.note_gone(&evicted);
+        self.n_spare += 1;
+        true
+    }
+
+    /// Makes chunks give way where kept data and the index have grown over the budget, as if for the process that holds most.
+    pub(super) fn trim(&mut self, now: Now) {
+        if self.used() <= self.settings.budget {
+            return;
+        }
+        let held = |member: &Option<Member>| member.as_ref().map(|member| member.region.chunk_bytes());
+        let heaviest =
+            (0_u32..).zip(&self.members).max_by_key(|(_, member)| held(member)).map(|(position, _)| position);
+        let Some(heaviest) = heaviest else { return };
+        for _ in 0..EVICTIONS_PER_TRIM {
+            if self.used() <= self.settings.budget {
+                return;
+            }
+            let Some(evicted) = self.pop_for(heaviest, now) else { return };
+            self.totals.evicted_chunks += 1;
+            self.note_gone(&evicted);
+            self.punch(evicted.region, evicted.chunk);
+        }
+    }
+
+    /// Gives the pages of a free chunk back.
+    pub(super) fn punch(&mut self, position: u32, id: ChunkId) {
+        let Some(member) = self.members.get_mut(position as usize).and_then(Option::as_mut) else { return };
+        let before = member.region.chunk_bytes().0;
+        member.region.punch(id);
+        self.populated_bytes -= before - member.region.chunk_bytes().0;
+    }
+
+    /// Takes back what an idle process has granted beyond `target`.
+    fn revoke_beyond(&mut self, position: u32, target: PerClass) {
+        let Some(member) = self.member(position) else { return };
+        let mut excess = member.region.n_ahead();
+        excess.iter_mut().zip(target).for_each(|(n, target)| *n = n.saturating_sub(target));
+        for id in member.region.ahead_chunks() {
+            let Some(member) = self.member_mut(position) else { return };
+            let Some(class) = member.region.class_of(id).filter(|class| excess[idx(*class)] > 0) else { continue };
+            if member.region.revoke(id) {
+                excess[idx(class)] -= 1;
+                self.ahead_bytes -= class.bytes();
+                self.totals.revoked_chunks += 1;
+                self.punch(position, id);
+            }
+        }
+    }
+
+    /// Returns all memory in use.
+    pub(super) fn used(&self) -> Bytes {
+        Bytes(self.populated_bytes + self.kept.bytes().0 + self.index.bytes().0)
+    }
+
+    /// Notes that chunks granted ahead were taken.
+    pub(super) fn note_taken(&mut self, taken: PerClass) {
+        self.ahead_bytes -= bytes_of(taken).0;
+    }
+}
+
+/// Returns what to grant first and then: a little of every class, then all of it.
+fn stages(target: PerClass) -> [PerClass; 2] {
+    [target.map(|n| n.min(8)), target]
+}

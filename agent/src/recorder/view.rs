@@ -1,0 +1,185 @@
+//! What the recorder shows of itself: status, lists and metrics.
+
+use super::{Member, Now, Recorder};
+use crate::totals::{Listed, Totals, by_name};
+use crate::triggers::OTHERS;
+use backsight_core::clock::Timeline;
+use backsight_core::ids::TriggerId;
+use backsight_core::telemetry::DROP_COUNTERS;
+use backsight_core::units::{Bytes, Nanos};
+use backsight_proto::admin::{
+    Horizon, KEPT_LIST_MAX, KeptList, KeptState, KeptTrace, PoolStatus, SessionState, SessionStatus, TriggerList,
+    TriggerStatus,
+};
+use std::collections::BTreeMap;
+
+/// Chunks by state, over all regions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ChunkCounts {
+    /// Threads fill them.
+    pub open: u64,
+    /// Taken by threads that are not filling them: a thread was cancelled in between.
+    pub limbo: u64,
+    /// Granted ahead.
+    pub ahead: u64,
+}
+
+impl Recorder {
+    /// Returns the memory in use.
+    pub fn pool_status(&self) -> PoolStatus {
+        PoolStatus {
+            budget_bytes: self.settings.budget.0,
+            populated_bytes: self.populated_bytes,
+            retained_bytes: self.retention.bytes().0,
+            kept_bytes: self.kept.bytes().0,
+            index_bytes: self.index.bytes().0,
+        }
+    }
+
+    /// Returns how far back the recorder can look.
+    pub fn horizon_status(&self, now: Now) -> Horizon {
+        Horizon {
+            horizon_ms: self.horizon.age_ticks(now.ticks).map(|age| self.ms_of(age)),
+            predicted_ms: crate::horizon::predict(self.room_for_data(), &self.rate).map(Nanos::as_ms),
+            target_ms: self.settings.horizon_target.as_ms(),
+        }
+    }
+
+    /// Returns the horizon of what processes over their share lost of their own, in milliseconds.
+    pub fn horizon_over_share_ms(&self, now: Now) -> Option<u64> {
+        self.horizon_over_share.age_ticks(now.ticks).map(|age| self.ms_of(age))
+    }
+
+    /// Returns what sealed chunks will take once the pool is full: all but what is fixed, kept, indexed, open or granted ahead.
+    fn room_for_data(&self) -> Bytes {
+        let held: u64 = self.live().map(|(_, member)| member.region.held_bytes().0).sum();
+        let fixed: u64 = self.members.iter().flatten().map(|member| member.region.fixed_bytes().0).sum();
+        Bytes(self.settings.budget.0.saturating_sub(held + fixed + self.kept.bytes().0 + self.index.bytes().0))
+    }
+
+    fn ms_of(&self, ticks: u64) -> u64 {
+        (u128::from(ticks) * 1000 / u128::from(self.settings.ticks_per_second.max(1))) as u64
+    }
+
+    /// Returns the processes whose data is held.
+    pub fn sessions(&self) -> Vec<SessionStatus> {
+        self.members.iter().flatten().map(Member::status).collect()
+    }
+
+    /// Returns what was counted.
+    pub const fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// Returns what was given up, by the agent and by all threads, by reason code.
+    pub fn drops(&self) -> [u64; DROP_COUNTERS] {
+        let mut drops = *self.totals.drops();
+        for member in self.members.iter().flatten() {
+            drops.iter_mut().zip(member.all_drops()).for_each(|(total, n)| *total = total.wrapping_add(n));
+        }
+        drops
+    }
+
+    /// Returns chunks by state.
+    pub fn chunk_counts(&self) -> ChunkCounts {
+        let mut counts = ChunkCounts::default();
+        for (_, member) in self.live() {
+            let (open, limbo) = member.region.open_and_limbo();
+            counts.open += open;
+            counts.limbo += limbo;
+            counts.ahead += member.region.n_ahead().into_iter().map(u64::from).sum::<u64>();
+        }
+        counts
+    }
+
+    /// Returns how many traces are triggered now, and how many stopped being so early.
+    pub fn lingering(&self) -> (usize, u64) {
+        (self.triggers.n_lingering(), self.triggers.n_cut_short())
+    }
+
+    /// Returns the triggers seen so far, with the reserved ones; `names` has those of which somebody told the name.
+    pub fn trigger_list(&self, names: &BTreeMap<TriggerId, String>) -> TriggerList {
+        let (counts, kept) = (self.triggers.counts(), self.kept.by_trigger());
+        let reserved = [TriggerId::HEAD, TriggerId::PROCESS_DEATH, TriggerId::MANUAL, TriggerId::CLI];
+        let ids: std::collections::BTreeSet<TriggerId> =
+            counts.keys().chain(kept.keys()).copied().chain(reserved).collect();
+        let status = |id: TriggerId| {
+            let counts = counts.get(&id).copied().unwrap_or_default();
+            let (kept_traces, kept_bytes) = kept.get(&id).copied().unwrap_or_default();
+            TriggerStatus {
+                id: id.0,
+                name: id.reserved_name().map(str::to_owned).or_else(|| names.get(&id).cloned()).unwrap_or_default(),
+                fired_total: counts.fired,
+                refused_total: counts.refused,
+                kept_traces,
+                kept_bytes,
+            }
+        };
+        TriggerList { triggers: ids.into_iter().map(status).collect() }
+    }
+
+    /// Returns the kept traces, newest first.
+    pub fn kept_list(&self, timeline: &Timeline, names: &BTreeMap<TriggerId, String>) -> KeptList {
+        let mut kept: Vec<_> = self.kept.traces().collect();
+        kept.sort_by_key(|kept| (std::cmp::Reverse(kept.fired()), kept.triggered.trace));
+        let n_more = kept.len().saturating_sub(KEPT_LIST_MAX) as u64;
+        let trace = |kept: &crate::kept::KeptTrace| KeptTrace {
+            trace: kept.triggered.trace,
+            trigger: trigger_name(kept.triggered.trigger, names),
+            fired_unix_ns: unix_ns(timeline, kept.fired()),
+            n_segments: kept.n_segments,
+            bytes: kept.bytes,
+            state: KeptState::Kept,
+        };
+        KeptList { traces: kept.into_iter().take(KEPT_LIST_MAX).map(trace).collect(), n_more }
+    }
+
+    /// Returns how often each trigger fired, by name.
+    pub fn triggers_fired(&self, names: &BTreeMap<TriggerId, String>) -> BTreeMap<String, u64> {
+        let counts = self.triggers.counts().into_iter();
+        counts.map(|(id, counts)| (trigger_name(id, names), counts.fired)).collect()
+    }
+}
+
+/// Returns the name of a trigger, or its id where nobody told it; what has no id of its own is *other*.
+fn trigger_name(id: TriggerId, names: &BTreeMap<TriggerId, String>) -> String {
+    match names.get(&id) {
+        _ if id == OTHERS => "other".to_owned(),
+        Some(name) => name.clone(),
+        None => id.to_string(),
+    }
+}
+
+/// Returns the wall time of a monotonic instant, by the newest calibration point.
+fn unix_ns(timeline: &Timeline, time: Nanos) -> u64 {
+    let newest = timeline.points().last();
+    newest.map_or(0, |point| point.realtime_ns.saturating_add(time.0).saturating_sub(point.monotonic_ns))
+}
+
+impl Member {
+    fn all_drops(&self) -> [u64; DROP_COUNTERS] {
+        let mut drops = self.drops;
+        if self.is_live {
+            let store = self.region.store();
+            for number in backsight_ringbuf::slot::taken(store) {
+                let of_slot = backsight_ringbuf::slot::drops(store, number);
+                drops.iter_mut().zip(of_slot).for_each(|(total, n)| *total = total.wrapping_add(n));
+            }
+        }
+        drops
+    }
+
+    fn status(&self) -> SessionStatus {
+        SessionStatus {
+            region: self.region.id().0,
+            pid: self.pid,
+            service: self.service.clone(),
+            state: if self.is_live { SessionState::Live } else { SessionState::Dead },
+            threads: self.n_threads,
+            chunks_open: self.region.n_open(),
+            chunks_granted: self.region.n_ahead().into_iter().sum(),
+            bytes_written: self.bytes_written,
+            drops: by_name(&self.all_drops(), Listed::NonZero),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What an agent says of itself: its status, and its metrics as Prometheus text.
+//!
+//! Called by the loop when the admin socket asks. Reads, never changes anything.
+
+use crate::clock::HostClock;
+use crate::recorder::{Now, Recorder};
+use crate::totals::{Listed, by_name};
+use backsight_core::clock::ClockSource;
+use backsight_core::ids::{AgentId, TriggerId};
+use backsight_core::units::Nanos;
+use backsight_proto::admin::{Capability, SessionState, Status};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// What the loop knows and the recorder does not.
+#[derive(Clone, Copy, Debug)]
+pub struct Host {
+    /// The agent's id.
+    pub agent: AgentId,
+    /// How long it has run.
+    pub uptime: Nanos,
+}
+
+/// Returns the status of an agent.
+pub fn status(
+    recorder: &Recorder,
+    clock: &HostClock,
+    host: Host,
+    names: &BTreeMap<TriggerId, String>,
+    now: Now,
+) -> Status {
+    Status {
+        agent: host.agent,
+        version: env!("CARGO_PKG_VERSION").into(),
+        uptime_ms: host.uptime.as_ms(),
+        pid: std::process::id(),
+        pool: recorder.pool_status(),
+        horizon: recorder.horizon_status(now),
+        sessions: recorder.sessions(),
+        triggers_fired: recorder.triggers_fired(names),
+        drops: by_name(&recorder.drops(), Listed::NonZero),
+        capabilities: vec![invariant_tsc(clock.source())],
+    }
+}
+
+fn invariant_tsc(source: ClockSource) -> Capability {
+    let available = source == ClockSource::Tsc;
+    let why = if available { "" } else { "no constant_tsc and nonstop_tsc: records carry CLOCK_MONOTONIC" };
+    Capability { name: "invariant_tsc".into(), available, why: why.into() }
+}
+
+/// Returns the metrics of an agent.
+///
+/// # Shape
+/// Prometheus text, version 0.0.4. A gauge that is not known yet (the horizon before the first eviction) is left out.
+pub fn metrics(recorder: &Recorder, now: Now) -> String {
+    let mut out = Exposition::default();
+    let (pool, horizon) = (recorder.pool_status(), recorder.horizon_status(now));
+    let (chunks, totals) = (recorder.chunk_counts(), recorder.totals());
+    let (n_lingering, n_cut_short) = recorder.lingering();
+    let sessions = recorder.sessions();
+    let n_live = sessions.iter().filter(|session| session.state == SessionState::Live).count() as u64;
+    out.gauge("horizon_ms", "Age of the newest data that was overwritten.", horizon.horizon_ms);
+    let over_share = recorder.horizon_over_share_ms(now);
+    out.gauge("horizon_over_share_ms", "The same, of what processes over their share lost of their own.", over_share);
+    out.gauge("horizon_predicted_ms", "Age that data will reach at the present rate.", horizon.predicted_ms);
+    out.gauge("horizon_target_ms", "Age that is wanted.", Some(horizon.target_ms));
+    out.gauge("pool_bytes", "Pages of all regions.", Some(pool.populated_bytes));
+    out.gauge("pool_budget_bytes", "The most that regions, index and kept traces may take.", Some(pool.budget_bytes));
+    out.gauge("retained_bytes", "Sealed chunks that can still be asked for.", Some(pool.retained_bytes));
+    out.gauge("kept_bytes", "Copies of what triggers asked for.", Some(pool.kept_bytes));
+    out.gauge("index_bytes", "The index of segments.", Some(pool.index_bytes));
+    out.gauge("open_chunks", "Chunks that threads fill.", Some(chunks.open));
+    out.gauge("limbo_chunks", "Chunks taken by threads that do not fill them.", Some(chunks.limbo));
+    out.gauge("granted_chunks", "Chunks granted ahead.", Some(chunks.ahead));
+    out.gauge("sessions", "Processes that record.", Some(n_live));
+    out.gauge("regions", "Regions, those of dead processes included.", Some(sessions.len() as u64));
+    out.gauge("triggered_traces", "Traces whose later segments are kept too.", Some(n_lingering as u64));
+    out.counter("written_bytes", "Bytes in sealed chunks.", totals.written_bytes);
+    out.counter("segments", "Segments indexed.", totals.segments);
+    out.counter("sealed_chunks", "Chunks sealed.", totals.chunks);
+    out.counter("evicted_chunks", "Chunks evicted for memory.", totals.evicted_chunks);
+    out.counter("index_evicted_chunks", "Chunks evicted because the index was full.", totals.evicted_for_index);
+    out.counter("revoked_chunks", "Granted chunks taken back from idle processes.", totals.revoked_chunks);
+    out.counter("deaths", "Processes that ended without a goodbye.", totals.deaths);
+    out.counter("deaths_unfired", "Requests of dead processes beyond the bound.", totals.deaths_unfired);
+    out.counter("refused_sessions", "Sessions refused.", totals.refused_sessions);
+    out.counter("closed_sessions", "Sessions closed for corrupt regions.", totals.closed_sessions);
+    out.counter("cut_short_traces", "Triggered traces forgotten early, there were too many.", n_cut_short);
+    let fired = recorder.triggers_fired(&BTreeMap::new());
+    out.counters("triggers", "Firings, refused ones included.", "trigger", fired);
+    let drops = by_name(&recorder.drops(), Listed::All);
+    out.counters("drops", "What was given up.", "reason", drops);
+    out.text
+}
+
+/// Prometheus text in the making.
+#[derive(Default)]
+struct Exposition {
+    text: String,
+}
+
+impl Exposition {
+    fn gauge(&mut self, name: &str, help: &str, value: Option<u64>) {
+        if let Some(value) = value {
+            self.head(name, help, "gauge");
+            self.line(format_args!("backsight_agent_{name} {value}"));
+        }
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.head(&format!("{name}_total"), help, "counter");
+        self.line(format_args!("backsight_agent_{name}_total {value}"));
+    }
+
+    /// Writes one counter for each value of a label; the values are names of this crate or hexadecimal numbers, so none needs escaping.
+    fn counters(&mut self, name: &str, help: &str, label: &str, values: BTreeMap<String, u64>) {
+        self.head(&format!("{name}_total"), help, "counter");
+        for (value, n) in values {
+            self.line(format_args!("backsight_agent_{name}_total{{{label}=\"{value}\"}} {n}"));
+        }
+    }
+
+    fn head(&mut self, name: &str, help: &str, kind: &str) {
+        self.line(format_args!("# HELP backsight_agent_{name} {help}\n# TYPE backsight_agent_{name} {kind}"));
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        // Writing to a String does not fail.
+        let _ = writeln!(self.text, "{line}");
+    }
+}

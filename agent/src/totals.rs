@@ -1,0 +1,67 @@
+//! What the recorder counted since it started.
+//!
+//! Written by the recorder, read by its view for status and metrics. Pure.
+
+use backsight_core::telemetry::{DROP_COUNTERS, DropReason};
+use std::collections::BTreeMap;
+
+/// See the module.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Totals {
+    /// Bytes that threads committed to sealed chunks.
+    pub written_bytes: u64,
+    /// Segments indexed.
+    pub segments: u64,
+    /// Chunks sealed.
+    pub chunks: u64,
+    /// Chunks evicted because memory was needed.
+    pub evicted_chunks: u64,
+    /// Chunks evicted early, because the index was full.
+    pub evicted_for_index: u64,
+    /// Granted chunks taken back from processes that no longer wrote.
+    pub revoked_chunks: u64,
+    /// Processes that ended without a goodbye.
+    pub deaths: u64,
+    /// Requests of dead processes beyond the bound, for which nothing was fired.
+    pub deaths_unfired: u64,
+    /// Sessions refused.
+    pub refused_sessions: u64,
+    /// Sessions closed because their region was corrupted too often.
+    pub closed_sessions: u64,
+    drops: [u64; DROP_COUNTERS],
+}
+
+impl Totals {
+    /// Counts `n` drops for `reason`.
+    pub fn drop_n(&mut self, reason: DropReason, n: u64) {
+        if let Some(total) = self.drops.get_mut(reason as usize) {
+            *total = total.wrapping_add(n);
+        }
+    }
+
+    /// Adds the counters of a process, by reason code.
+    pub fn add_drops(&mut self, drops: &[u64; DROP_COUNTERS]) {
+        self.drops.iter_mut().zip(drops).for_each(|(total, n)| *total = total.wrapping_add(*n));
+    }
+
+    /// Returns the counters by reason code.
+    pub const fn drops(&self) -> &[u64; DROP_COUNTERS] {
+        &self.drops
+    }
+}
+
+/// Returns counters by reason code as they are shown: by name.
+pub fn by_name(drops: &[u64; DROP_COUNTERS], listed: Listed) -> BTreeMap<String, u64> {
+    let one = |reason: &DropReason| (reason.name().to_owned(), drops[*reason as usize]);
+    let is_listed = |entry: &(String, u64)| listed == Listed::All || entry.1 != 0;
+    DropReason::ALL.iter().map(one).filter(is_listed).collect()
+}
+
+/// Which counters are shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Listed {
+    /// Every reason.
+    All,
+    /// Those that ever counted.
+    NonZero,
+}

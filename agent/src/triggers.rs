@@ -1,0 +1,256 @@
+//! What happens when a trigger fires: admitted or refused, and for how long the trace stays triggered.
+//!
+//! Called by the recorder. Pure: events and the time go in, actions come out; the simulator runs this very code. Copying data out is the
+//! recorder's, what may stay is `kept`'s.
+
+use crate::limits::{TRIGGERS_MAX, TriggerLimits};
+use backsight_core::ids::{TraceId, TriggerId};
+use backsight_core::units::Nanos;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Traces that are triggered at a time; beyond, the one that fired first stops lingering early.
+pub const LINGERING_MAX: usize = 65_536;
+
+/// Under which triggers beyond the table are counted together; no trigger has this id.
+pub const OTHERS: TriggerId = TriggerId(0);
+
+/// Who says that a trigger fired.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Origin {
+    /// A thread, through its signal ring.
+    Signal,
+    /// A segment that was marked: its signal ring was full, or the trigger came with the request.
+    Segment,
+    /// The agent, at the death of a process.
+    Death,
+    /// A person.
+    Admin,
+}
+
+/// What the logic is told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// A trigger fired.
+    Fired {
+        /// Which.
+        trigger: TriggerId,
+        /// For which trace.
+        trace: TraceId,
+        /// Traces to collect with it.
+        laterals: Vec<TraceId>,
+        /// Who says so.
+        origin: Origin,
+    },
+    /// The kept data of a trace was given up.
+    Abandoned {
+        /// Which.
+        trace: TraceId,
+    },
+    /// Time has passed.
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Copy out what there is of a trace.
+    Collect(Triggered),
+    /// The trigger's limit refused it.
+    Refused {
+        /// Which.
+        trigger: TriggerId,
+        /// For which trace.
+        trace: TraceId,
+    },
+}
+
+/// A trace whose segments are copied out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Triggered {
+    /// The trace.
+    pub trace: TraceId,
+    /// The trigger that fired first.
+    pub trigger: TriggerId,
+    /// The symptomatic trace, where this one is its lateral: they share one fate.
+    pub base: TraceId,
+    /// When it fired first.
+    pub fired: Nanos,
+}
+
+/// How often a trigger fired and was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Firings, those refused included.
+    pub fired: u64,
+    /// Firings that its limit refused.
+    pub refused: u64,
+}
+
+/// What the logic is configured with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rules {
+    /// How often one trigger may fire.
+    pub rate_per_s: u64,
+    /// How long a trace stays triggered.
+    pub linger: Nanos,
+    /// Laterals beyond this many are left out.
+    pub lateral_max: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Lingering(Triggered),
+    Refused,
+    Abandoned,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Entry {
+    state: State,
+    until: Nanos,
+}
+
+/// The triggered traces of a host.
+#[derive(Debug)]
+pub struct Triggers {
+    rules: Rules,
+    limits: TriggerLimits,
+    entries: BTreeMap<TraceId, Entry>,
+    expiry: VecDeque<(Nanos, TraceId)>,
+    counts: BTreeMap<TriggerId, Counts>,
+    others: Counts,
+    n_cut_short: u64,
+}
+
+impl Triggers {
+    /// Returns the state in which nothing has fired.
+    pub const fn new(rules: Rules, now: Nanos) -> Self {
+        Self {
+            rules,
+            limits: TriggerLimits::new(rules.rate_per_s, now),
+            entries: BTreeMap::new(),
+            expiry: VecDeque::new(),
+            counts: BTreeMap::new(),
+            others: Counts { fired: 0, refused: 0 },
+            n_cut_short: 0,
+        }
+    }
+
+    /// Takes one event.
+    pub fn step(&mut self, now: Nanos, event: Event) -> Vec<Action> {
+        match event {
+            Event::Fired { trigger, trace, laterals, origin } => self.fired(now, trigger, trace, &laterals, origin),
+            Event::Abandoned { trace } => {
+                self.set(now, trace, State::Abandoned);
+                Vec::new()
+            }
+            Event::Tick => {
+                self.expire(now);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Returns under which trigger segments of `trace` are to be copied out, `None` where they are not.
+    pub fn triggered(&self, trace: TraceId) -> Option<Triggered> {
+        match self.entries.get(&trace)?.state {
+            State::Lingering(triggered) => Some(triggered),
+            State::Refused | State::Abandoned => None,
+        }
+    }
+
+    /// Returns whether a trigger has fired for `trace` lately, with whatever result: its marked segments say nothing new.
+    pub fn knows(&self, trace: TraceId) -> bool {
+        self.entries.contains_key(&trace)
+    }
+
+    /// Returns whether the last firing for `trace` was refused by its trigger's limit.
+    pub fn is_refused(&self, trace: TraceId) -> bool {
+        self.entries.get(&trace).is_some_and(|entry| entry.state == State::Refused)
+    }
+
+    /// Returns the counts by trigger; those of triggers beyond the table are under [`OTHERS`].
+    pub fn counts(&self) -> BTreeMap<TriggerId, Counts> {
+        let mut counts = self.counts.clone();
+        if self.others != Counts::default() {
+            counts.insert(OTHERS, self.others);
+        }
+        counts
+    }
+
+    /// Returns how many traces are triggered now.
+    pub fn n_lingering(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Returns how many traces stopped lingering early because there were too many.
+    pub const fn n_cut_short(&self) -> u64 {
+        self.n_cut_short
+    }
+
+    fn fired(
+        &mut self,
+        now: Nanos,
+        trigger: TriggerId,
+        base: TraceId,
+        laterals: &[TraceId],
+        origin: Origin,
+    ) -> Vec<Action> {
+        if base.is_none() || (origin == Origin::Segment && self.knows(base)) {
+            return Vec::new();
+        }
+        let admitted = self.limits.admit(trigger, now);
+        let counts = self.counts_of(trigger);
+        counts.fired += 1;
+        if !admitted {
+            counts.refused += 1;
+            if self.triggered(base).is_none() {
+                self.set(now, base, State::Refused);
+            }
+            return vec![Action::Refused { trigger, trace: base }];
+        }
+        let laterals = laterals.iter().copied().filter(|lateral| !lateral.is_none() && *lateral != base);
+        let group: Vec<_> = std::iter::once(base).chain(laterals.take(self.rules.lateral_max)).collect();
+        let mut actions = Vec::with_capacity(group.len());
+        for trace in group {
+            let triggered = self.triggered(trace).unwrap_or(Triggered { trace, trigger, base, fired: now });
+            self.set(now, trace, State::Lingering(triggered));
+            actions.push(Action::Collect(triggered));
+        }
+        actions
+    }
+
+    fn counts_of(&mut self, trigger: TriggerId) -> &mut Counts {
+        if self.counts.len() >= TRIGGERS_MAX && !self.counts.contains_key(&trigger) {
+            return &mut self.others;
+        }
+        self.counts.entry(trigger).or_default()
+    }
+
+    fn set(&mut self, now: Nanos, trace: TraceId, state: State) {
+        let until = Nanos(now.0.saturating_add(self.rules.linger.0));
+        self.entries.insert(trace, Entry { state, until });
+        self.expiry.push_back((until, trace));
+        self.expire(now);
+    }
+
+    /// Forgets what has lingered long enough, and the oldest beyond the bound.
+    fn expire(&mut self, now: Nanos) {
+        while let Some((until, trace)) = self.expiry.front().copied() {
+            let is_newest = self.entries.get(&trace).is_some_and(|entry| entry.until == until);
+            let is_due = until <= now;
+            let over = self.entries.len() > LINGERING_MAX || self.expiry.len() > 2 * LINGERING_MAX;
+            if is_newest && !is_due && !over {
+                return;
+            }
+            self.expiry.pop_front();
+            if is_newest {
+                self.entries.remove(&trace);
+                self.n_cut_short += u64::from(!is_due);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! Claims about triggers: who is refused, what lingers, and what a firing asks for.
+use super::{Action, Event, LINGERING_MAX, Origin, Rules, Triggers};
+use backsight_core::ids::{TraceId, TriggerId};
+use backsight_core::units::Nanos;
+
+const RULES: Rules = Rules { rate_per_s: 3, linger: Nanos::from_ms(30_000), lateral_max: 2 };
+
+fn trace(n: u64) -> TraceId {
+    TraceId::new(7, n)
+}
+
+fn fired(n: u64, laterals: &[u64], origin: Origin) -> Event {
+    let laterals = laterals.iter().map(|n| trace(*n)).collect();
+    Event::Fired { trigger: TriggerId::MANUAL, trace: trace(n), laterals, origin }
+}
+
+fn collected(actions: &[Action]) -> Vec<(TraceId, TraceId)> {
+    let one = |action: &Action| match action {
+        Action::Collect(triggered) => Some((triggered.trace, triggered.base)),
+        Action::Refused { .. } => None,
+    };
+    actions.iter().filter_map(one).collect()
+}
+
+#[test]
+fn a_firing_collects_the_trace_and_its_laterals_as_one_group() {
+    let mut triggers = Triggers::new(RULES, Nanos(0));
+    let actions = triggers.step(Nanos(0), fired(1, &[2, 1, 0, 3, 4], Origin::Signal));
+    assert_eq!(collected(&actions), [(trace(1), trace(1)), (trace(2), trace(1)), (trace(0), trace(1))]);
+    assert!(triggers.triggered(trace(2)).is_some() && triggers.triggered(trace(4)).is_none());
+}
+
+#[test]
+fn a_trace_lingers_and_is_then_forgotten() {
+    let mut triggers = Triggers::new(RULES, Nanos(0));
+    triggers.step(Nanos(0), fired(1, &[], Origin::Signal));
+    triggers.step(Nanos::from_ms(20_000), fired(1, &[], Origin::Signal));
+    triggers.step(Nanos::from_ms(40_000), Event::Tick);
+    assert!(triggers.triggered(trace(1)).is_some(), "the second firing prolongs it");
+    triggers.step(Nanos::from_ms(50_000), Event::Tick);
+    assert!(!triggers.knows(trace(1)));
+}
+
+#[test]
+fn over_the_rate_a_firing_is_refused_and_counted_and_its_marked_segments_do_not_ask_again() {
+    let mut triggers = Triggers::new(RULES, Nanos(0));
+    for n in 1..=3 {
+        triggers.step(Nanos(0), fired(n, &[], Origin::Signal));
+    }
+    let actions = triggers.step(Nanos(0), fired(4, &[5], Origin::Signal));
+    assert_eq!(actions, [Action::Refused { trigger: TriggerId::MANUAL, trace: trace(4) }]);
+    assert!(triggers.step(Nanos::from_ms(5_000), fired(4, &[], Origin::Segment)).is_empty());
+    assert!(triggers.triggered(trace(4)).is_none() && triggers.triggered(trace(5)).is_none());
+    assert_eq!(triggers.counts()[&TriggerId::MANUAL].refused, 1);
+    let again = triggers.step(Nanos::from_ms(5_000), fired(4, &[], Origin::Signal));
+    assert_eq!(collected(&again), [(trace(4), trace(4))], "a new firing is a new chance");
+}
+
+#[test]
+fn an_abandoned_trace_is_not_collected_again_by_its_own_segments() {
+    let mut triggers = Triggers::new(RULES, Nanos(0));
+    triggers.step(Nanos(0), fired(1, &[], Origin::Signal));
+    triggers.step(Nanos(0), Event::Abandoned { trace: trace(1) });
+    assert!(triggers.triggered(trace(1)).is_none());
+    assert!(triggers.step(Nanos(1), fired(1, &[], Origin::Segment)).is_empty());
+}
+
+#[test]
+fn no_storm_of_traces_grows_the_tables_beyond_their_bounds() {
+    let mut triggers = Triggers::new(Rules { rate_per_s: 1_000_000, ..RULES }, Nanos(0));
+    let n = LINGERING_MAX as u64 * 2;
+    for i in 0..n {
+        triggers.step(
+            Nanos(i),
+            Event::Fired {
+                trigger: TriggerId(i as u32),
+                trace: trace(i + 1),
+                laterals: Vec::new(),
+                origin: Origin::Signal,
+            },
+        );
+    }
+    assert!(triggers.n_lingering() <= LINGERING_MAX && triggers.expiry.len() <= 2 * LINGERING_MAX);
+    assert_eq!(triggers.n_cut_short(), n - LINGERING_MAX as u64);
+    assert!(triggers.counts().len() <= crate::limits::TRIGGERS_MAX + 1);
+}

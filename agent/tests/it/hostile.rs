@@ -1,0 +1,128 @@
+//! Clients that write anything anywhere: in their own region, on the socket, on the admin socket.
+
+use crate::client::{Client, dial, refusal};
+use crate::harness::{Agent, eventually};
+use backsight_core::ids::TraceId;
+use backsight_core::sync::Ordering::Relaxed;
+use backsight_ringbuf::abi::{ABI_VERSION, LEASES_OFFSET, SLOTS_OFFSET, SPAN_OFFSET, STRINGS_OFFSET, header};
+use backsight_ringbuf::storage::Storage;
+use rustix::net::{SendFlags, send};
+use std::io::Write;
+
+fn trace(n: u64) -> TraceId {
+    TraceId::new(0xbad, n)
+}
+
+/// Deterministic noise (xorshift64*).
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+}
+
+fn check_whole(agent: &Agent, honest: &Client, n: u64) {
+    assert!(honest.thread(9).visit(trace(n), "honest", b"whole"), "{}", agent.log());
+    let found = agent.json(&format!("/v1/traces/{}", trace(n))).unwrap();
+    assert_eq!(found["spans"][0]["name"], "honest", "{found}");
+    assert_eq!(agent.get("/healthz").0, 200);
+}
+
+/// For every seed: whatever a client writes into its region, the agent and the data of others stay whole.
+#[test]
+fn random_bytes_in_a_region_harm_nobody_else() {
+    let agent = Agent::start("[pool]\nbudget_bytes = 33554432\n");
+    let honest = Client::connect(&agent.socket(), "honest");
+    check_whole(&agent, &honest, 1);
+    for seed in 1..=30 {
+        let mut noise = Noise(seed);
+        let hostile = Client::connect(&agent.socket(), "hostile");
+        let mut thread = hostile.thread(1);
+        for n in 0..20 {
+            thread.visit(trace(1000 * seed + n), "bait", &[0; 300]);
+        }
+        let areas = [(0, 512), (LEASES_OFFSET, 1024), (SLOTS_OFFSET, 2048), (STRINGS_OFFSET, 512), (SPAN_OFFSET, 8192)];
+        for _ in 0..4000 {
+            let (start, n_words) = areas[(noise.next() % 5) as usize];
+            let offset = start + 8 * (noise.next() % n_words);
+            let value = match noise.next() % 4 {
+                0 => noise.next(),
+                1 => u64::MAX,
+                2 => noise.next() & 0xffff,
+                _ => hostile.memory.word(offset).load(Relaxed) ^ (1 << (noise.next() % 64)),
+            };
+            hostile.memory.word(offset).store(value, Relaxed);
+        }
+        hostile.memory.word(header::SLOT_BITS).store(u64::MAX, Relaxed);
+        rustix::io::write(&hostile.doorbell, &1_u64.to_ne_bytes()).unwrap();
+        let _ = agent.get(&format!("/v1/traces/{}", trace(1000 * seed)));
+        check_whole(&agent, &honest, 1 + seed);
+    }
+}
+
+#[test]
+fn a_region_corrupted_again_and_again_closes_its_session() {
+    let agent = Agent::start("");
+    let honest = Client::connect(&agent.socket(), "honest");
+    let hostile = Client::connect(&agent.socket(), "hostile");
+    let lease = LEASES_OFFSET + 64;
+    eventually("the session is closed", || {
+        hostile.memory.word(lease).store(u64::MAX, Relaxed);
+        rustix::io::write(&hostile.doorbell, &1_u64.to_ne_bytes()).unwrap();
+        (agent.metric("backsight_agent_closed_sessions_total") == Some(1)).then_some(())
+    });
+    assert!(agent.metric("backsight_agent_drops_total{reason=\"corrupt\"}").unwrap() > 0);
+    check_whole(&agent, &honest, 1);
+}
+
+#[test]
+fn pages_that_nobody_granted_close_the_session_that_made_them() {
+    let agent = Agent::start("[pool]\nbudget_bytes = 67108864\n");
+    let hostile = Client::connect(&agent.socket(), "hostile");
+    for page in 0..(48 << 20) / 4096 {
+        hostile.memory.word(SPAN_OFFSET + 4096 * page).store(1, Relaxed);
+    }
+    eventually("the session is closed", || {
+        (agent.metric("backsight_agent_closed_sessions_total") == Some(1)).then_some(())
+    });
+}
+
+#[test]
+fn noise_on_the_sockets_is_survived() {
+    let agent = Agent::start("");
+    let honest = Client::connect(&agent.socket(), "honest");
+    let mut noise = Noise(42);
+    for len in 0..200 {
+        let socket = dial(&agent.socket());
+        let bytes: Vec<u8> = (0..len * 4).map(|_| noise.next() as u8).collect();
+        let _ = send(&socket, &bytes, SendFlags::NOSIGNAL);
+        let mut admin = std::os::unix::net::UnixStream::connect(agent.dir.path().join("admin.sock")).unwrap();
+        let _ = admin.write_all(&bytes);
+    }
+    for request in ["/v1/nothing", "/v1/traces/xyz", "/v1/traces/0", "/"] {
+        assert!((400..500).contains(&agent.get(request).0), "{request}");
+    }
+    check_whole(&agent, &honest, 1);
+}
+
+#[test]
+fn a_client_of_another_abi_is_refused_with_both_versions() {
+    let agent = Agent::start("");
+    let reason = refusal(&agent.socket(), ABI_VERSION + (1 << 16));
+    assert_eq!(reason, "this agent speaks ABI 1, the client 2");
+}
+
+#[test]
+fn sessions_over_the_bound_are_refused_with_a_reason() {
+    let agent = Agent::start("[pool]\nsessions_per_uid = 3\n");
+    let clients: Vec<_> = (0..3).map(|_| Client::connect(&agent.socket(), "one")).collect();
+    let reason = refusal(&agent.socket(), ABI_VERSION);
+    assert!(reason.contains("has all 3 sessions that one user may have"), "{reason}");
+    drop(clients);
+    eventually("places are free again", || agent.status()["sessions"].as_array().unwrap().is_empty().then_some(()));
+    Client::connect(&agent.socket(), "four");
+}

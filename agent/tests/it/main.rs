@@ -1,0 +1,12 @@
+//! The agent as its users meet it: a process, its sockets, and clients that write to shared memory.
+//!
+//! Nothing here sleeps to wait for something: conditions are polled, with a deadline.
+#![allow(clippy::unwrap_used)] // the whole crate is a test; clippy spares only the functions marked so
+
+mod client;
+mod death;
+mod harness;
+mod hostile;
+mod retention;
+mod start;
+mod triggers;

@@ -1,0 +1,87 @@
+//! Starting and stopping.
+
+use crate::client::Client;
+use crate::harness::{Agent, command, eventually};
+use backsight_core::ids::TraceId;
+use std::os::unix::net::UnixDatagram;
+
+fn fails(dir: &std::path::Path, config: &str) -> String {
+    let status = command(dir, config).status().unwrap();
+    assert!(!status.success());
+    std::fs::read_to_string(dir.join("log")).unwrap()
+}
+
+#[test]
+fn a_bad_configuration_is_refused_with_file_key_and_range() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = fails(dir.path(), "[pool]\nbudget_bytes = 1048576\n");
+    for part in ["agent.toml", "pool.budget_bytes", "1048576 B (1 MiB)", "8 MiB (8388608 B)"] {
+        assert!(log.contains(part), "{part} not in {log}");
+    }
+    assert!(fails(dir.path(), "[pool]\nbudget = 1\n").contains("budget"));
+}
+
+#[test]
+fn a_pool_larger_than_free_memory_is_clamped_with_a_warning() {
+    let agent = Agent::start("[pool]\nbudget_bytes = 1000000000000000\nfree_memory_share = 0.01\n");
+    let budget = agent.status()["pool"]["budget_bytes"].as_u64().unwrap();
+    assert!((8 << 20..1 << 40).contains(&budget), "{budget}");
+    assert!(agent.log().contains("pool is smaller than configured"), "{}", agent.log());
+}
+
+#[test]
+fn two_agents_on_one_machine_do_not_meet() {
+    let (a, b) = (Agent::start(""), Agent::start(""));
+    assert_ne!(a.status()["agent"], b.status()["agent"]);
+    let (at_a, at_b) = (Client::connect(&a.socket(), "a"), Client::connect(&b.socket(), "b"));
+    let (trace_a, trace_b) = (TraceId::new(1, 1), TraceId::new(1, 2));
+    assert!(at_a.thread(1).visit(trace_a, "a", b"") && at_b.thread(1).visit(trace_b, "b", b""));
+    assert_eq!((a.get(&format!("/v1/traces/{trace_a}")).0, a.get(&format!("/v1/traces/{trace_b}")).0), (200, 404));
+    assert_eq!((b.get(&format!("/v1/traces/{trace_a}")).0, b.get(&format!("/v1/traces/{trace_b}")).0), (404, 200));
+}
+
+#[test]
+fn a_stale_socket_is_replaced_and_a_living_one_is_not() {
+    let mut agent = Agent::start("");
+    let id = agent.status()["agent"].clone();
+    agent.child.kill().unwrap();
+    agent.child.wait().unwrap();
+    assert!(agent.socket().exists(), "a killed agent leaves its socket");
+    agent.child = command(agent.dir.path(), "").spawn().unwrap();
+    eventually("it answers again", || {
+        let answers = std::os::unix::net::UnixStream::connect(agent.dir.path().join("admin.sock")).is_ok();
+        answers.then_some(())
+    });
+    assert_eq!(agent.status()["agent"], id, "the id is kept");
+    let second = command(agent.dir.path(), "").stderr(std::process::Stdio::piped()).output().unwrap();
+    assert!(!second.status.success());
+    let log = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(log.contains("another agent answers on"), "{log}");
+    assert_eq!(agent.get("/healthz").0, 200, "the first one is not disturbed");
+    let file = agent.dir.path().join("not-a-socket");
+    std::fs::write(&file, "x").unwrap();
+    let output = command(agent.dir.path(), "").arg("--socket").arg(&file).output();
+    assert!(output.is_ok_and(|output| !output.status.success()));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "x");
+}
+
+#[test]
+fn the_service_manager_is_told_and_a_stop_leaves_no_sockets() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify.sock");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(crate::harness::DEADLINE)).unwrap();
+    let hear = || {
+        let mut buffer = [0; 256];
+        let len = manager.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..len]).trim().to_owned()
+    };
+    let mut child = command(dir.path(), "").env("NOTIFY_SOCKET", &path).spawn().unwrap();
+    assert_eq!(hear(), "READY=1");
+    assert!(dir.path().join("agent.sock").exists());
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(hear(), "STOPPING=1");
+    assert!(child.wait().unwrap().success());
+    assert!(!dir.path().join("agent.sock").exists() && !dir.path().join("admin.sock").exists());
+}
