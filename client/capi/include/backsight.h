@@ -1,0 +1,579 @@
+/* backsight.h: records every request of a program, at nanosecond cost, in shared memory on its own host.
+ *
+ * C99 and C++17; gcc and clang; Linux. The contract, with the layout behind the inlined part, is docs/spec/c-abi.md.
+ *
+ *     static bks_name charge = BKS_NAME("charge card");
+ *     static bks_name amount = BKS_NAME("amount.cents");
+ *
+ *     bks_context context;
+ *     bks_context_new(&context);                   // or what the request brought along
+ *     bks_begin(&context);
+ *     bks_span span = bks_span_start(&charge, BKS_SPAN_INTERNAL);
+ *     bks_attr_i64(&amount, 1999);
+ *     if (declined) bks_trigger(BKS_TRIGGER_MANUAL);  // this request was worth keeping
+ *     bks_span_end(&span);
+ *     bks_end();
+ *
+ * - Units: sizes are bytes, times are nanoseconds where they are not ticks of the record clock.
+ * - Errors: no call fails in a way that a program must handle. Without an agent on the host every call does nothing, and bks_stats says
+ *   why; what is given up is counted there by reason. Null pointers record nothing.
+ * - Cost: no call allocates, locks, logs or waits, but for bks_init and the first bks_begin (at most 20 ms), bks_stats, bks_trigger_id and
+ *   the bks_auto_*_new. Times below are CPU time with the clock read, on a machine where that read alone takes 12 ns.
+ * - Threads: each call concerns the calling thread; triggers and names may be shared. Signal handlers may call everything but bks_init,
+ *   bks_stats and the *_new; one that interrupts a write is refused and counted. After fork the child records into a session of its own.
+ * - Linking: the library's symbols are weak here, so a program that is not linked with it runs and records nothing. Link with
+ *   `-Wl,--no-as-needed -lbacksight` (weak references alone do not keep a library), or define BKS_STRONG before including this
+ *   header and link with `-lbacksight`.
+ *
+ * The calls below are macros around inline functions; (bks_raw)(p, n) or dlsym reach the library's own.
+ */
+#ifndef BACKSIGHT_H
+#define BACKSIGHT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* major << 16 | minor of what this header was written for. */
+#define BKS_ABI_VERSION 0x00010000u
+
+#if defined(BKS_STRONG)
+#define BKS_API_
+#define BKS_HAS_(function) 1
+#else
+#define BKS_API_ __attribute__((weak))
+#define BKS_HAS_(function) ((function) != 0)
+#endif
+#define BKS_INLINE_ static inline __attribute__((always_inline, unused))
+#define BKS_UNLIKELY_(condition) __builtin_expect(!!(condition), 0)
+#if defined(__cplusplus)
+#define BKS_ASSERT_(name, condition) static_assert(condition, #name)
+#elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
+#define BKS_ASSERT_(name, condition) _Static_assert(condition, #name)
+#else
+#define BKS_ASSERT_(name, condition) typedef char bks_assert_##name[(condition) ? 1 : -1] __attribute__((unused))
+#endif
+
+/* ---- types ------------------------------------------------------------------------------------------------------------------------ */
+
+/* A trace's 128-bit id; zero is no trace. In W3C Trace Context `hi` is the left half. */
+typedef struct bks_trace_id {
+    uint64_t hi;
+    uint64_t lo;
+} bks_trace_id;
+
+/* What a request carries; plain data, to be copied freely. Zeroed, it records nothing. */
+typedef struct bks_context {
+    bks_trace_id trace;
+    uint64_t span;        /* the span under which new spans hang, 0 for none */
+    uint64_t parent_span; /* the span that caused the segment, 0 for none */
+    uint32_t from_agent;  /* the agent of the host that the request came from, 0 for none */
+    uint32_t flags;       /* set by the library; 0 in a new one */
+    uint32_t api;         /* the API that the request calls, for kernel probes; 0 for none */
+    uint32_t reserved[5]; /* 0 */
+} bks_context;
+
+/* A name of spans, events, attributes: static, made by BKS_NAME, interned at its first use. */
+typedef struct bks_name {
+    const char *text; /* UTF-8 */
+    uint64_t bytes;
+    uint64_t cached; /* the library's */
+} bks_name;
+
+#define BKS_NAME(literal) { literal, sizeof(literal) - 1, 0 }
+
+/* An open span. */
+typedef struct bks_span {
+    bks_trace_id trace;
+    uint64_t id; /* 0 where nothing is recorded */
+    uint64_t outer;
+} bks_span;
+
+enum { BKS_SPAN_INTERNAL = 1, BKS_SPAN_SERVER = 2, BKS_SPAN_CLIENT = 3, BKS_SPAN_PRODUCER = 4, BKS_SPAN_CONSUMER = 5 };
+enum { BKS_STATUS_UNSET = 0, BKS_STATUS_OK = 1, BKS_STATUS_ERROR = 2 };
+/* Triggers that need no name. */
+enum { BKS_TRIGGER_MANUAL = 3 };
+/* Why there is no session. */
+enum {
+    BKS_MISSING_NOT_TRIED = 1, /* no trace call has happened yet */
+    BKS_MISSING_DISABLED = 2,  /* BACKSIGHT_DISABLE is set */
+    BKS_MISSING_NO_AGENT = 3,  /* the agent's socket does not answer */
+    BKS_MISSING_REFUSED = 4,   /* the agent said no */
+    BKS_MISSING_ABI = 5,       /* the agent has another major version */
+    BKS_MISSING_NO_MEMORY = 6, /* the region could not be mapped */
+    BKS_MISSING_PROTOCOL = 7,  /* what answered is no agent */
+    BKS_MISSING_TIMEOUT = 8,   /* the agent took too long */
+    BKS_MISSING_LIBRARY = 9    /* the program is not linked with libbacksight */
+};
+
+/* What a program may say instead of the environment (BACKSIGHT_SOCKET, BACKSIGHT_SERVICE). */
+struct bks_settings {
+    uint64_t size;       /* sizeof(struct bks_settings) */
+    const char *socket;  /* the agent's socket; NULL: environment, else /run/backsight/agent.sock */
+    const char *service; /* the service's name; NULL: environment, else the executable's name */
+};
+
+/* How this process's recording stands. */
+struct bks_stats {
+    uint64_t size;      /* set to sizeof(struct bks_stats) before the call */
+    uint64_t region;
+    uint64_t drops[16]; /* by reason: 1 no_chunk, 2 no_trace, 3 no_session, 4 reentrant, 5 thread_slots, 6 signal_full, 7 string_table,
+                           8 too_long */
+    uint32_t agent;
+    int32_t missing;    /* 0 with a session, else BKS_MISSING_* */
+    uint32_t recording; /* whether the agent wants records */
+    uint32_t threads;   /* threads that record */
+    char why[256];      /* `missing` in words; empty with a session */
+};
+
+/* Room for a payload inside the log: see bks_reserve. */
+typedef struct bks_reservation {
+    void *data;   /* NULL where nothing is recorded */
+    size_t bytes; /* may be fewer than asked for */
+    uint64_t at_;
+    uintptr_t frame_;
+    uint32_t dt_;
+} bks_reservation;
+
+typedef struct bks_auto_percentile bks_auto_percentile;
+typedef struct bks_auto_category bks_auto_category;
+
+/* The calling thread's writer: the library's. Only the inlined part below reads it; docs/spec/c-abi.md section 2. */
+struct bks_block_ {
+    uintptr_t busy;
+    uint32_t clock;
+    uint32_t epoch;
+    unsigned char *base;
+    uint64_t region_bytes;
+    uint64_t cursor;
+    uint64_t limit;
+    uint64_t base_ticks;
+    uint64_t head;
+    uint64_t head_bias;
+    uint64_t last_span;
+    uint64_t private_[3];
+    bks_trace_id trace;
+    uint64_t parent_span;
+    uint64_t span;
+};
+
+BKS_ASSERT_(trace_id, sizeof(bks_trace_id) == 16);
+BKS_ASSERT_(context, sizeof(bks_context) == 64);
+BKS_ASSERT_(span, sizeof(bks_span) == 32);
+BKS_ASSERT_(name, sizeof(bks_name) == 24);
+BKS_ASSERT_(settings, sizeof(struct bks_settings) == 24);
+BKS_ASSERT_(stats, sizeof(struct bks_stats) == 416);
+BKS_ASSERT_(block_cursor, offsetof(struct bks_block_, cursor) == 32);
+BKS_ASSERT_(block_span, offsetof(struct bks_block_, span) == 128);
+
+/* ---- the process ------------------------------------------------------------------------------------------------------------------ */
+
+/* Fixes the settings (NULL: all from the environment) and opens the session; the first bks_begin does the same.
+ * Returns 0, or a BKS_MISSING_*: recording then starts by itself once there is an agent. At most 20 ms. */
+BKS_API_ int bks_init(const struct bks_settings *settings);
+
+/* Writes how recording stands to `out`, whose `size` is set. Returns 0, or -1 where that is null or too small. Allocates; reads all thread
+ * slots: for people and health checks. */
+BKS_API_ int bks_stats(struct bks_stats *out);
+
+/* Returns the library's version, major << 16 | minor; 0 without the library. */
+BKS_API_ uint32_t bks_abi_version(void);
+
+/* ---- segments: what a thread works for -------------------------------------------------------------------------------------------- */
+
+/* Writes the context of a new trace with a random id: for the first service that sees a request. */
+BKS_API_ void bks_context_new(bks_context *out);
+
+/* Makes the thread work for the request of `context`; another active trace is ended first. Returns 1 where that began something that
+ * bks_end should end, 0 for the trace that is active already, for no trace and without a session. With bks_end 25-40 ns, 56 bytes. */
+BKS_API_ int bks_begin(const bks_context *context);
+
+/* Ends the active segment, if there is one. */
+BKS_API_ void bks_end(void);
+
+/* Ends the active segment and writes how it stands to `out`, for bks_attach on another thread or later. Returns 0, and writes nothing,
+ * outside a segment. */
+BKS_API_ int bks_detach(bks_context *out);
+
+/* Makes the thread go on with a detached request. Returns whether it does. Costs no byte of the log until something is recorded. */
+BKS_API_ int bks_attach(const bks_context *context);
+
+/* bks_detach to `previous` (zeroed outside a segment) and bks_attach of `next`, either may be NULL: for schedulers of coroutines. Returns
+ * whether the thread works for `next` now. */
+BKS_API_ int bks_switch(const bks_context *next, bks_context *previous);
+
+/* ---- records: all belong to the innermost open span of the active segment ---------------------------------------------------------- */
+
+/* Records `bytes` bytes that only the application understands, at most 1 MiB. Inlined: 12 ns for 32 bytes; 8 bytes and the payload. */
+BKS_API_ void bks_raw(const void *payload, size_t bytes);
+
+/* Records an event with a message, shown as UTF-8. Inlined: 13 ns for 32 bytes; 16 bytes and the message, 8 more after another span. */
+BKS_API_ void bks_event(bks_name *name, const void *message, size_t bytes);
+
+/* Starts a span under the innermost open one; `kind` is a BKS_SPAN_*. 40 bytes and two clock reads with bks_span_end. */
+BKS_API_ bks_span bks_span_start(bks_name *name, int kind);
+
+/* Ends a span, on whichever thread works for its trace. Nothing happens where its trace is not active. */
+BKS_API_ void bks_span_end(const bks_span *span);
+
+/* Record an attribute: 24 bytes for a number; text is copied, and one that is not UTF-8 is recorded as bytes; `istr` interns the value. */
+BKS_API_ void bks_attr_bool(bks_name *key, int value);
+BKS_API_ void bks_attr_i64(bks_name *key, int64_t value);
+BKS_API_ void bks_attr_f64(bks_name *key, double value);
+BKS_API_ void bks_attr_str(bks_name *key, const char *value, size_t bytes);
+BKS_API_ void bks_attr_istr(bks_name *key, bks_name *value);
+
+/* Links the span to the trace and span of `to`. */
+BKS_API_ void bks_link(const bks_context *to);
+
+/* Says how the span ended: BKS_STATUS_*, and why. */
+BKS_API_ void bks_status(int code, const char *text, size_t bytes);
+
+/* Interns a name before its first use; returns its id, 0 without a session. */
+BKS_API_ uint32_t bks_intern(bks_name *name);
+
+/* ---- triggers: this trace was worth keeping ---------------------------------------------------------------------------------------- */
+
+/* Returns the id of the trigger called `name`; 0 where the name hashes below 256 or to another name of this process, or is number 1025.
+ * Allocates: call it at start. */
+BKS_API_ uint32_t bks_trigger_id(const char *name);
+
+/* Fires for the active trace. Returns whether anything took note: the agent, or the log where the signal ring is full. */
+BKS_API_ int bks_trigger(uint32_t trigger);
+
+/* Fires for `trace` (NULL: the active one); the `n_laterals` traces, at most 32, are collected with it. */
+BKS_API_ int bks_trigger_for(uint32_t trigger, const bks_trace_id *trace, const bks_trace_id *laterals, size_t n_laterals);
+
+/* Makes a trigger that fires for values in the top 1 - p of late; p from 0.5 to 0.99999. 150 KiB, never freed; keep it in a static. Returns
+ * NULL where `name` or `p` is refused, and says why in at most `why_bytes` bytes with a NUL, unless `why` is NULL. */
+BKS_API_ bks_auto_percentile *bks_auto_percentile_new(const char *name, double p, char *why, size_t why_bytes);
+
+/* Counts a value, and fires for the active trace where it is in the top 1 - p. Returns whether it was. NULL counts nothing. */
+BKS_API_ int bks_auto_percentile_sample(bks_auto_percentile *percentile, uint64_t value);
+
+/* Makes a trigger that fires for labels whose share of late is at most `share`, 0.00001 to 0.5. Otherwise as above; 40 KiB. */
+BKS_API_ bks_auto_category *bks_auto_category_new(const char *name, double share, char *why, size_t why_bytes);
+
+/* Counts a label, and fires for the active trace where it is rare. Returns whether it was. NULL counts nothing. */
+BKS_API_ int bks_auto_category_sample(bks_auto_category *category, const void *label, size_t bytes);
+
+/* ---- for the inlined part only ----------------------------------------------------------------------------------------------------- */
+
+BKS_API_ struct bks_block_ *bks_thread(uint32_t header_version);
+BKS_API_ int bks_recover(uintptr_t frame);
+BKS_API_ int bks_room(size_t bytes);
+
+/* This thread's block, one pointer for each translation unit. */
+__extension__ static __thread struct bks_block_ *bks_cached_ __attribute__((unused));
+
+BKS_INLINE_ struct bks_block_ *bks_block_of_thread_(void) {
+    struct bks_block_ *block = bks_cached_;
+    if (BKS_UNLIKELY_(block == NULL) && BKS_HAS_(bks_thread)) {
+        block = bks_thread(BKS_ABI_VERSION);
+        bks_cached_ = block;
+    }
+    return block;
+}
+
+/* Whether the calling function may write: not inside a write that a signal interrupted. */
+#define BKS_FREE_(block) \
+    ((block) == NULL || !BKS_UNLIKELY_((block)->busy != 0) || bks_recover((uintptr_t)__builtin_frame_address(0)))
+
+BKS_INLINE_ int bks_free_(void) {
+    struct bks_block_ *block = bks_block_of_thread_();
+    return BKS_FREE_(block);
+}
+
+#if defined(__x86_64__)
+BKS_INLINE_ uint64_t bks_ticks_(void) {
+    uint32_t low, high;
+    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+    return (uint64_t)high << 32 | low;
+}
+#define BKS_INLINED_(block) ((block) != NULL && (block)->clock == 0)
+#else
+BKS_INLINE_ uint64_t bks_ticks_(void) { return 0; }
+#define BKS_INLINED_(block) ((void)(block), 0)
+#endif
+
+#define BKS_FENCE_() __asm__ volatile("" ::: "memory")
+/* Larger payloads than any chunk's take the cold path, so that sums below cannot wrap. */
+#define BKS_INLINE_MAX_ ((size_t)65536)
+
+BKS_INLINE_ void bks_store_(struct bks_block_ *block, uint64_t at, uint64_t word) {
+    memcpy(block->base + at, &word, sizeof word);
+}
+
+/* Publishes everything below `cursor`. */
+BKS_INLINE_ void bks_publish_(struct bks_block_ *block, uint64_t cursor) {
+    block->cursor = cursor;
+    __atomic_store_n((uint64_t *)(void *)(block->base + block->head), block->head_bias + cursor, __ATOMIC_RELEASE);
+}
+
+/* Writes a record of `n_words` words and a payload; returns 0 where the library must. */
+BKS_INLINE_ int bks_put_(struct bks_block_ *block, uint32_t kind_flags, const uint64_t *words, size_t n_words, const void *payload,
+                         size_t bytes) {
+    const uint64_t fixed = 8 + 8 * (uint64_t)n_words;
+    const uint64_t at = block->cursor;
+    const uint64_t next = at + fixed + (((uint64_t)bytes + 7) & ~(uint64_t)7);
+    const uint64_t dt = bks_ticks_() - block->base_ticks;
+    size_t i;
+    if (BKS_UNLIKELY_(next > block->limit || dt >> 32 != 0)) return 0;
+    bks_store_(block, at, (fixed + bytes) | (uint64_t)kind_flags << 16 | dt << 32);
+    for (i = 0; i < n_words; i++) bks_store_(block, at + 8 + 8 * i, words[i]);
+    if (bytes != 0) memcpy(block->base + at + fixed, payload, bytes);
+    bks_publish_(block, next);
+    return 1;
+}
+
+BKS_INLINE_ void bks_raw_(const void *payload, size_t bytes) {
+    struct bks_block_ *block = bks_block_of_thread_();
+    if (!BKS_FREE_(block)) return;
+    if (BKS_INLINED_(block) && bytes <= BKS_INLINE_MAX_ && payload != NULL) {
+        int done;
+        block->busy = (uintptr_t)__builtin_frame_address(0);
+        BKS_FENCE_();
+        done = bks_put_(block, 0x30, NULL, 0, payload, bytes);
+        BKS_FENCE_();
+        block->busy = 0;
+        if (done) return;
+    }
+    if (BKS_HAS_(bks_raw)) bks_raw(payload, bytes);
+}
+
+BKS_INLINE_ void bks_event_(bks_name *name, const void *message, size_t bytes) {
+    struct bks_block_ *block = bks_block_of_thread_();
+    if (!BKS_FREE_(block)) return;
+    if (BKS_INLINED_(block) && bytes <= BKS_INLINE_MAX_ && name != NULL && (message != NULL || bytes == 0)) {
+        const uint64_t cached = __atomic_load_n(&name->cached, __ATOMIC_RELAXED);
+        const uint64_t id = cached & 0xffffffffu;
+        int done = 0;
+        block->busy = (uintptr_t)__builtin_frame_address(0);
+        BKS_FENCE_();
+        if (block->epoch != 0 && cached >> 32 == block->epoch) {
+            if (block->last_span == block->span && block->span != 0) {
+                done = bks_put_(block, 0x0113, &id, 1, message, bytes); /* the span's id is that of the record before */
+            } else {
+                uint64_t words[2];
+                words[0] = block->span;
+                words[1] = id;
+                done = bks_put_(block, 0x0013, words, 2, message, bytes);
+                if (done) block->last_span = block->span;
+            }
+        }
+        BKS_FENCE_();
+        block->busy = 0;
+        if (done) return;
+    }
+    if (BKS_HAS_(bks_event)) bks_event(name, message, bytes);
+}
+
+/* Grants room for a payload of `bytes` bytes, or fewer: at most what the chunk has. The caller writes into `data` and calls bks_commit from
+ * the same function, with no other bks_ call, fork or longjmp in between. Until then signal handlers of the thread record nothing. */
+BKS_INLINE_ bks_reservation bks_reserve(size_t bytes) {
+    bks_reservation granted = {NULL, 0, 0, 0, 0};
+    struct bks_block_ *block = bks_block_of_thread_();
+    int tries;
+    if (block == NULL || block->clock != 0 || bytes == 0 || !BKS_FREE_(block)) return granted;
+    for (tries = 0; tries < 2; tries++) {
+        const size_t want = bytes < BKS_INLINE_MAX_ ? bytes : BKS_INLINE_MAX_;
+        uint64_t room, dt;
+        block->busy = (uintptr_t)__builtin_frame_address(0);
+        BKS_FENCE_();
+        room = block->limit > block->cursor + 8 ? block->limit - block->cursor - 8 : 0;
+        dt = bks_ticks_() - block->base_ticks;
+        if (dt >> 32 == 0 && (room >= want || (room >= 512 && want > 512))) {
+            granted.data = block->base + block->cursor + 8;
+            granted.bytes = room < want ? (size_t)room : want;
+            granted.at_ = block->cursor;
+            granted.frame_ = block->busy;
+            granted.dt_ = (uint32_t)dt;
+            return granted;
+        }
+        BKS_FENCE_();
+        block->busy = 0;
+        if (!bks_room(want > 512 && room < 512 ? 512 : want)) return granted;
+    }
+    return granted;
+}
+
+/* Publishes the first `used` bytes of a reservation as what bks_raw records; 0 gives it back. Returns whether it was recorded: not where
+ * another call came in between. */
+BKS_INLINE_ int bks_commit(const bks_reservation *granted, size_t used) {
+    struct bks_block_ *block = bks_cached_;
+    int ours;
+    if (granted->data == NULL || block == NULL || block->busy != granted->frame_) return 0;
+    ours = block->cursor == granted->at_ && used != 0;
+    if (ours) {
+        const uint64_t bytes = used < granted->bytes ? used : granted->bytes;
+        bks_store_(block, granted->at_, (8 + bytes) | (uint64_t)0x30 << 16 | (uint64_t)granted->dt_ << 32);
+        bks_publish_(block, granted->at_ + 8 + ((bytes + 7) & ~(uint64_t)7));
+    }
+    BKS_FENCE_();
+    block->busy = 0;
+    return ours;
+}
+
+/* ---- calls of the library: nothing without it, nothing inside an interrupted write -------------------------------------------------- */
+
+#define BKS_CALL_(function, arguments) \
+    if (BKS_HAS_(function) && bks_free_()) (function) arguments
+#define BKS_RETURN_(function, arguments, otherwise) \
+    return BKS_HAS_(function) && bks_free_() ? (function) arguments : (otherwise)
+
+BKS_INLINE_ int bks_init_(const struct bks_settings *settings) {
+    return BKS_HAS_(bks_init) ? bks_init(settings) : (int)BKS_MISSING_LIBRARY;
+}
+BKS_INLINE_ int bks_stats_(struct bks_stats *out) {
+    static const char why[] = "the program is not linked with libbacksight";
+    uint64_t size;
+    if (BKS_HAS_(bks_stats)) return bks_stats(out);
+    if (out == NULL || out->size < sizeof *out) return -1;
+    size = out->size;
+    memset(out, 0, sizeof *out);
+    out->size = size;
+    out->missing = BKS_MISSING_LIBRARY;
+    memcpy(out->why, why, sizeof why);
+    return 0;
+}
+BKS_INLINE_ uint32_t bks_abi_version_(void) { return BKS_HAS_(bks_abi_version) ? bks_abi_version() : 0; }
+BKS_INLINE_ void bks_context_new_(bks_context *out) {
+    if (out != NULL) memset(out, 0, sizeof *out);
+    if (BKS_HAS_(bks_context_new)) bks_context_new(out);
+}
+BKS_INLINE_ int bks_begin_(const bks_context *context) { BKS_RETURN_(bks_begin, (context), 0); }
+BKS_INLINE_ void bks_end_(void) { BKS_CALL_(bks_end, ()); }
+BKS_INLINE_ int bks_detach_(bks_context *out) { BKS_RETURN_(bks_detach, (out), 0); }
+BKS_INLINE_ int bks_attach_(const bks_context *context) { BKS_RETURN_(bks_attach, (context), 0); }
+BKS_INLINE_ int bks_switch_(const bks_context *next, bks_context *previous) {
+    if (BKS_HAS_(bks_switch) && bks_free_()) return bks_switch(next, previous);
+    if (previous != NULL) memset(previous, 0, sizeof *previous);
+    return 0;
+}
+BKS_INLINE_ bks_span bks_span_start_(bks_name *name, int kind) {
+    const bks_span none = {{0, 0}, 0, 0};
+    BKS_RETURN_(bks_span_start, (name, kind), none);
+}
+BKS_INLINE_ void bks_span_end_(const bks_span *span) { BKS_CALL_(bks_span_end, (span)); }
+BKS_INLINE_ void bks_attr_bool_(bks_name *key, int value) { BKS_CALL_(bks_attr_bool, (key, value)); }
+BKS_INLINE_ void bks_attr_i64_(bks_name *key, int64_t value) { BKS_CALL_(bks_attr_i64, (key, value)); }
+BKS_INLINE_ void bks_attr_f64_(bks_name *key, double value) { BKS_CALL_(bks_attr_f64, (key, value)); }
+BKS_INLINE_ void bks_attr_str_(bks_name *key, const char *value, size_t bytes) { BKS_CALL_(bks_attr_str, (key, value, bytes)); }
+BKS_INLINE_ void bks_attr_istr_(bks_name *key, bks_name *value) { BKS_CALL_(bks_attr_istr, (key, value)); }
+BKS_INLINE_ void bks_link_(const bks_context *to) { BKS_CALL_(bks_link, (to)); }
+BKS_INLINE_ void bks_status_(int code, const char *text, size_t bytes) { BKS_CALL_(bks_status, (code, text, bytes)); }
+BKS_INLINE_ uint32_t bks_intern_(bks_name *name) { BKS_RETURN_(bks_intern, (name), 0); }
+BKS_INLINE_ uint32_t bks_trigger_id_(const char *name) { return BKS_HAS_(bks_trigger_id) ? bks_trigger_id(name) : 0; }
+BKS_INLINE_ int bks_trigger_(uint32_t trigger) { BKS_RETURN_(bks_trigger, (trigger), 0); }
+BKS_INLINE_ int bks_trigger_for_(uint32_t trigger, const bks_trace_id *trace, const bks_trace_id *laterals, size_t n_laterals) {
+    BKS_RETURN_(bks_trigger_for, (trigger, trace, laterals, n_laterals), 0);
+}
+BKS_INLINE_ bks_auto_percentile *bks_auto_percentile_new_(const char *name, double p, char *why, size_t why_bytes) {
+    if (BKS_HAS_(bks_auto_percentile_new)) return bks_auto_percentile_new(name, p, why, why_bytes);
+    if (why != NULL && why_bytes != 0) why[0] = 0;
+    return NULL;
+}
+BKS_INLINE_ int bks_auto_percentile_sample_(bks_auto_percentile *percentile, uint64_t value) {
+    BKS_RETURN_(bks_auto_percentile_sample, (percentile, value), 0);
+}
+BKS_INLINE_ bks_auto_category *bks_auto_category_new_(const char *name, double share, char *why, size_t why_bytes) {
+    if (BKS_HAS_(bks_auto_category_new)) return bks_auto_category_new(name, share, why, why_bytes);
+    if (why != NULL && why_bytes != 0) why[0] = 0;
+    return NULL;
+}
+BKS_INLINE_ int bks_auto_category_sample_(bks_auto_category *category, const void *label, size_t bytes) {
+    BKS_RETURN_(bks_auto_category_sample, (category, label, bytes), 0);
+}
+
+#define bks_init(settings) bks_init_(settings)
+#define bks_stats(out) bks_stats_(out)
+#define bks_abi_version() bks_abi_version_()
+#define bks_context_new(out) bks_context_new_(out)
+#define bks_begin(context) bks_begin_(context)
+#define bks_end() bks_end_()
+#define bks_detach(out) bks_detach_(out)
+#define bks_attach(context) bks_attach_(context)
+#define bks_switch(next, previous) bks_switch_(next, previous)
+#define bks_raw(payload, bytes) bks_raw_(payload, bytes)
+#define bks_event(name, message, bytes) bks_event_(name, message, bytes)
+#define bks_span_start(name, kind) bks_span_start_(name, kind)
+#define bks_span_end(span) bks_span_end_(span)
+#define bks_attr_bool(key, value) bks_attr_bool_(key, value)
+#define bks_attr_i64(key, value) bks_attr_i64_(key, value)
+#define bks_attr_f64(key, value) bks_attr_f64_(key, value)
+#define bks_attr_str(key, value, bytes) bks_attr_str_(key, value, bytes)
+#define bks_attr_istr(key, value) bks_attr_istr_(key, value)
+#define bks_link(to) bks_link_(to)
+#define bks_status(code, text, bytes) bks_status_(code, text, bytes)
+#define bks_intern(name) bks_intern_(name)
+#define bks_trigger_id(name) bks_trigger_id_(name)
+#define bks_trigger(trigger) bks_trigger_(trigger)
+#define bks_trigger_for(trigger, trace, laterals, n_laterals) bks_trigger_for_(trigger, trace, laterals, n_laterals)
+#define bks_auto_percentile_new(name, p, why, why_bytes) bks_auto_percentile_new_(name, p, why, why_bytes)
+#define bks_auto_percentile_sample(percentile, value) bks_auto_percentile_sample_(percentile, value)
+#define bks_auto_category_new(name, share, why, why_bytes) bks_auto_category_new_(name, share, why, why_bytes)
+#define bks_auto_category_sample(category, label, bytes) bks_auto_category_sample_(category, label, bytes)
+
+/* ---- named tracepoints: a record, and a place for uprobes and perf (SystemTap SDT v3 note; the five-byte nop is cheap to probe) -------- */
+
+#if defined(__x86_64__)
+/* Arguments for probes are two 8-byte values: address and size. */
+#define BKS_SDT_(provider, name, pointer, bytes)                                                                       \
+    __asm__ volatile("990: .byte 0x0f, 0x1f, 0x44, 0x00, 0x00\n"                                                       \
+                     ".pushsection .note.stapsdt,\"\",\"note\"\n"                                                      \
+                     ".balign 4\n"                                                                                     \
+                     ".4byte 992f-991f, 994f-993f, 3\n"                                                                \
+                     "991: .asciz \"stapsdt\"\n"                                                                       \
+                     "992: .balign 4\n"                                                                                \
+                     "993: .8byte 990b\n"                                                                              \
+                     ".8byte _.stapsdt.base\n"                                                                         \
+                     ".8byte 0\n"                                                                                      \
+                     ".asciz \"" provider "\"\n"                                                                       \
+                     ".asciz \"" name "\"\n"                                                                           \
+                     ".asciz \"8@%0 8@%1\"\n"                                                                          \
+                     "994: .balign 4\n"                                                                                \
+                     ".popsection\n"                                                                                   \
+                     ".ifndef _.stapsdt.base\n"                                                                        \
+                     ".pushsection .stapsdt.base,\"aG\",\"progbits\",.stapsdt.base,comdat\n"                           \
+                     ".weak _.stapsdt.base\n"                                                                          \
+                     ".hidden _.stapsdt.base\n"                                                                        \
+                     "_.stapsdt.base: .space 1\n"                                                                      \
+                     ".size _.stapsdt.base, 1\n"                                                                       \
+                     ".popsection\n"                                                                                   \
+                     ".endif\n"                                                                                        \
+                     :                                                                                                 \
+                     : "r"((uint64_t)(uintptr_t)(pointer)), "r"((uint64_t)(bytes)))
+#else
+#define BKS_SDT_(provider, name, pointer, bytes) ((void)0)
+#endif
+
+/* Records the event `provider:name` with a message. Both are written without quotes: BKS_EVENT(shop, declined, reason, strlen(reason)). */
+#define BKS_EVENT(provider, name, message, n_bytes)                                                                    \
+    do {                                                                                                               \
+        static bks_name bks_static_ = BKS_NAME(#provider ":" #name);                                                   \
+        const void *bks_message_ = (message);                                                                          \
+        const size_t bks_bytes_ = (n_bytes);                                                                           \
+        BKS_SDT_(#provider, #name, bks_message_, bks_bytes_);                                                          \
+        bks_event(&bks_static_, bks_message_, bks_bytes_);                                                             \
+    } while (0)
+
+/* Declares and starts the span `provider:name`; probes see `name__start` with the span's address, and `name__end`. */
+#define BKS_SPAN_START(variable, provider, name, kind)                                                                 \
+    static bks_name bks_name_of_##variable = BKS_NAME(#provider ":" #name);                                            \
+    bks_span variable = bks_span_start(&bks_name_of_##variable, kind);                                                 \
+    BKS_SDT_(#provider, #name "__start", &variable, variable.id)
+#define BKS_SPAN_END(variable, provider, name)                                                                         \
+    do {                                                                                                               \
+        BKS_SDT_(#provider, #name "__end", &variable, variable.id);                                                    \
+        bks_span_end(&variable);                                                                                       \
+    } while (0)
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,146 @@
+//! Recording within the active segment, out of line: what cannot be inlined, and what the inlined part leaves.
+
+use crate::name::{bks_name, resolve};
+use crate::text;
+use backsight_client::{Context, SpanId, SpanKind, TraceId, Value, ffi};
+use backsight_core::record::{Kind, StatusCode};
+use std::ffi::c_char;
+
+/// A span that is open.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct bks_span {
+    trace: TraceId,
+    id: SpanId,
+    outer: SpanId,
+}
+
+/// Records bytes that only the application understands.
+///
+/// # Safety
+/// `payload` is null or points to `n_bytes` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bks_raw(payload: *const u8, n_bytes: usize) {
+    // SAFETY: the caller's contract is the same.
+    ffi::raw_cold(unsafe { text::bytes(payload, n_bytes) });
+}
+
+/// Records an event of the innermost open span.
+///
+/// # Safety
+/// `name` is null or a valid `bks_name`; `message` is null or points to `n_bytes` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bks_event(name: *const bks_name, message: *const u8, n_bytes: usize) {
+    // SAFETY: the caller's contract is the same.
+    let name = unsafe { resolve(name) };
+    // SAFETY: as above.
+    let message = unsafe { text::bytes(message, n_bytes) };
+    ffi::event_bytes(name, message);
+}
+
+/// Starts a span under the innermost open one; an empty one where nothing is recorded.
+///
+/// # Safety
+/// `name` is null or a valid `bks_name`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bks_span_start(name: *const bks_name, kind: i32) -> bks_span {
+    // SAFETY: the caller's contract is the same.
+    let name = unsafe { resolve(name) };
+    let kind = SpanKind::from_code(u8::try_from(kind).unwrap_or(0));
+    let (trace, id, outer) = ffi::span_start_unguarded(name, kind).unwrap_or_default();
+    bks_span { trace, id, outer }
+}
+
+/// Ends a span; nothing happens where its trace is not active.
+///
+/// # Safety
+/// `span` is null or points to a `bks_span`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bks_span_end(span: *const bks_span) {
+    // SAFETY: null, or valid, says the caller.
+    if let Some(span) = unsafe { span.as_ref() }.filter(|span| !span.id.is_none()) {
+        ffi::span_end_unguarded(span.trace, span.id, span.outer);
+    }
+}
+
+/// Records a boolean attribute of the innermost open span.
+///
+/// # Safety
+/// `key` is null or a valid `bks_name`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bks_attr_bool(key: *const bks_name, value: i32) {
+    // SAFETY: the caller's contract is the same.
+    backsight_client::attr(unsafe { resolve(key) }, value != 0);
+}
+
+/// Records an integer attribute of the innermost open span.
+///
+/// # Safety
+/// `key` is null or a valid `bks_name`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bks_attr_i64(key: *const bks_name, value: i64) {
+    // SAFETY: the caller's contract is the same.
+    backsight_client::attr(unsafe { resolve(key) }, value);
+}
+
+/// Records a floating-point attribute of the innermost open span.
+///
+/// # Safety
+/// `key` is null or a valid `bks_name`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bks_attr_f64(key: *const bks_name, value: f64) {
+    // SAFETY: the caller's contract is the same.
+    backsight_client::attr(unsafe { resolve(key) }, value);
+}
+
+/// Records a text attribute of the innermost open span; text that is not UTF-8 is recorded as bytes.
+///
+/// # Safety
+/// `key` is null or a valid `bks_name`; `value` is null or points to `n_bytes` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bks_attr_str(key: *const bks_name, value: *const c_char, n_bytes: usize) {
+    // SAFETY: the caller's contract is the same.
+    let key = unsafe { resolve(key) };
+    // SAFETY: as above.
+    let bytes = unsafe { text::bytes(value.cast(), n_bytes) };
+    backsight_client::attr(key, std::str::from_utf8(bytes).map_or(Value::Bytes(bytes), Value::Str));
+}
+
+/// Records a text attribute whose value is interned: for values of which there are few.
+///
+/// # Safety
+/// Both are null or valid `bks_name`s.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bks_attr_istr(key: *const bks_name, value: *const bks_name) {
+    // SAFETY: the caller's contract is the same.
+    let key = unsafe { resolve(key) };
+    // SAFETY: as above.
+    backsight_client::attr(key, Value::Name(unsafe { resolve(value) }));
+}
+
+/// Links the innermost open span to the span of another trace that `to` stands for.
+///
+/// # Safety
+/// `to` is null or points to a `bks_context`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bks_link(to: *const Context) {
+    // SAFETY: null, or valid, says the caller.
+    if let Some(to) = unsafe { to.as_ref() } {
+        backsight_client::link(to.trace, to.span);
+    }
+}
+
+/// Says how the innermost open span ended: 0 unset, 1 ok, 2 error.
+///
+/// # Safety
+/// `text` is null or points to `n_bytes` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bks_status(code: i32, text: *const u8, n_bytes: usize) {
+    let code = StatusCode::from_code(u32::try_from(code).unwrap_or(0)) as u64;
+    // SAFETY: the caller's contract is the same.
+    let text = unsafe { text::bytes(text, n_bytes) };
+    ffi::with_writer(|writer, now| {
+        let span = writer.segment().span;
+        writer.record_of_span::<1, 2>(now, Kind::Status, 0, span, [code], text)
+    });
+}

@@ -1,0 +1,208 @@
+//! The C face as C and C++ programs see it: layout, every compiler, no agent, an agent, no library, sanitizers, tracepoints.
+
+mod c_abi {
+    //! Parts of these tests.
+    pub(crate) mod agent;
+}
+
+use backsight_client::ffi::ThreadBlock;
+use backsight_core::ids::TraceId;
+use backsight_core::record::Kind;
+use backsight_ringbuf::shm::View;
+use backsight_ringbuf::writer::Writer;
+use c_abi::agent::{Agent, Seen};
+use std::mem::offset_of;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const SOURCES: &str = env!("CARGO_MANIFEST_DIR");
+const FOLDER: &str = env!("CARGO_TARGET_TMPDIR");
+/// Compiler, language, standard.
+const COMPILERS: &[(&str, &str, &str)] =
+    &[("gcc", "c", "c99"), ("g++", "c++", "c++17"), ("clang", "c", "c99"), ("clang++", "c++", "c++17")];
+
+/// Returns the folder with the library, which is built here because a package's tests do not build its own cdylib.
+fn library() -> PathBuf {
+    static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
+    let build = || {
+        let target = Path::new(FOLDER).join("lib");
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["rustc", "-q", "-p", "backsight-capi", "--lib", "--crate-type", "cdylib", "--target-dir"]);
+        run(cargo.arg(&target).current_dir(SOURCES));
+        let folder = target.join("debug");
+        let link = folder.join("libbacksight.so.0"); // what the loader looks for
+        let _ = std::fs::remove_file(&link);
+        std::os::unix::fs::symlink("libbacksight.so", link).unwrap();
+        folder
+    };
+    BUILT.get_or_init(build).clone()
+}
+
+fn run(command: &mut Command) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    assert!(status.success(), "{command:?}: {status}\n{stdout}\n{stderr}");
+    stdout.into_owned()
+}
+
+fn has(compiler: &str) -> bool {
+    let found = Command::new(compiler).arg("--version").output().is_ok_and(|output| output.status.success());
+    if !found {
+        println!("skipped: {compiler} is not installed");
+    }
+    found
+}
+
+/// Compiles `source` and returns the program.
+fn compile(compiler: (&str, &str, &str), source: &str, name: &str, extra: &[&str]) -> PathBuf {
+    let program = Path::new(FOLDER).join(format!("{name}-{}", compiler.0));
+    let mut command = Command::new(compiler.0);
+    command.args(["-x", compiler.1, &format!("-std={}", compiler.2), "-g", "-pthread"]);
+    command.args(["-Wall", "-Wextra", "-Werror", "-pedantic"]);
+    command.arg(format!("-I{SOURCES}/include")).arg(format!("{SOURCES}/tests/{source}"));
+    command.args(["-x", "none"]).args(extra).arg("-o").arg(&program);
+    run(&mut command);
+    program
+}
+
+fn link_options() -> Vec<String> {
+    let folder = library();
+    let folder = folder.display();
+    vec![format!("-L{folder}"), format!("-Wl,-rpath,{folder}"), "-Wl,--no-as-needed".into(), "-lbacksight".into()]
+}
+
+fn compile_linked(compiler: (&str, &str, &str), name: &str, extra: &[&str]) -> PathBuf {
+    let link = link_options();
+    let extra: Vec<&str> = extra.iter().copied().chain(link.iter().map(String::as_str)).collect();
+    compile(compiler, "program.c", name, &extra)
+}
+
+/// Runs the program under an agent and checks what it left in the log.
+fn check_recorded(program: &Path, name: &str) {
+    let agent = Agent::start(Path::new(FOLDER), name);
+    let output = run(Command::new(program).arg("agent").env("BACKSIGHT_SOCKET", &agent.socket));
+    let records = agent.records();
+    let of = |hi, lo, kind| -> Vec<&Seen> {
+        records.iter().filter(|seen| seen.trace == TraceId::new(hi, lo) && seen.kind == kind).collect()
+    };
+    let raw_is = |hi, lo, text: &str| of(hi, lo, Kind::Raw).iter().any(|seen| seen.body == text.as_bytes());
+    assert_eq!(of(1, 1, Kind::SpanStart).len(), 1, "{output}");
+    assert_eq!(of(1, 1, Kind::SpanEnd).len(), 1);
+    assert_eq!(of(1, 1, Kind::Attr).len(), 6);
+    assert_eq!(of(1, 1, Kind::Event).len(), 3);
+    assert_eq!((of(1, 1, Kind::Link).len(), of(1, 1, Kind::Status).len(), of(1, 1, Kind::Fired).len()), (1, 1, 1));
+    assert!(of(1, 1, Kind::Event).iter().any(|seen| seen.body.ends_with(b"no funds")));
+    assert!(raw_is(1, 1, "x") && raw_is(1, 1, &"r".repeat(50)) && raw_is(1, 1, "between"));
+    let bytes: usize = of(1, 1, Kind::Raw).iter().map(|seen| seen.body.len()).sum();
+    assert_eq!(bytes, 32 + 1 + 100_000 + 50 + 7, "fragments make up the whole");
+    for thread in [1, 2] {
+        let seen = of(2, thread, Kind::Raw);
+        let mut numbers: Vec<i32> =
+            seen.iter().map(|seen| i32::from_ne_bytes(seen.body[..].try_into().unwrap())).collect();
+        numbers.sort_unstable();
+        assert!(numbers.into_iter().eq(0..1000), "thread {thread} recorded each number once");
+    }
+    let ticks = of(4, 4, Kind::Raw).iter().filter(|seen| seen.body == b"from the handler").count();
+    assert!(ticks > 0, "handlers that interrupt no write record");
+    assert!(output.contains("no_chunk=0"), "the test fits the chunks: {output}");
+    // Each round wrote after its jump, inlined and through the library.
+    let rounds = of(5, 5, Kind::Raw).iter().filter(|seen| seen.body == b"after the jump").count();
+    assert_eq!((rounds, of(5, 5, Kind::Attr).len()), (21, 21));
+    assert!(raw_is(5, 5, "the end"));
+    assert!(raw_is(6, 6, "parent before") && raw_is(6, 6, "parent after") && raw_is(6, 7, "child"));
+    assert_eq!(of(6, 7, Kind::Event).len(), 1);
+    assert!(!records.iter().any(|seen| seen.body.starts_with(b"unseen")));
+}
+
+fn check_without_agent(program: &Path) {
+    let output = run(Command::new(program).arg("none").env("BACKSIGHT_SOCKET", "/nonexistent/agent.sock"));
+    assert!(output.starts_with("missing=3 ") || output.starts_with("missing=9 "), "{output}");
+}
+
+/// The header's layout is the library's.
+#[test]
+fn the_header_has_the_library_s_layout() {
+    let program = compile(COMPILERS[0], "layout.c", "layout", &[]);
+    let output = run(&mut Command::new(program));
+    let of_header = |name: &str| -> usize {
+        let line = output.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name}")).parse().unwrap()
+    };
+    assert_eq!(of_header("block.busy"), offset_of!(ThreadBlock, busy));
+    assert_eq!(of_header("block.clock"), offset_of!(ThreadBlock, clock));
+    assert_eq!(of_header("block.epoch"), offset_of!(ThreadBlock, epoch));
+    let writer = offset_of!(ThreadBlock, writer);
+    for (field, offset) in Writer::<View>::LAYOUT {
+        let name = if *field == "store" { "base" } else { field };
+        assert_eq!(of_header(&format!("block.{name}")), writer + offset, "{field}");
+    }
+    assert_eq!(of_header("block.region_bytes"), of_header("block.base") + 8);
+    use backsight_client::Context;
+    assert_eq!(of_header("sizeof.context"), size_of::<Context>());
+    assert_eq!(of_header("bks_context.span"), offset_of!(Context, span));
+    assert_eq!(of_header("bks_context.parent_span"), offset_of!(Context, parent_span));
+    assert_eq!(of_header("bks_context.from_agent"), offset_of!(Context, from_agent));
+    assert_eq!(of_header("bks_context.flags"), offset_of!(Context, flags));
+    assert_eq!(of_header("bks_context.api"), offset_of!(Context, api));
+    assert_eq!(of_header("version"), 1 << 16);
+}
+
+#[test]
+fn programs_of_every_compiler_record_under_an_agent_and_run_without_one() {
+    for compiler in COMPILERS.iter().filter(|compiler| has(compiler.0)) {
+        for level in ["-O0", "-O2"] {
+            let program = compile_linked(*compiler, &format!("program{level}"), &[level]);
+            check_without_agent(&program);
+            check_recorded(&program, &format!("agent{level}-{}", compiler.0));
+        }
+    }
+}
+
+#[test]
+fn a_program_without_the_library_runs() {
+    for compiler in COMPILERS.iter().filter(|compiler| has(compiler.0)) {
+        check_without_agent(&compile(*compiler, "program.c", "unlinked", &["-O1"]));
+    }
+}
+
+#[test]
+fn a_program_with_strong_references_links_as_needed() {
+    let link = link_options();
+    let extra: Vec<&str> =
+        ["-DBKS_STRONG", "-Wl,--as-needed"].into_iter().chain(link.iter().map(String::as_str)).collect();
+    check_without_agent(&compile(COMPILERS[0], "program.c", "strong", &extra));
+}
+
+#[test]
+fn sanitizers_find_nothing() {
+    for compiler in COMPILERS.iter().take(1).chain(COMPILERS.iter().skip(2).take(1)).filter(|compiler| has(compiler.0))
+    {
+        let options = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+        let program = compile_linked(*compiler, "sanitized", &options);
+        check_without_agent(&program);
+        check_recorded(&program, &format!("sanitized-{}", compiler.0));
+    }
+}
+
+/// Named tracepoints are SDT notes whose place holds the five-byte nop.
+#[test]
+fn tracepoints_are_sdt_notes_on_a_five_byte_nop() {
+    if !cfg!(target_arch = "x86_64") || !has("readelf") {
+        println!("skipped: needs readelf on x86-64");
+        return;
+    }
+    for compiler in COMPILERS.iter().filter(|compiler| has(compiler.0)) {
+        let program = compile_linked(*compiler, "tracepoints", &["-O2", "-no-pie"]);
+        let notes = run(Command::new("readelf").arg("-n").arg(&program));
+        for name in ["refused", "pay__start", "pay__end"] {
+            assert!(notes.contains(&format!("Name: {name}")), "{name} in {notes}");
+        }
+        assert!(notes.contains("Provider: shop"), "{notes}");
+        let code = run(Command::new("objdump").args(["-d", "--no-show-raw-insn"]).arg(&program));
+        for line in notes.lines().filter_map(|line| line.trim().strip_prefix("Location: 0x")) {
+            let address = line.split(',').next().unwrap().trim_start_matches('0');
+            let place = code.lines().find(|line| line.trim_start().starts_with(&format!("{address}:")));
+            assert!(place.is_some_and(|place| place.contains("nopl   0x0(%rax,%rax,1)")), "{address}: {place:?}");
+        }
+    }
+}

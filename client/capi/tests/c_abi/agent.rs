@@ -1,0 +1,128 @@
+//! The least agent that a client can talk to: it hands out regions, grants chunks, and reads everything back.
+
+use backsight_core::clock::ClockSource;
+use backsight_core::ids::{AgentId, RegionId, TraceId};
+use backsight_core::record::{Kind, RawRecord, Records};
+use backsight_core::session::{Attachment, MESSAGE_MAX_BYTES, Message};
+use backsight_ringbuf::abi::{ChunkId, Class, SPAN_OFFSET};
+use backsight_ringbuf::lease::{self, Lease};
+use backsight_ringbuf::reader;
+use backsight_ringbuf::region::{self, Identity};
+use backsight_ringbuf::shm::Mapping;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::net::{AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketType};
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+const GENERATION: u32 = 1;
+const LEASES: [(Class, u64); 3] =
+    [(Class::Small, 0), (Class::Medium, Class::Small.lease_bytes()), (Class::Large, 5 * Class::Small.lease_bytes())];
+const REGION_BYTES: u64 = SPAN_OFFSET + (16 << 20);
+
+/// A record as a test asks for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) trace: TraceId,
+    pub(crate) kind: Kind,
+    pub(crate) body: Vec<u8>,
+}
+
+/// The agent; it serves until the test ends.
+pub(crate) struct Agent {
+    pub(crate) socket: PathBuf,
+    regions: Arc<Mutex<Vec<Mapping>>>,
+}
+
+impl Agent {
+    pub(crate) fn start(folder: &Path, name: &str) -> Self {
+        let socket = folder.join(format!("{name}.sock"));
+        let _ = std::fs::remove_file(&socket);
+        let listener = rustix::net::socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
+        rustix::net::bind(&listener, &SocketAddrUnix::new(&socket).unwrap()).unwrap();
+        rustix::net::listen(&listener, 16).unwrap();
+        let regions = Arc::new(Mutex::new(Vec::new()));
+        let of_thread = regions.clone();
+        std::thread::spawn(move || {
+            let mut sessions = Vec::new(); // a closed one would be a dead agent
+            while let Ok(session) = rustix::net::accept(&listener) {
+                serve(&session, &of_thread);
+                sessions.push(session);
+            }
+        });
+        Self { socket, regions }
+    }
+
+    /// Returns every record of every region so far.
+    pub(crate) fn records(&self) -> Vec<Seen> {
+        let regions = self.regions.lock().unwrap();
+        let mut seen = Vec::new();
+        for (region, number) in regions.iter().flat_map(|region| (0..LEASES.len() as u32).map(move |n| (region, n))) {
+            let lease = lease::read(region, number).unwrap();
+            for bit in 0..64 {
+                let info = reader::chunk_info(region, lease, bit, GENERATION).unwrap();
+                for segment in reader::segments(region, lease, bit, info.head) {
+                    let segment = segment.unwrap();
+                    let mut bytes = Vec::new();
+                    reader::copy(region, lease, bit, segment.offset, segment.end, &mut bytes);
+                    let see = |record: RawRecord<'_>| Seen {
+                        trace: segment.trace,
+                        kind: Kind::from_code(record.header.kind).unwrap(),
+                        body: record.body.to_vec(),
+                    };
+                    seen.extend(Records::new(&bytes).map(|record| see(record.unwrap())));
+                }
+            }
+        }
+        seen
+    }
+}
+
+fn serve(session: &OwnedFd, regions: &Mutex<Vec<Mapping>>) {
+    let mut buffer = [0; MESSAGE_MAX_BYTES];
+    let (len, _) = rustix::net::recv(session, &mut buffer, rustix::net::RecvFlags::empty()).unwrap();
+    assert!(matches!(Message::decode(&buffer[..len]), Ok(Message::Hello { .. })));
+    let mut regions = regions.lock().unwrap();
+    let id = RegionId(100 + regions.len() as u64);
+    let (mapping, fd) = make(id);
+    regions.push(mapping);
+    let doorbell = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).unwrap();
+    send(session, Message::Welcome { agent: AgentId(5), region: id, n_attachments: 2 }, None);
+    send(session, Message::Attach(Attachment::Region), Some(fd.as_fd()));
+    send(session, Message::Attach(Attachment::Doorbell), Some(doorbell.as_fd()));
+}
+
+fn make(id: RegionId) -> (Mapping, OwnedFd) {
+    let (mapping, fd) = Mapping::create(REGION_BYTES).unwrap();
+    let identity = Identity {
+        region: id,
+        agent: AgentId(5),
+        pid: 1,
+        start_time: 1,
+        boot: [0; 2],
+        n_slots: 64,
+        clock: ClockSource::Tsc,
+        ticks_per_second: 2_000_000_000,
+    };
+    region::initialise(&mapping, &identity);
+    for (number, (class, offset)) in LEASES.into_iter().enumerate() {
+        let lease = Lease { number: number as u32, class, offset: SPAN_OFFSET + offset };
+        lease::install(&mapping, lease);
+        (0..64).for_each(|bit| lease::grant(&mapping, id, lease, ChunkId::new(lease.number, bit), GENERATION));
+    }
+    lease::announce_grants(&mapping);
+    (mapping, fd)
+}
+
+fn send(session: &OwnedFd, message: Message<'_>, fd: Option<BorrowedFd<'_>>) {
+    let mut buffer = [0; MESSAGE_MAX_BYTES];
+    let bytes = message.encode(&mut buffer);
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fds: Vec<BorrowedFd<'_>> = fd.into_iter().collect();
+    if !fds.is_empty() {
+        assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
+    }
+    rustix::net::sendmsg(session, &[IoSlice::new(bytes)], &mut control, SendFlags::empty()).unwrap();
+}

@@ -1,0 +1,239 @@
+/* What the tests of the C face run: `program agent` under an agent, `program none` without. Valid C99 and C++17. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "backsight.h"
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CHECK(condition)                                                             \
+    do {                                                                             \
+        if (!(condition)) {                                                          \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);          \
+            exit(1);                                                                 \
+        }                                                                            \
+    } while (0)
+
+static bks_name name_span = BKS_NAME("charge card");
+static bks_name name_key = BKS_NAME("amount");
+static bks_name name_value = BKS_NAME("eur");
+static bks_name name_event = BKS_NAME("declined");
+static int recording;
+
+static bks_context context_of(uint64_t hi, uint64_t lo) {
+    bks_context context;
+    memset(&context, 0, sizeof context);
+    context.trace.hi = hi;
+    context.trace.lo = lo;
+    return context;
+}
+
+static void every_call(void) {
+    static char large[100000];
+    const char unclean[] = {'a', (char)0xff, 'b'};
+    bks_context context = context_of(1, 1), other, none;
+    bks_trace_id lateral = {9, 9};
+    bks_reservation room;
+    errno = 77;
+    CHECK(bks_begin(&context) == recording);
+    CHECK(bks_begin(&context) == 0);
+    bks_span span = bks_span_start(&name_span, BKS_SPAN_SERVER);
+    CHECK((span.id != 0) == recording);
+    bks_attr_bool(&name_key, 1);
+    bks_attr_i64(&name_key, -5);
+    bks_attr_f64(&name_key, 0.5);
+    bks_attr_str(&name_key, "text", 4);
+    bks_attr_str(&name_key, unclean, sizeof unclean);
+    bks_attr_istr(&name_key, &name_value);
+    CHECK((bks_intern(&name_event) != 0) == recording);
+    bks_event(&name_event, "no funds", 8);
+    bks_event(&name_event, NULL, 0);
+    BKS_EVENT(shop, refused, "why", 3);
+    other = context_of(7, 7);
+    bks_link(&other);
+    bks_status(BKS_STATUS_ERROR, "declined", 8);
+    bks_raw("0123456789abcdef0123456789abcdef", 32);
+    bks_raw("x", 1);
+    bks_raw(large, sizeof large);
+    room = bks_reserve(100);
+    CHECK((room.data != NULL) == recording);
+    if (recording) {
+        CHECK(room.bytes == 100);
+        memset(room.data, 'r', 50);
+        CHECK(bks_commit(&room, 50) == 1);
+        CHECK(bks_commit(&room, 50) == 0);
+        room = bks_reserve(100);
+        bks_raw("between", 7);
+        CHECK(bks_commit(&room, 100) == 0);
+    }
+    CHECK(bks_trigger(BKS_TRIGGER_MANUAL) == recording);
+    CHECK(bks_trigger_for(BKS_TRIGGER_MANUAL, &other.trace, &lateral, 1) == recording);
+    bks_span_end(&span);
+    CHECK(bks_detach(&other) == recording);
+    CHECK(bks_detach(&none) == 0);
+    if (recording) CHECK(other.trace.lo == 1);
+    CHECK(bks_attach(&other) == recording);
+    CHECK(bks_switch(NULL, &other) == 0);
+    CHECK(bks_switch(&other, &none) == recording);
+    CHECK(none.trace.lo == 0);
+    bks_end();
+    bks_end();
+    CHECK(errno == 77);
+    bks_begin(NULL);
+    bks_raw(NULL, 0);
+    bks_event(NULL, NULL, 0);
+    bks_span_end(NULL);
+    bks_link(NULL);
+    bks_context_new(&context);
+    bks_context_new(NULL);
+}
+
+static void named_span(void) {
+    bks_context context = context_of(1, 2);
+    bks_begin(&context);
+    BKS_SPAN_START(inner, shop, pay, BKS_SPAN_INTERNAL);
+    BKS_SPAN_END(inner, shop, pay);
+    bks_end();
+}
+
+static void autotriggers(int linked) {
+    char why[200] = "";
+    static bks_auto_percentile *latency;
+    static bks_auto_category *api;
+    int i, fired = 0;
+    latency = bks_auto_percentile_new("c latency", 0.99, why, sizeof why);
+    api = bks_auto_category_new("c api", 0.01, NULL, 0);
+    CHECK((latency != NULL) == linked && (api != NULL) == linked);
+    for (i = 0; i < 10000; i++) fired += bks_auto_percentile_sample(latency, (uint64_t)(i * 7919 % 10007));
+    CHECK(linked ? fired > 30 && fired < 300 : fired == 0);
+    for (i = 0; i < 10000; i++) CHECK(bks_auto_category_sample(api, "get", 3) == 0);
+    CHECK(bks_auto_category_sample(api, "delete", 6) == linked);
+    CHECK(bks_auto_percentile_new("c high", 2.0, why, sizeof why) == NULL);
+    if (linked) CHECK(strstr(why, "percentile is 2") != NULL);
+    CHECK((bks_trigger_id("c api") != 0) == linked);
+}
+
+static void *thread_work(void *number) {
+    bks_context context = context_of(2, (uint64_t)(uintptr_t)number);
+    int i;
+    bks_begin(&context);
+    for (i = 0; i < 1000; i++) bks_raw(&i, sizeof i);
+    if ((uintptr_t)number == 1) bks_end(); /* the other leaves its segment to the thread's end */
+    return NULL;
+}
+
+static void threads(void) {
+    pthread_t ids[2];
+    uintptr_t i;
+    for (i = 0; i < 2; i++) CHECK(pthread_create(&ids[i], NULL, thread_work, (void *)(i + 1)) == 0);
+    for (i = 0; i < 2; i++) CHECK(pthread_join(ids[i], NULL) == 0);
+}
+
+static volatile sig_atomic_t handled;
+
+static void on_tick(int number) {
+    (void)number;
+    handled = handled + 1;
+    bks_raw("from the handler", 16);
+}
+
+static void start_ticks(void (*handler)(int), long every_us) {
+    struct sigaction action;
+    struct itimerval timer;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = handler;
+    CHECK(sigaction(SIGALRM, &action, NULL) == 0);
+    timer.it_interval.tv_sec = timer.it_value.tv_sec = 0;
+    timer.it_interval.tv_usec = timer.it_value.tv_usec = every_us;
+    CHECK(setitimer(ITIMER_REAL, &timer, NULL) == 0);
+}
+
+static void handlers(void) {
+    bks_context context = context_of(4, 4);
+    long i;
+    bks_begin(&context);
+    start_ticks(on_tick, 100);
+    for (i = 0; handled < 200; i++) {
+        if (i % 64 == 0) bks_raw(&i, sizeof i);
+        if (i % 4096 == 0) bks_event(&name_event, "tick", 4);
+    }
+    start_ticks(on_tick, 0);
+    bks_end();
+}
+
+static sigjmp_buf jump;
+
+static void on_jump(int number) {
+    (void)number;
+    siglongjmp(jump, 1);
+}
+
+/* A write that a handler abandons: the same function goes on writing, inlined and through the library. */
+static void longjmps(void) {
+    bks_context context = context_of(5, 5);
+    volatile int jumps = 0;
+    bks_begin(&context);
+    if (sigsetjmp(jump, 1) != 0) jumps = jumps + 1;
+    bks_raw("after the jump", 14);
+    bks_attr_i64(&name_key, jumps);
+    if (jumps < 20) {
+        start_ticks(on_jump, 200);
+        for (;;) bks_raw("endless", 7);
+    }
+    start_ticks(on_jump, 0);
+    bks_end();
+    CHECK(bks_begin(&context) == recording);
+    bks_raw("the end", 7);
+    bks_end();
+}
+
+static void forks(void) {
+    bks_context context = context_of(6, 6), child = context_of(6, 7);
+    bks_begin(&context);
+    bks_raw("parent before", 13);
+    const pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        bks_raw("unseen: the child has no segment", 32);
+        CHECK(bks_begin(&child) == recording);
+        bks_raw("child", 5);
+        bks_event(&name_event, "in the child", 12);
+        bks_end();
+        exit(0);
+    }
+    int status = 1;
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    bks_raw("parent after", 12);
+    bks_end();
+}
+
+int main(int argc, char **argv) {
+    const int linked = bks_abi_version() != 0;
+    struct bks_stats stats;
+    const int missing = bks_init(NULL);
+    recording = argc > 1 && strcmp(argv[1], "agent") == 0;
+    CHECK(linked == 0 || bks_abi_version() == BKS_ABI_VERSION);
+    CHECK((missing == 0) == recording);
+    every_call();
+    named_span();
+    autotriggers(linked);
+    threads();
+    handlers();
+    longjmps();
+    forks();
+    memset(&stats, 0, sizeof stats);
+    CHECK(bks_stats(&stats) == -1 && bks_stats(NULL) == -1);
+    stats.size = sizeof stats;
+    CHECK(bks_stats(&stats) == 0);
+    CHECK((stats.missing == 0) == recording && (stats.why[0] == 0) == recording);
+    printf("missing=%d reentrant=%llu no_chunk=%llu %s\n", (int)stats.missing, (unsigned long long)stats.drops[4],
+           (unsigned long long)stats.drops[1], stats.why);
+    return 0;
+}

@@ -1,0 +1,321 @@
+//! Thread blocks: each thread's writer in private memory that a forked child finds zeroed.
+//!
+//! ```text
+//! slab (private, MADV_WIPEONFORK)   | process block | thread block 1 | thread block 2 | ...
+//! thread-local pointer -------------------------------^        writer -> region, slot, open chunk
+//! ```
+//! After a fork the child's blocks read zero: its writers are not attached, its next `begin` takes the cold path and opens a session of
+//! its own. A signal handler that interrupts a write finds `busy` set and is refused; a write that a `longjmp` abandoned is recognised by
+//! its frame.
+
+use crate::clock;
+use crate::process::{self, Process};
+use crate::signals::HeldBack;
+use backsight_core::clock::ClockSource;
+use backsight_core::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering, signal_fence};
+use backsight_core::telemetry::DropReason;
+use backsight_ringbuf::shm::View;
+use backsight_ringbuf::slot;
+use backsight_ringbuf::writer::Writer;
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
+use std::cell::{Cell, UnsafeCell};
+
+/// Bytes of a block: whole cache lines, so that threads do not share one.
+const BLOCK_BYTES: usize = 512;
+/// Blocks of the slab, the process's own among them: one for each thread slot of a region.
+const BLOCKS: usize = 4096;
+const SLAB_BYTES: usize = BLOCK_BYTES * BLOCKS;
+
+/// One thread's writer and what guards it.
+///
+/// # Shape
+/// `repr(C)`: `backsight.h` inlines the hot path over `busy`, `clock` and the first words of `writer` (`docs/spec/c-abi.md`). All zero is
+/// the state of a thread that has no session.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub struct ThreadBlock {
+    /// The frame of the call that writes now, 0 while none does.
+    pub busy: Cell<usize>,
+    /// The clock, a `ClockSource`.
+    pub clock: Cell<u32>,
+    /// Which session the writer belongs to; cached string ids of another one are not valid.
+    pub epoch: Cell<u32>,
+    /// The writer.
+    pub writer: UnsafeCell<Writer<View>>,
+    /// State of the generator of span ids, 0 before the first.
+    random: Cell<u64>,
+    /// Rounds of thread-exit destructors that this block has seen.
+    pub(crate) exit_rounds: Cell<u32>,
+}
+
+const _: () = assert!(size_of::<ThreadBlock>() <= BLOCK_BYTES);
+const _: () = assert!(size_of::<Process>() <= BLOCK_BYTES);
+
+thread_local! {
+    /// This thread's block; null before its first trace call and after its last.
+    static BLOCK: Cell<*const ThreadBlock> = const { Cell::new(std::ptr::null()) };
+}
+
+/// The slab; made once, inherited by children, never unmapped.
+static SLAB: AtomicPtr<u8> = AtomicPtr::new(std::ptr::null_mut());
+/// 1 once the system has refused the slab: asking again would cost three system calls a record.
+static SLAB_REFUSED: AtomicU32 = AtomicU32::new(0);
+/// 1 while a thread owns the block of that number. Ordinary memory: a forked child must not hand its one thread's block, which reads zero,
+/// to another thread. The blocks of the parent's other threads stay taken there.
+static OWNED: [AtomicU32; BLOCKS] = [const { AtomicU32::new(0) }; BLOCKS];
+/// Where to look for a free block first: a hint.
+static NEXT: AtomicU32 = AtomicU32::new(1);
+
+impl ThreadBlock {
+    /// Returns the block's number in the slab.
+    #[inline(always)]
+    pub(crate) fn number(&self) -> usize {
+        std::ptr::from_ref(self).addr() / BLOCK_BYTES % BLOCKS // blocks stand back to back: the order is all that callers use
+    }
+}
+
+/// Runs `write` with the calling thread's writer and the time, or returns `None` where it must not write: no memory, or a signal handler
+/// that interrupted a write.
+///
+/// `write` must not call this function, nor anything of the application's.
+#[inline(always)]
+pub fn with_writer<R>(write: impl FnOnce(&mut Writer<View>, u64) -> R) -> Option<R> {
+    let block = match BLOCK.get() {
+        block if !block.is_null() => block,
+        _ => claim_cold()?,
+    };
+    // SAFETY: blocks live in the slab, which is never unmapped, and this one is the calling thread's.
+    let block = unsafe { &*block };
+    let frame = frame();
+    if block.busy.get() != 0 && !abandoned(block, frame) {
+        return None;
+    }
+    block.busy.set(frame);
+    signal_fence();
+    // SAFETY: `busy` was 0 and is set now, so no other call of this thread is inside; other threads have blocks of their own.
+    let writer = unsafe { &mut *block.writer.get() };
+    let result = write(writer, clock::now(ClockSource::from_code(block.clock.get())));
+    signal_fence();
+    block.busy.set(0);
+    Some(result)
+}
+
+/// Returns the calling thread's block, claiming one at its first call; `None` where there is no memory.
+pub fn current() -> Option<&'static ThreadBlock> {
+    let block = match BLOCK.get() {
+        block if !block.is_null() => block,
+        _ => claim_cold()?,
+    };
+    // SAFETY: as in `with_writer`.
+    Some(unsafe { &*block })
+}
+
+/// Frees the calling thread's block from a write that `frame`, the caller's, proves abandoned: what the C face calls where it finds
+/// `busy` set. Returns whether the caller may write.
+#[cold]
+pub fn recover(frame: usize) -> bool {
+    let Some(block) = existing() else { return true };
+    let free = block.busy.get() == 0 || abandoned(block, frame);
+    if free {
+        block.busy.set(0);
+    }
+    free
+}
+
+/// Returns the calling thread's block if it has one, without claiming.
+pub(crate) fn existing() -> Option<&'static ThreadBlock> {
+    let block = BLOCK.get();
+    // SAFETY: null, or a block of the slab, which is never unmapped.
+    unsafe { block.as_ref() }
+}
+
+/// Returns 64 random bits for an id; not for secrets.
+///
+/// # Cost
+/// Three multiplications, once the thread's generator is seeded by a system call.
+pub(crate) fn random() -> u64 {
+    let Some(block) = current() else { return seed() };
+    let mut state = block.random.get();
+    if state == 0 {
+        state = seed();
+    }
+    // Source: splitmix64, Steele, Lea, Flood, OOPSLA 2014.
+    state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    block.random.set(state);
+    let mut mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+#[cold]
+fn seed() -> u64 {
+    let mut bytes = [0; 8];
+    let read = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::NONBLOCK);
+    let fallback = if read == Ok(8) { 0 } else { clock::monotonic_ns().rotate_left(32) };
+    (u64::from_ne_bytes(bytes) ^ fallback) | 1
+}
+
+/// Attaches the writer of the calling thread to the process's session, opening that first where it may be opened now.
+///
+/// Called inside `with_writer`'s closure by `begin`, when the writer has no memory. Returns the time if it has now: the session's clock
+/// need not be the one that `with_writer` read.
+#[cold]
+#[inline(never)]
+pub(crate) fn attach_writer(writer: &mut Writer<View>) -> Option<u64> {
+    let block = existing()?;
+    let session = process::session()?;
+    let tid = rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned();
+    let Some(number) = slot::claim(&session.view, tid) else {
+        process::count(DropReason::ThreadSlots);
+        return None;
+    };
+    *writer = Writer::new(session.view, number, tid);
+    writer.wake_by(process::ring_doorbell);
+    block.clock.set(session.clock as u32);
+    block.epoch.set(session.epoch);
+    Some(clock::now(session.clock))
+}
+
+/// Gives the calling thread's block back. The thread's last act; see `exit`.
+pub(crate) fn free(block: &ThreadBlock) {
+    BLOCK.set(std::ptr::null());
+    block.exit_rounds.set(0);
+    block.busy.set(0);
+    let slab = SLAB.load(Ordering::Relaxed); // made before any block of it was claimed
+    let idx = (std::ptr::from_ref(block).addr() - slab.addr()) / BLOCK_BYTES;
+    if let Some(owned) = OWNED.get(idx) {
+        owned.store(0, Ordering::Release); // pairs with the claim in `claim_cold`
+    }
+}
+
+/// Returns the process block.
+pub(crate) fn process() -> Option<&'static Process> {
+    let slab = slab()?;
+    // SAFETY: the slab's first block is set aside for the process; all its fields are atomics or cells under its state word, for which
+    // zero is a valid value.
+    Some(unsafe { &*slab.cast::<Process>() })
+}
+
+/// Claims a block for the calling thread.
+#[cold]
+#[inline(never)]
+fn claim_cold() -> Option<*const ThreadBlock> {
+    let slab = slab()?;
+    let _held_back = HeldBack::new();
+    let claimed = BLOCK.get();
+    if !claimed.is_null() {
+        return Some(claimed); // a handler was faster
+    }
+    let start = NEXT.fetch_add(1, Ordering::Relaxed) as usize; // a hint
+    for i in 0..BLOCKS - 1 {
+        let idx = 1 + (start + i) % (BLOCKS - 1);
+        let owned = &OWNED[idx];
+        // Acquire: pairs with `free`.
+        if owned.load(Ordering::Relaxed) == 0
+            && owned.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        {
+            // SAFETY: `idx < BLOCKS`, so the block is within the slab.
+            let block = unsafe { slab.add(idx * BLOCK_BYTES) }.cast_const().cast::<ThreadBlock>();
+            BLOCK.set(block);
+            // SAFETY: within the slab, which is never unmapped; all-zero or left by `free` are valid states.
+            crate::exit::watch(unsafe { &*block }); // without a session too: the next thread takes the block over
+            return Some(block);
+        }
+    }
+    process::count(DropReason::ThreadSlots);
+    None
+}
+
+/// Returns the slab, made at the first call; `None` where the system gives no memory.
+fn slab() -> Option<*mut u8> {
+    let slab = SLAB.load(Ordering::Acquire); // pairs with the exchange below
+    if !slab.is_null() {
+        return Some(slab);
+    }
+    if SLAB_REFUSED.load(Ordering::Relaxed) != 0 {
+        return None; // a switch that is only ever turned on
+    }
+    let made = make_slab();
+    if made.is_none() {
+        SLAB_REFUSED.store(1, Ordering::Relaxed); // as above
+    }
+    made
+}
+
+#[cold]
+fn make_slab() -> Option<*mut u8> {
+    let protection = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: a new private mapping at an address of the kernel's choice touches no existing memory.
+    let made = unsafe { mmap_anonymous(std::ptr::null_mut(), SLAB_BYTES, protection, MapFlags::PRIVATE) }.ok()?;
+    // SAFETY: the range was just mapped; the advice changes what a child inherits.
+    let wiped = unsafe { madvise(made, SLAB_BYTES, Advice::LinuxWipeOnFork) };
+    if wiped.is_ok() {
+        let exchanged = SLAB.compare_exchange(std::ptr::null_mut(), made.cast(), Ordering::AcqRel, Ordering::Acquire);
+        match exchanged {
+            Ok(_) => return Some(made.cast()),
+            Err(other) => {
+                unmap(made);
+                return Some(other); // another thread was faster
+            }
+        }
+    }
+    unmap(made);
+    None
+}
+
+fn unmap(slab: *mut std::ffi::c_void) {
+    // SAFETY: mapped by `make_slab` with this length and not published.
+    let _ = unsafe { munmap(slab, SLAB_BYTES) };
+}
+
+/// Returns whether the call that set `busy` can no longer return: a `longjmp` left it behind.
+///
+/// A nested call, a signal handler's, has a deeper frame than the one that it interrupts. The same frame or a shallower one proves that
+/// the write is gone, unless the caller runs on the alternate signal stack, whose addresses say nothing.
+#[cold]
+#[inline(never)]
+fn abandoned(block: &ThreadBlock, frame: usize) -> bool {
+    let gone = frame >= block.busy.get() && !on_alternate_stack();
+    if gone {
+        block.busy.set(frame); // handlers stay out
+        signal_fence();
+        // SAFETY: the call that had this reference never returns, and no other can begin while `busy` is set.
+        unsafe { &mut *block.writer.get() }.abandon();
+        signal_fence();
+    } else {
+        process::count(DropReason::Reentrant);
+    }
+    gone
+}
+
+fn on_alternate_stack() -> bool {
+    let mut stack = libc::stack_t { ss_sp: std::ptr::null_mut(), ss_flags: 0, ss_size: 0 };
+    // SAFETY: a query: the new stack is null and the old one is written to a local.
+    let asked = unsafe { libc::sigaltstack(std::ptr::null(), &raw mut stack) };
+    asked == 0 && stack.ss_flags & libc::SS_ONSTACK != 0
+}
+
+/// Returns the stack pointer, which is never 0.
+#[inline(always)]
+fn frame() -> usize {
+    let frame: usize;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: copies a register.
+    unsafe {
+        core::arch::asm!("mov {}, rsp", out(reg) frame, options(nomem, nostack, preserves_flags));
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: copies a register.
+    unsafe {
+        core::arch::asm!("mov {}, sp", out(reg) frame, options(nomem, nostack, preserves_flags));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    {
+        let local = 0_u8;
+        frame = (&raw const local).addr();
+    }
+    frame
+}
+
+/// Counters of the process that no thread slot can hold, by reason; a child starts from zero.
+pub(crate) type Counters = [AtomicU64; backsight_core::telemetry::DROP_COUNTERS];

@@ -1,0 +1,78 @@
+//! Futures that carry their request's context through every poll, on whatever thread.
+
+use crate::context::Context;
+use crate::guard::{self, Segment};
+use std::future::Future;
+use std::mem::ManuallyDrop;
+use std::pin::Pin;
+use std::task::{self, Poll};
+
+/// A future whose polls, and whose drop, work for one trace.
+///
+/// # Cost
+/// A poll that records nothing costs no byte of the log, only the context's stores.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct InSegment<F> {
+    future: ManuallyDrop<F>,
+    context: Context,
+}
+
+/// Gives every future [`SegmentExt::in_segment`].
+pub trait SegmentExt: Future + Sized {
+    /// Returns this future with each of its polls working for the request of `context`.
+    fn in_segment(self, context: Context) -> InSegment<Self> {
+        InSegment { future: ManuallyDrop::new(self), context }
+    }
+}
+
+impl<F: Future> SegmentExt for F {}
+
+/// The thread works for a future's request until this drops, also by a panic; then it goes on with its own.
+struct Visit<'f> {
+    context: &'f mut Context,
+    outer: Option<Context>,
+    segment: Option<Segment>,
+}
+
+impl<'f> Visit<'f> {
+    fn enter(context: &'f mut Context) -> Self {
+        let outer = guard::detach();
+        let segment = guard::attach(context);
+        Self { context, outer, segment: Some(segment) }
+    }
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        // Spans that stay open over the await are innermost again at the next poll. Another trace that the future left active is not its own.
+        if let Some(context) = guard::detach().filter(|context| context.trace == self.context.trace) {
+            *self.context = context;
+        }
+        drop(self.segment.take());
+        if let Some(outer) = self.outer {
+            std::mem::forget(guard::attach(&outer)); // the thread's own work goes on, and ends with its own guard
+        }
+    }
+}
+
+impl<F: Future> Future for InSegment<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<F::Output> {
+        // SAFETY: `future` is pinned with `self`: it is only reached through this projection and never moved out; `context` is plain data.
+        let this = unsafe { self.get_unchecked_mut() };
+        let _visit = Visit::enter(&mut this.context);
+        // SAFETY: as above.
+        unsafe { Pin::new_unchecked(&mut *this.future) }.poll(task)
+    }
+}
+
+impl<F> Drop for InSegment<F> {
+    /// Drops the future under its context, so that spans end that a cancelled one still holds.
+    fn drop(&mut self) {
+        let _visit = Visit::enter(&mut self.context);
+        // SAFETY: dropped in its place, as what is pinned must be, and nobody reaches it afterwards.
+        unsafe { ManuallyDrop::drop(&mut self.future) };
+    }
+}

@@ -1,0 +1,47 @@
+//! What applications load: every record of every request, written to shared memory in nanoseconds.
+//!
+//! Called by applications through the facade `backsight`, the C face `libbacksight.so`, and later faces. The host application comes
+//! first: the write path never allocates, locks, logs, panics or waits, makes no system call, and without an agent it does nothing.
+//!
+//! - [`Context`] is what a request carries; [`begin`] makes a thread work for it until the guard drops.
+//! - [`span`], [`event`], [`attr`], [`raw`] record; [`trigger`](fn@trigger) says that the trace was worth keeping.
+//! - [`InSegment`] carries the context through a future's polls; [`detach`] and [`attach`] through anything else.
+//! - [`stats`](fn@stats) says whether recording works, and what was given up.
+
+pub mod autotrigger;
+mod block;
+mod clock;
+mod connect;
+mod context;
+mod exit;
+mod future;
+mod guard;
+mod name;
+mod process;
+mod record;
+mod settings;
+mod signals;
+mod stats;
+mod trigger;
+
+pub use backsight_core::ids::{AgentId, SpanId, TraceId, TriggerId};
+pub use backsight_core::record::{SpanKind, StatusCode};
+pub use context::Context;
+pub use future::{InSegment, SegmentExt};
+pub use guard::{Segment, Span, attach, begin, detach, span};
+pub use name::{Name, StaticName};
+pub use process::{Missing, init};
+pub use record::{Value, attr, event, exception, link, named, raw, rename, status};
+pub use settings::Settings;
+pub use stats::{Stats, stats};
+pub use trigger::{trigger, trigger_for, trigger_with_laterals};
+
+#[doc(hidden)]
+pub mod ffi {
+    //! What the C face needs beyond the Rust one.
+    pub use crate::block::{ThreadBlock, current, recover, with_writer};
+    pub use crate::clock::now;
+    pub use crate::guard::{begin_unguarded, end_unguarded, span_end_unguarded, span_start_unguarded};
+    pub use crate::name::intern;
+    pub use crate::record::{event_bytes, raw_cold};
+}

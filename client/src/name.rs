@@ -1,0 +1,129 @@
+//! Names of spans, events and attributes: interned once per call site, or written in place.
+
+use crate::block;
+use backsight_core::ids::StringId;
+use backsight_core::sync::{AtomicU64, Ordering};
+use backsight_ringbuf::shm::View;
+use backsight_ringbuf::strings;
+use backsight_ringbuf::writer::Writer;
+
+/// A name that its call site interns once; `backsight::span!` and its sisters make one.
+///
+/// # Cost
+/// 16 bytes of text pointer and one cached word; after the first use a name costs 4 bytes in the log.
+#[derive(Debug)]
+pub struct StaticName {
+    text: &'static str,
+    /// The session's epoch in the high half, the id in the low one; 0 before the first use.
+    cached: AtomicU64,
+}
+
+impl StaticName {
+    /// Returns the name `text`.
+    pub const fn new(text: &'static str) -> Self {
+        Self { text, cached: AtomicU64::new(0) }
+    }
+
+    /// Returns the id in the region that `writer` writes to; [`StringId::NONE`] where the table is full or there is no region.
+    #[inline(always)]
+    fn id(&self, writer: &Writer<View>, epoch: u32) -> StringId {
+        let cached = self.cached.load(Ordering::Relaxed); // an id is valid for whoever sees it: the table is published by itself
+        if (cached >> 32) as u32 == epoch && epoch != 0 {
+            return StringId(cached as u32);
+        }
+        self.intern(writer, epoch)
+    }
+
+    #[cold]
+    fn intern(&self, writer: &Writer<View>, epoch: u32) -> StringId {
+        let id = intern_in(writer, self.text);
+        if !id.is_none() {
+            self.cached.store(u64::from(epoch) << 32 | u64::from(id.0), Ordering::Relaxed); // as above
+        }
+        id
+    }
+}
+
+/// How a record names something.
+#[derive(Clone, Copy, Debug)]
+pub enum Name<'a> {
+    /// Interned by its call site.
+    Static(&'static StaticName),
+    /// Interned by hand ([`crate::ffi::intern`]).
+    Interned(StringId),
+    /// Written in place: for names that differ from request to request.
+    Text(&'a str),
+}
+
+impl From<&'static StaticName> for Name<'_> {
+    fn from(name: &'static StaticName) -> Self {
+        Self::Static(name)
+    }
+}
+
+impl<'a> From<&'a str> for Name<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text)
+    }
+}
+
+/// A name as it goes into a record: an id, or the text where that is 0.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Resolved<'a> {
+    pub(crate) id: StringId,
+    pub(crate) text: &'a str,
+}
+
+impl<'a> Name<'a> {
+    /// Resolves the name; a text stays a text.
+    #[inline(always)]
+    pub(crate) fn resolve(self, writer: &Writer<View>, epoch: u32) -> Resolved<'a> {
+        match self {
+            Self::Static(name) => match name.id(writer, epoch) {
+                StringId::NONE => Resolved { id: StringId::NONE, text: name.text },
+                id => Resolved { id, text: "" },
+            },
+            Self::Interned(id) => Resolved { id, text: "" },
+            Self::Text(text) => Resolved { id: StringId::NONE, text },
+        }
+    }
+
+    /// Resolves the name; a text is interned where the table has room: for keys, of which a program has few.
+    #[inline(always)]
+    pub(crate) fn resolve_interned(self, writer: &Writer<View>, epoch: u32) -> Resolved<'a> {
+        let resolved = self.resolve(writer, epoch);
+        if !resolved.id.is_none() || resolved.text.is_empty() {
+            return resolved;
+        }
+        match intern_in(writer, resolved.text) {
+            StringId::NONE => resolved,
+            id => Resolved { id, text: "" },
+        }
+    }
+}
+
+/// Interns `text` in the process's region and returns its id; [`StringId::NONE`] without a session or where the table is full.
+///
+/// # Cost
+/// A search among the newest 4096 strings: keep the id.
+pub fn intern(text: &str) -> StringId {
+    block::with_writer(|writer, _| {
+        if !writer.store().is_mapped() && block::attach_writer(writer).is_none() {
+            return StringId::NONE;
+        }
+        intern_in(writer, text)
+    })
+    .unwrap_or(StringId::NONE)
+}
+
+fn intern_in(writer: &Writer<View>, text: &str) -> StringId {
+    let view = writer.store();
+    if !view.is_mapped() || text.is_empty() {
+        return StringId::NONE;
+    }
+    let id = strings::intern(view, text.as_bytes(), backsight_core::priority::text_hash(text));
+    id.unwrap_or_else(|| {
+        writer.count_drop(backsight_core::telemetry::DropReason::StringTable);
+        StringId::NONE
+    })
+}

@@ -1,0 +1,370 @@
+//! The process's session with its agent: opened once, again in a forked child, retried while there is none.
+
+use crate::block::{self, Counters};
+use crate::clock;
+use crate::connect::{self, Request};
+use crate::settings::{self, Settings};
+use crate::signals::HeldBack;
+use backsight_core::clock::ClockSource;
+use backsight_core::ids::{AgentId, RegionId};
+use backsight_core::sync::{AtomicU32, AtomicU64, Ordering};
+use backsight_core::telemetry::DropReason;
+use backsight_ringbuf::shm::View;
+use backsight_ringbuf::{region, strings};
+use rustix::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use rustix::io::Errno;
+use std::cell::Cell;
+use std::fmt;
+
+/// How long the first session may take to open.
+const INIT_WAIT_NS: u64 = 20_000_000;
+/// How long a forked child may take, inside its first write.
+const FORK_WAIT_NS: u64 = 2_000_000;
+/// Time between attempts while there is no agent.
+const RETRY_NS: u64 = 1_000_000_000;
+/// Descriptors of ours are moved to this number or above, where a program that closes and reopens the low ones does not meet them.
+const FD_MIN: RawFd = 700;
+
+const NONE: u32 = 0;
+const OPENING: u32 = 1;
+const OPEN: u32 = 2;
+
+/// Why nothing is recorded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Missing {
+    /// No trace call has happened yet.
+    NotTried,
+    /// `BACKSIGHT_DISABLE` is set.
+    Disabled,
+    /// The agent's socket does not answer.
+    NoAgent(Errno),
+    /// The agent said no; [`crate::stats`] has its words.
+    Refused,
+    /// The agent has another major version of the shared-memory ABI.
+    Abi,
+    /// The region could not be mapped.
+    NoMemory(Errno),
+    /// What answered does not speak this protocol.
+    Protocol,
+    /// The agent took too long.
+    Timeout,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotTried => f.write_str("nothing has been recorded yet"),
+            Self::Disabled => f.write_str("BACKSIGHT_DISABLE is set"),
+            Self::NoAgent(Errno::ACCESS) => f.write_str("no permission to connect to the agent's socket"),
+            Self::NoAgent(error) => write!(f, "no agent answers on its socket: {error}"),
+            Self::Refused => f.write_str("the agent refused the session"),
+            Self::Abi => f.write_str("the agent has another ABI version; rebuild the application or update the agent"),
+            Self::NoMemory(error) => write!(f, "the region could not be mapped (is RLIMIT_AS low?): {error}"),
+            Self::Protocol => f.write_str("what answers on the agent's socket is no Backsight agent"),
+            Self::Timeout => f.write_str("the agent did not answer in time"),
+        }
+    }
+}
+
+/// The agent's words when it refuses, kept for [`crate::stats`].
+static REFUSAL: Refusal = Refusal { bytes: [const { AtomicU64::new(0) }; 32], len: AtomicU32::new(0) };
+
+struct Refusal {
+    bytes: [AtomicU64; 32],
+    len: AtomicU32,
+}
+
+impl Missing {
+    /// Returns [`Missing::Refused`], remembering the reason.
+    pub(crate) fn refused(reason: &str) -> Self {
+        // Relaxed, all: words for people; a torn one is still text.
+        for (slot, piece) in REFUSAL.bytes.iter().zip(reason.as_bytes().chunks(8)) {
+            let mut word = [0; 8];
+            word[..piece.len()].copy_from_slice(piece);
+            slot.store(u64::from_le_bytes(word), Ordering::Relaxed);
+        }
+        REFUSAL.len.store(reason.len().min(256) as u32, Ordering::Relaxed);
+        Self::Refused
+    }
+
+    /// Returns the agent's words of its last refusal, empty without one.
+    pub(crate) fn refusal() -> String {
+        let mut bytes: Vec<u8> =
+            REFUSAL.bytes.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect();
+        bytes.truncate(REFUSAL.len.load(Ordering::Relaxed) as usize);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    const fn pack(self) -> u64 {
+        let (code, errno) = match self {
+            Self::NotTried => (0, 0),
+            Self::Disabled => (1, 0),
+            Self::NoAgent(errno) => (2, errno.raw_os_error()),
+            Self::Refused => (3, 0),
+            Self::Abi => (4, 0),
+            Self::NoMemory(errno) => (5, errno.raw_os_error()),
+            Self::Protocol => (6, 0),
+            Self::Timeout => (7, 0),
+        };
+        code << 32 | errno as u64
+    }
+
+    fn unpack(word: u64) -> Self {
+        let errno = Errno::from_raw_os_error(word as u32 as i32);
+        match word >> 32 {
+            1 => Self::Disabled,
+            2 => Self::NoAgent(errno),
+            3 => Self::Refused,
+            4 => Self::Abi,
+            5 => Self::NoMemory(errno),
+            6 => Self::Protocol,
+            7 => Self::Timeout,
+            _ => Self::NotTried,
+        }
+    }
+}
+
+/// The process's block of the slab: zero in a new process and in a forked child.
+#[derive(Debug)]
+pub(crate) struct Process {
+    state: AtomicU32,
+    drops: Counters,
+    missing: AtomicU64,
+    /// CLOCK_MONOTONIC nanoseconds before which no further attempt is made.
+    retry_at_ns: AtomicU64,
+    // The cells below are written in state OPENING by the thread that set it, and read in state OPEN.
+    view: Cell<View>,
+    region: Cell<RegionId>,
+    agent: Cell<AgentId>,
+    clock: Cell<ClockSource>,
+    epoch: Cell<u32>,
+    socket: Cell<Descriptor>,
+    doorbell: Cell<Descriptor>,
+}
+
+// SAFETY: see the comment on the cells: the state word orders their one write before every read.
+unsafe impl Sync for Process {}
+
+/// A descriptor of ours, and what proves that it still is: a program may close any number and open its own there.
+#[derive(Clone, Copy, Debug, Default)]
+struct Descriptor {
+    number: RawFd,
+    device: u64,
+    inode: u64,
+}
+
+/// What a thread needs of the session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Session {
+    pub(crate) view: View,
+    pub(crate) clock: ClockSource,
+    pub(crate) agent: AgentId,
+    pub(crate) region: RegionId,
+    pub(crate) epoch: u32,
+}
+
+/// The region of this process or, in a forked child without a session, of the parent; ordinary memory, so that a child inherits it.
+static LAST_REGION: AtomicU64 = AtomicU64::new(0);
+/// The session's number, raised when string ids of an earlier region lose their meaning.
+static EPOCH: AtomicU32 = AtomicU32::new(0);
+/// The socket and the doorbell that a forked child inherits and must close: number, device and inode of each.
+static INHERITED: [[AtomicU64; 3]; 2] = [const { [const { AtomicU64::new(0) }; 3] }; 2];
+
+/// Fixes who and where we are and opens the session: what a program may call first. Without it the first [`crate::begin`] does the same.
+///
+/// # Errors
+/// Why there is no session; recording starts by itself when an agent comes.
+pub fn init(settings: Settings<'_>) -> Result<(), Missing> {
+    settings::set(settings);
+    match session() {
+        Some(_) => Ok(()),
+        None => Err(missing()),
+    }
+}
+
+/// Returns the session, opening it where it may be opened now.
+///
+/// # Cost
+/// Two loads while it is open; at most one attempt a second, of at most 20 ms (2 ms after a fork), while it is not.
+pub(crate) fn session() -> Option<Session> {
+    let process = block::process()?;
+    if process.state.load(Ordering::Acquire) == OPEN {
+        return Some(process.read()); // pairs with the release store in `open`
+    }
+    open(process)
+}
+
+/// Returns why there is no session.
+pub(crate) fn missing() -> Missing {
+    block::process().map_or(Missing::NoMemory(Errno::NOMEM), |process| {
+        Missing::unpack(process.missing.load(Ordering::Relaxed)) // a statistic
+    })
+}
+
+/// Counts a drop that no thread slot can count.
+pub(crate) fn count(reason: DropReason) {
+    if let Some(process) = block::process() {
+        process.drops[reason as usize].fetch_add(1, Ordering::Relaxed); // a statistic
+    }
+}
+
+/// Returns how often a reason was counted without a thread slot.
+pub(crate) fn counted(reason: DropReason) -> u64 {
+    block::process().map_or(0, |process| process.drops[reason as usize].load(Ordering::Relaxed)) // a statistic
+}
+
+/// Wakes the agent if it sleeps, so that it looks at what was just published.
+///
+/// # Cost
+/// A fence and a load while the agent is awake; three system calls when it sleeps, which it does only while nothing happens.
+pub(crate) fn ring_doorbell(view: &View) {
+    if !region::is_agent_sleeping(view) {
+        return;
+    }
+    if let Some(process) = block::process()
+        && process.socket.get().verified().is_some()
+        && let Some(doorbell) = process.doorbell.get().verified()
+    {
+        let _ = rustix::io::write(doorbell, &1_u64.to_ne_bytes());
+    }
+}
+
+/// Tells the agent that this process ends on purpose.
+pub(crate) fn say_goodbye() {
+    let Some(process) = block::process().filter(|process| process.state.load(Ordering::Acquire) == OPEN) else {
+        return; // pairs with the release store in `open`
+    };
+    if let Some(socket) = process.socket.get().verified() {
+        let mut buffer = [0; backsight_core::session::MESSAGE_MAX_BYTES];
+        let goodbye = backsight_core::session::Message::Goodbye.encode(&mut buffer);
+        let flags = rustix::net::SendFlags::NOSIGNAL | rustix::net::SendFlags::DONTWAIT;
+        let _ = rustix::net::send(socket, goodbye, flags);
+    }
+}
+
+impl Process {
+    fn read(&self) -> Session {
+        Session {
+            view: self.view.get(),
+            clock: self.clock.get(),
+            agent: self.agent.get(),
+            region: self.region.get(),
+            epoch: self.epoch.get(),
+        }
+    }
+}
+
+#[cold]
+fn open(process: &Process) -> Option<Session> {
+    // The coarse clock: without an agent this is what each `begin` costs.
+    let waiting = clock::coarse_ns() < process.retry_at_ns.load(Ordering::Relaxed); // a throttle
+    if waiting {
+        return None;
+    }
+    let _held_back = HeldBack::new(); // a handler that leaves by longjmp would leave the state OPENING for good
+    let claimed = || process.state.compare_exchange(NONE, OPENING, Ordering::Acquire, Ordering::Relaxed).is_ok();
+    if !claimed() {
+        return None; // another thread is at it
+    }
+    let now = clock::monotonic_ns();
+    process.retry_at_ns.store(now + RETRY_NS, Ordering::Relaxed); // a throttle
+    match try_open(now) {
+        Ok((session, fork_of)) => {
+            take(process, session, fork_of);
+            process.state.store(OPEN, Ordering::Release); // pairs with `session`
+            Some(process.read())
+        }
+        Err(missing) => {
+            process.missing.store(missing.pack(), Ordering::Relaxed); // a statistic
+            process.state.store(NONE, Ordering::Release); // pairs with the exchange above
+            None
+        }
+    }
+}
+
+/// Asks the agent for a session; says also whether it continues a parent's.
+fn try_open(now: u64) -> Result<(connect::Session, bool), Missing> {
+    let settings = settings::in_force().ok_or(Missing::NotTried)?;
+    if settings.disabled {
+        return Err(Missing::Disabled);
+    }
+    let parent = RegionId(LAST_REGION.load(Ordering::Relaxed)); // written by the parent before the fork
+    let forked = !parent.is_none();
+    close_inherited();
+    let request = Request {
+        socket: settings.socket,
+        service: settings.service,
+        fork_of: forked.then_some(parent),
+        deadline_ns: now + if forked { FORK_WAIT_NS } else { INIT_WAIT_NS },
+    };
+    connect::open(request).map(|session| (session, forked))
+}
+
+/// Makes a session the process's own.
+fn take(process: &Process, session: connect::Session, fork_of: bool) {
+    process.view.set(session.view);
+    process.region.set(session.region);
+    process.agent.set(session.agent);
+    process.clock.set(session.clock);
+    // A forked child keeps its parent's string ids where the agent has copied them. One that no longer knew the parent has not.
+    let epoch = if fork_of && !strings::is_empty(&session.view) {
+        EPOCH.load(Ordering::Relaxed)
+    } else {
+        EPOCH.fetch_add(1, Ordering::Relaxed) + 1
+    };
+    process.epoch.set(epoch);
+    process.socket.set(Descriptor::keep(session.socket, &INHERITED[0]));
+    process.doorbell.set(Descriptor::keep(session.doorbell, &INHERITED[1]));
+    LAST_REGION.store(session.region.0, Ordering::Relaxed); // read by children, after the fork
+}
+
+impl Descriptor {
+    /// Moves `fd` out of the way of the application's numbers and keeps it open for as long as the process lives.
+    fn keep(fd: OwnedFd, inherited: &[AtomicU64; 3]) -> Self {
+        let fd = rustix::io::fcntl_dupfd_cloexec(&fd, FD_MIN).unwrap_or(fd);
+        let stat = rustix::fs::fstat(&fd);
+        let (device, inode) = stat.map_or((0, 0), |stat| (stat.st_dev, stat.st_ino));
+        let number = fd.into_raw_fd();
+        for (word, value) in inherited.iter().zip([number as u64, device, inode]) {
+            word.store(value, Ordering::Relaxed); // read by children, after the fork
+        }
+        Self { number, device, inode }
+    }
+
+    /// Takes what a fork left; number 0 where there is none, or somebody took it before.
+    fn take_inherited([number, device, inode]: &[AtomicU64; 3]) -> Self {
+        // Relaxed, all: written before the fork; one thread is here.
+        let number = RawFd::try_from(number.swap(0, Ordering::Relaxed)).unwrap_or(0);
+        Self { number, device: device.load(Ordering::Relaxed), inode: inode.load(Ordering::Relaxed) }
+    }
+
+    /// Closes the descriptor if the number still is what it was.
+    fn close(&self) {
+        if let Some(fd) = self.verified() {
+            // SAFETY: the descriptor is this child's copy of one of ours, and nothing uses it.
+            unsafe { rustix::io::close(fd.as_raw_fd()) };
+        }
+    }
+
+    /// Returns the descriptor if the number still is what it was.
+    ///
+    /// That proves a socket. All eventfds have one inode: a doorbell is ours only while the session's socket is, too.
+    fn verified(&self) -> Option<BorrowedFd<'static>> {
+        if self.number <= 0 {
+            return None;
+        }
+        // SAFETY: the number may be anybody's; it is only used by `fstat`, and beyond that only when it proves to be ours.
+        let fd = unsafe { BorrowedFd::borrow_raw(self.number) };
+        let stat = rustix::fs::fstat(fd).ok()?;
+        (stat.st_dev == self.device && stat.st_ino == self.inode).then_some(fd)
+    }
+}
+
+/// Closes the socket and the doorbell that a fork gave us: the parent's session is not ours.
+fn close_inherited() {
+    let [socket, doorbell] = INHERITED.each_ref().map(Descriptor::take_inherited);
+    if socket.verified().is_some() {
+        doorbell.close();
+        socket.close();
+    } // else the program has closed all descriptors that it did not know
+}

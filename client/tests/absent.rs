@@ -1,0 +1,90 @@
+//! Claims about a client without an agent: nothing happens, it says why, and it costs little; an agent that comes is found.
+
+#[path = "common/agent.rs"]
+mod agent;
+
+use agent::{Agent, Options, fresh_socket};
+use backsight_client::{
+    Context, Missing, Settings, SpanId, SpanKind, StatusCode, TriggerId, attr, begin, event, exception, init, link,
+    named, raw, rename, span, stats, status, trigger,
+};
+use std::time::{Duration, Instant};
+
+fn everything(context: &Context) {
+    let _segment = begin(context);
+    let span = span("work");
+    assert_eq!(span.id(), SpanId::NONE);
+    attr("key", 1_i64);
+    attr("text", "value");
+    event("event", "message");
+    named("payload", &[1; 300]);
+    raw(&[2; 100_000]);
+    rename("other");
+    link(context.trace, SpanId(1));
+    status(StatusCode::Error, "why");
+    exception("Error", "text");
+    assert!(!trigger(TriggerId::MANUAL));
+    assert_eq!(Context::current(), None);
+}
+
+#[test]
+fn without_an_agent_nothing_happens_and_stats_say_why() {
+    let socket = fresh_socket();
+    let settings = Settings { socket: socket.to_str(), service: None };
+    assert!(matches!(init(settings), Err(Missing::NoAgent(_))));
+    everything(&Context::new_trace());
+    let stats = stats();
+    assert_eq!(stats.session, Err(Missing::NoAgent(rustix::io::Errno::NOENT)));
+    assert!(!stats.recording && stats.threads == 0 && stats.refusal.is_empty());
+}
+
+#[test]
+fn refusal_is_told_in_the_agents_words() {
+    let agent = Agent::start(Options { refuses: true, ..Options::default() });
+    let settings = Settings { socket: Some(agent.socket()), service: None };
+    assert_eq!(init(settings), Err(Missing::Refused));
+    everything(&Context::new_trace());
+    assert_eq!((stats().session, stats().refusal.as_str()), (Err(Missing::Refused), "not today"));
+}
+
+#[test]
+fn socket_that_nobody_answers_delays_the_start_by_20_ms_at_most() {
+    let socket = fresh_socket();
+    let silent = rustix::net::socket_with(
+        rustix::net::AddressFamily::UNIX,
+        rustix::net::SocketType::SEQPACKET,
+        rustix::net::SocketFlags::CLOEXEC,
+        None,
+    )
+    .unwrap();
+    rustix::net::bind(&silent, &rustix::net::SocketAddrUnix::new(&socket).unwrap()).unwrap();
+    rustix::net::listen(&silent, 8).unwrap();
+    let start = Instant::now();
+    let opened = init(Settings { socket: socket.to_str(), service: None });
+    let took = start.elapsed();
+    std::fs::remove_file(&socket).unwrap();
+    assert_eq!(opened, Err(Missing::Timeout));
+    assert!(took < Duration::from_millis(200), "{took:?}"); // 20 ms, and a loaded machine
+    everything(&Context::new_trace());
+}
+
+#[test]
+fn agent_that_comes_later_is_found_within_a_second() {
+    let socket = fresh_socket();
+    assert!(init(Settings { socket: socket.to_str(), service: Some("early") }).is_err());
+    let agent = Agent::start_at(&socket, Options::default());
+    let start = Instant::now();
+    let context = Context::new_trace();
+    while stats().session.is_err() {
+        drop(begin(&context));
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", stats());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    {
+        let _segment = begin(&context);
+        let _span = backsight_client::Span::start("found", SpanKind::Server);
+    }
+    let trace = agent.trace(context.trace);
+    assert_eq!(trace.spans.len(), 1);
+    assert_eq!((&*trace.spans[0].name, &*trace.processes[0].service), ("found", "early"));
+}

@@ -1,0 +1,252 @@
+//! Claims about hosts that do what hosts do: fork, interrupt, jump, close descriptors that they did not open.
+
+#[path = "common/agent.rs"]
+mod agent;
+#[path = "common/host.rs"]
+mod host;
+
+use agent::{Agent, Options};
+use backsight_client::{Context, Settings, StaticName, TriggerId, attr, begin, event, init, raw, span, stats, trigger};
+use backsight_core::ids::RegionId;
+use backsight_core::telemetry::DropReason;
+use backsight_core::trace::Malformed;
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fd::AsRawFd;
+use std::os::unix::net::UnixDatagram;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+static NAME: StaticName = StaticName::new("cached");
+static OTHER: StaticName = StaticName::new("another");
+
+fn start(options: Options) -> Agent {
+    let agent = Agent::start(options);
+    init(Settings { socket: Some(agent.socket()), service: Some("test") }).unwrap();
+    agent
+}
+
+fn visit(name: &'static StaticName) -> Context {
+    let context = Context::new_trace();
+    visit_of(&context, name);
+    context
+}
+
+fn visit_of(context: &Context, name: &'static StaticName) {
+    let _segment = begin(context);
+    drop(span(name));
+}
+
+/// A context that parent and child agree on.
+fn agreed(n: u64) -> Context {
+    Context::of(backsight_client::TraceId::new(77, n), backsight_client::SpanId::NONE)
+}
+
+#[test]
+fn forked_child_has_its_own_region_and_its_parents_names() {
+    let agent = start(Options::default());
+    visit(&NAME);
+    let code = host::fork(|| {
+        visit_of(&agreed(1), &NAME);
+        stats().session.is_ok_and(|(_, region)| region == RegionId(2))
+    });
+    assert_eq!(code, 0);
+    let trace = agent.trace(agreed(1).trace);
+    assert_eq!((&*trace.spans[0].name, trace.processes[0].region), ("cached", RegionId(2)), "{trace:#?}");
+    assert_eq!(agent.look(|sessions| sessions[1].fork_of), Some(RegionId(1)));
+    visit(&NAME); // the parent goes on
+    assert_eq!(stats().session.map(|(_, region)| region), Ok(RegionId(1)));
+}
+
+/// An agent that does not know the parent has copied no strings: ids that were cached before the fork name nothing there, or worse,
+/// something else.
+#[test]
+fn cached_names_are_interned_anew_where_the_agent_did_not_copy_them() {
+    let agent = start(Options { copies_strings: false, ..Options::default() });
+    visit(&NAME);
+    let code = host::fork(|| {
+        visit_of(&agreed(1), &OTHER);
+        visit_of(&agreed(2), &NAME);
+        true
+    });
+    assert_eq!(code, 0);
+    assert_eq!(&*agent.trace(agreed(1).trace).spans[0].name, "another");
+    assert_eq!(&*agent.trace(agreed(2).trace).spans[0].name, "cached");
+}
+
+#[test]
+fn child_forked_inside_a_segment_writes_nothing_until_it_begins_its_own() {
+    let agent = start(Options::default());
+    let context = Context::new_trace();
+    let segment = begin(&context);
+    let work = span("work");
+    let code = host::fork(|| {
+        event("of the child", "");
+        let inherited = Context::current().is_none();
+        visit_of(&agreed(1), &NAME);
+        // A child of the child, inside a segment again.
+        let _segment = begin(&agreed(2));
+        let grandchild = host::fork(|| {
+            visit_of(&agreed(3), &NAME);
+            stats().session.is_ok_and(|(_, region)| region == RegionId(3))
+        });
+        inherited && grandchild == 0
+    });
+    assert_eq!(code, 0);
+    event("of the parent", "");
+    drop(work);
+    drop(segment);
+    let trace = agent.trace(context.trace);
+    let events: Vec<_> = trace.spans[0].notes.events.iter().map(|event| &*event.name).collect();
+    assert_eq!((events, trace.processes.len()), (vec!["of the parent"], 1), "{trace:#?}");
+    for (n, region) in [(1, 2), (3, 3)] {
+        let trace = agent.trace(agreed(n).trace);
+        assert_eq!((&*trace.spans[0].name, trace.processes[0].region), ("cached", RegionId(region)));
+    }
+    assert_eq!(agent.look(|sessions| sessions[2].fork_of), Some(RegionId(2)));
+}
+
+/// The forking thread's block and those of threads that the child starts are different ones.
+#[test]
+fn child_of_a_parent_with_threads_records_from_threads_of_its_own() {
+    let agent = start(Options::default());
+    let barrier = std::sync::Arc::new(std::sync::Barrier::new(9));
+    let threads: Vec<_> = (0..8)
+        .map(|_| {
+            let barrier = std::sync::Arc::clone(&barrier);
+            std::thread::spawn(move || {
+                visit(&NAME);
+                barrier.wait();
+                barrier.wait();
+            })
+        })
+        .collect();
+    barrier.wait();
+    visit(&NAME);
+    let code = host::fork(|| {
+        let threads: Vec<_> = (0..8).map(|n| std::thread::spawn(move || visit_of(&agreed(n), &NAME))).collect();
+        visit_of(&agreed(8), &NAME);
+        threads.into_iter().all(|thread| thread.join().is_ok())
+    });
+    assert_eq!(code, 0);
+    for n in 0..9 {
+        let trace = agent.trace(agreed(n).trace);
+        assert_eq!((trace.spans.len(), trace.malformed), (1, Malformed::default()), "{n}: {trace:#?}");
+    }
+    barrier.wait();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+/// Returns the numbers of the client's socket and doorbell: the first two from 700 on.
+fn our_descriptors() -> Vec<i32> {
+    (700..800).filter(|number| std::fs::read_link(format!("/proc/self/fd/{number}")).is_ok()).collect()
+}
+
+#[test]
+fn recording_survives_closed_descriptors_and_never_touches_their_successors() {
+    let agent = start(Options::default());
+    visit(&NAME);
+    let numbers = our_descriptors();
+    assert_eq!(numbers.len(), 2, "{numbers:?}");
+    numbers.iter().for_each(|number| host::close(*number));
+    let (ours, theirs) = UnixDatagram::pair().unwrap();
+    theirs.set_nonblocking(true).unwrap();
+    let event = eventfd(0, EventfdFlags::NONBLOCK).unwrap();
+    host::put_at(ours.as_raw_fd(), numbers[0]);
+    host::put_at(event.as_raw_fd(), numbers[1]);
+    agent.fall_asleep();
+    let context = Context::new_trace();
+    {
+        let _segment = begin(&context);
+        assert!(trigger(TriggerId::MANUAL));
+    }
+    assert_eq!(agent.trace(context.trace).fired.len(), 1);
+    assert_eq!(rustix::io::read(&event, &mut [0; 8]), Err(rustix::io::Errno::AGAIN), "somebody rang our bell");
+    // A child closes what it inherited of the client, and nothing that took its place.
+    let code = host::fork(|| {
+        visit_of(&agreed(1), &NAME);
+        our_descriptors().starts_with(&numbers) && ours.send(b"x").is_ok() && theirs.recv(&mut [0; 8]).is_ok()
+    });
+    assert_eq!(code, 0);
+    assert_eq!(agent.trace(agreed(1).trace).spans.len(), 1);
+}
+
+#[test]
+fn child_closes_the_descriptors_that_it_inherited() {
+    let _agent = start(Options::default());
+    visit(&NAME);
+    let inode = |number: i32| std::fs::read_link(format!("/proc/self/fd/{number}")).unwrap();
+    let socket = our_descriptors().into_iter().map(inode).find(|target| target.starts_with("socket:")).unwrap();
+    let code = host::fork(|| {
+        visit_of(&agreed(1), &NAME);
+        let all =
+            std::fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+        all.filter(|target| *target == socket).count() == 0 && our_descriptors().len() == 2
+    });
+    assert_eq!(code, 0);
+}
+
+static CALLS: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn record_in_handler(_: libc::c_int) {
+    CALLS.fetch_add(1, Ordering::Relaxed);
+    raw(b"handler");
+}
+
+/// Whatever instruction a handler interrupts, it records whole records or is refused and counted, and the interrupted call goes on.
+#[test]
+fn handler_that_records_never_harms_the_write_it_interrupts() {
+    let agent = start(Options::default());
+    // Only this thread records, so only it may be interrupted.
+    let worker = std::thread::spawn(|| {
+        host::interrupt(50, record_in_handler);
+        let mut written = Vec::new();
+        for _ in 0..300 {
+            let context = Context::new_trace();
+            let _segment = begin(&context);
+            for i in 0..200_u64 {
+                let _span = span(&NAME);
+                attr("i", i);
+                raw(&[5; 40]);
+            }
+            written.push(context.trace);
+        }
+        host::calm();
+        (written, stats().drops)
+    });
+    host::ignore_interrupts();
+    let (traces, drops) = worker.join().unwrap();
+    let dropped = |reason| drops.iter().find(|(of, _)| *of == reason).map_or(0, |(_, n)| *n);
+    let mut n_of_handlers = 0;
+    for trace in traces {
+        let trace = agent.trace(trace);
+        assert_eq!((trace.spans.len(), trace.malformed), (200, Malformed::default()));
+        let payloads = trace
+            .spans
+            .iter()
+            .flat_map(|span| &span.notes.payloads)
+            .chain(trace.visits.iter().flat_map(|visit| &visit.notes.payloads));
+        let (of_handlers, own): (Vec<_>, Vec<_>) = payloads.partition(|payload| payload.bytes == b"handler");
+        assert_eq!(own.len(), 200);
+        n_of_handlers += of_handlers.len() as u64;
+    }
+    let refused = dropped(DropReason::Reentrant) + dropped(DropReason::NoTrace) + dropped(DropReason::NoChunk);
+    assert_eq!(n_of_handlers + refused, CALLS.load(Ordering::Relaxed), "{drops:?}");
+    assert_eq!(agent.n_corrupt(), 0);
+}
+
+#[test]
+fn write_that_a_longjmp_abandoned_harms_nothing_and_the_trace_goes_on() {
+    let agent = start(Options::default());
+    let context = Context::new_trace();
+    {
+        let _segment = begin(&context);
+        event("before", "");
+        host::jump_out_of_a_write();
+        event("after", "");
+        drop(span("later"));
+    }
+    let trace = agent.trace(context.trace);
+    assert_eq!(agent.n_corrupt(), 0);
+    let events: Vec<_> = trace.visits.iter().flat_map(|visit| &visit.notes.events).map(|event| &*event.name).collect();
+    assert_eq!((events, trace.spans.len()), (vec!["before", "after"], 1), "{trace:#?}");
+    assert_eq!(trace.malformed, Malformed::default());
+}

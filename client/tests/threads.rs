@@ -1,0 +1,65 @@
+//! Claims about many threads: slots and blocks are used again, and all that 200 threads write at once is found.
+
+#[path = "common/agent.rs"]
+mod agent;
+
+use agent::{Agent, Options};
+use backsight_client::{Context, Settings, begin, init, raw, stats};
+
+fn start() -> Agent {
+    let agent = Agent::start(Options::default());
+    init(Settings { socket: Some(agent.socket()), service: Some("test") }).unwrap();
+    agent
+}
+
+fn visit(n: u8) -> Context {
+    let context = Context::new_trace();
+    let _segment = begin(&context);
+    raw(&[n; 16]);
+    context
+}
+
+#[test]
+fn five_thousand_threads_one_after_another_reuse_slots() {
+    let agent = start();
+    let mut last = Vec::new();
+    for n in 0..5000_u32 {
+        let context = std::thread::spawn(move || visit(n as u8)).join().unwrap();
+        if n >= 4990 {
+            last.push((n as u8, context.trace));
+        }
+    }
+    for (n, trace) in last {
+        assert_eq!(agent.trace(trace).visits[0].notes.payloads[0].bytes, [n; 16]);
+    }
+    agent.until("free slots", |sessions| sessions[0].n_slots() == 0);
+    assert_eq!(stats().drops, []);
+}
+
+#[test]
+fn two_hundred_threads_at_once_are_all_recorded() {
+    let agent = start();
+    let threads: Vec<_> =
+        (0..200_u8).map(|n| std::thread::spawn(move || (0..20).map(|_| visit(n).trace).collect::<Vec<_>>())).collect();
+    let traces: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+    for (i, trace) in traces.iter().enumerate().step_by(97) {
+        assert_eq!(agent.trace(*trace).visits[0].notes.payloads[0].bytes, [(i / 20) as u8; 16]);
+    }
+    assert_eq!((stats().drops.as_slice(), agent.n_corrupt()), (&[][..], 0));
+}
+
+/// A thread that never ends its segment leaves nothing behind: its chunk is sealed and its slot given up.
+#[test]
+fn thread_that_forgets_its_segment_gives_up_its_slot() {
+    let agent = start();
+    let context = Context::new_trace();
+    std::thread::spawn(move || {
+        std::mem::forget(begin(&context));
+        raw(b"last");
+    })
+    .join()
+    .unwrap();
+    agent.until("a free slot", |sessions| sessions[0].n_slots() == 0);
+    let trace = agent.trace(context.trace);
+    assert!(trace.visits[0].end_ns.is_some() && trace.visits[0].notes.payloads.len() == 1, "{trace:#?}");
+}
