@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: builds one benchmark with the `bench` profile, runs it, and judges what it wrote.
+//! `cargo xtask bench`: builds one benchmark for release, runs it, and judges what it wrote.
 //!
 //! Called by people and by CI. The benchmark is a binary of `backsight-tests`; it measures, compares with its peers and writes the
 //! JSON by itself. This task never computes a verdict, it only reads them.
@@ -105,7 +105,7 @@ fn run(workspace: &Workspace, name: &str, options: &Options) -> Result<PathBuf> 
     }
     let mut command = process::cargo(&workspace.root);
     command.env("BACKSIGHT_BENCH_DIR", &folder);
-    command.args(["run", "--profile", "bench", "--package", "backsight-tests", "--bin", name, "--"]);
+    command.args(["run", "--release", "--package", "backsight-tests", "--bin", name, "--"]);
     if options.quick {
         command.arg("--quick");
     }

@@ -48,6 +48,6 @@ fn clippy(workspace: &Workspace) -> Result<()> {
 
 /// Compiles the benchmarks without running them.
 fn build_benches(workspace: &Workspace) -> Result<()> {
-    let arguments = ["build", "--profile", "bench", "--package", "backsight-tests", "--bins"];
+    let arguments = ["build", "--release", "--package", "backsight-tests", "--bins"];
     process::run(process::cargo(&workspace.root).args(arguments))
 }

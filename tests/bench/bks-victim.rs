@@ -1,0 +1,77 @@
+//! `bks-victim`: writes records until it is killed; see `backsight_tests::victim`.
+#![forbid(unsafe_code)]
+
+use anyhow::{Context as _, Result};
+use backsight::{Context, Settings, SpanId};
+use backsight_client::ffi::with_writer;
+use backsight_core::record::Kind;
+use backsight_tests::victim::truth::Truth;
+use backsight_tests::victim::{EPOCH_RECORDS, Writer};
+use clap::Parser;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+/// Records between two words of the ground truth.
+const BATCH: u64 = 16;
+
+/// What the storm tells its victim.
+#[derive(Debug, Parser)]
+struct Options {
+    /// The agent's producer socket.
+    #[arg(long)]
+    socket: String,
+    /// The ground truth.
+    #[arg(long)]
+    truth: PathBuf,
+    /// The victim's number.
+    #[arg(long)]
+    victim: u64,
+    /// Threads that write.
+    #[arg(long)]
+    threads: u32,
+}
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    let settings = Settings { socket: Some(&options.socket), service: Some("victim") };
+    backsight::init(settings).map_err(|why| anyhow::anyhow!("no session: {why}; {:?}", backsight::stats()))?;
+    let truth = Truth::open(&options.truth)?;
+    println!("started");
+    std::io::stdout().flush().context("say that it started")?;
+    std::thread::scope(|scope| {
+        let write = |thread| write_forever(&truth, Writer { victim: options.victim, thread });
+        let threads: Vec<_> = (1..options.threads).map(|thread| scope.spawn(move || write(thread))).collect();
+        let first = write(0);
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().unwrap_or_else(|_| anyhow::bail!("a thread panicked")))?;
+        first
+    })
+}
+
+/// Writes records in numbered order, a trace for each run of [`EPOCH_RECORDS`].
+fn write_forever(truth: &Truth, writer: Writer) -> Result<()> {
+    let mut payload = Vec::new();
+    for batch in 0_u64.. {
+        let first = batch * BATCH;
+        truth.intend(writer.thread, first + BATCH)?;
+        let segment = backsight::begin(&Context::of(writer.trace(first), SpanId(first + 1)));
+        for seq in first..first + BATCH {
+            writer.payload(seq, &mut payload);
+            commit(&payload);
+        }
+        drop(segment);
+        truth.done(writer.thread, first + BATCH)?;
+    }
+    Ok(())
+}
+
+/// Records `payload` again until it is committed: eight threads at full speed may outrun an agent on a loaded machine, and the storm asks
+/// what becomes of what was committed.
+fn commit(payload: &[u8]) {
+    while with_writer(|log, now| log.record(now, Kind::Raw, 0, [], payload)) != Some(true) {
+        std::thread::yield_now();
+    }
+}
+
+const _: () = assert!(EPOCH_RECORDS.is_multiple_of(BATCH));

@@ -1,0 +1,5 @@
+//! Tests that need several crates or processes: one file per promise.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod kill;

@@ -1,0 +1,84 @@
+//! Claims about rows and the JSON file.
+
+use serde_json::json;
+
+use super::{Better, Question, Report, Row, Series};
+use crate::bench::verdict::{Clock, Verdict};
+
+fn series(samples: &[f64]) -> Series {
+    Series { name: String::from("s"), samples: samples.to_vec(), failure: None }
+}
+
+fn question(peer: Option<&str>, must: &str) -> Question {
+    Question {
+        metric: "event_32b_ns".into(),
+        case: "1 thread".into(),
+        unit: "ns",
+        better: Better::Lower,
+        clock: Clock::Cpu,
+        peer: peer.map(str::to_owned),
+        must: must.parse().ok(),
+        stretch: "ratio<=0.25".parse().ok(),
+    }
+}
+
+#[test]
+fn json_has_the_fields_that_the_design_names() {
+    let row = Row::answer(
+        question(Some("lttng"), "ratio<=0.5"),
+        &series(&[4.0, 5.0, 6.0]),
+        Some(&series(&[5.0, 5.5, 6.0])),
+        Some(&series(&[8.0, 10.0, 12.0])),
+    );
+    let report = Report {
+        name: "rec-micro",
+        commit: "abc".into(),
+        machine: "m".into(),
+        load_average: [0.5, 0.25, 0.0],
+        quick: true,
+        results: row.into_iter().collect(),
+    };
+    let expected = json!({
+        "name": "rec-micro", "commit": "abc", "machine": "m", "load_average": [0.5, 0.25, 0.0], "quick": true,
+        "results": [{
+            "metric": "event_32b_ns", "case": "1 thread", "value": 5.0, "unit": "ns", "better": "lower",
+            "peer": "lttng", "peer_value": 10.0, "ratio": 0.5, "aa_ratio": 1.1, "ci_low": 0.5, "ci_high": 0.5,
+            "must": "ratio<=0.5", "stretch": "ratio<=0.25", "verdict": "pass", "runs": 3, "min": 4.0, "max": 6.0,
+        }],
+    });
+    assert_eq!(serde_json::to_value(&report).expect("encodes"), expected);
+}
+
+#[test]
+fn a_named_peer_that_was_not_measured_makes_the_row_no_peer() {
+    for must in ["ratio<=0.5", "none"] {
+        let row = Row::answer(question(Some("lttng"), must), &series(&[5.0]), None, None).expect("ours was measured");
+        assert_eq!((row.verdict, row.ratio, row.peer_value), (Verdict::NoPeer, None, None));
+    }
+}
+
+#[test]
+fn without_ours_there_is_no_row() {
+    assert!(Row::answer(question(None, "value<=1"), &series(&[]), None, None).is_none());
+}
+
+#[test]
+fn a_second_write_replaces_the_first_and_leaves_nothing_else() {
+    let dir = std::env::temp_dir().join(format!("bks-report-{}", std::process::id()));
+    let mut report = Report {
+        name: "rec-micro",
+        commit: "a".into(),
+        machine: "m".into(),
+        load_average: [0.0; 3],
+        quick: true,
+        results: vec![],
+    };
+    let first = report.write_to(&dir).expect("writes");
+    report.commit = "b".into();
+    let second = report.write_to(&dir).expect("writes again");
+    let text = std::fs::read_to_string(&second).expect("reads");
+    let n_files = std::fs::read_dir(&dir).expect("lists").count();
+    std::fs::remove_dir_all(&dir).expect("cleans up");
+    assert_eq!((first, n_files), (second, 1));
+    assert!(text.contains("\"commit\": \"b\"") && text.ends_with("}\n"), "{text}");
+}

@@ -1,0 +1,104 @@
+//! Interleaved rounds: every subject is measured once per round, in an order that rotates.
+//!
+//! Called by the bins and by [`crate::peers::compare`]. Noise that lasts longer than a sample then falls on all subjects alike, and none
+//! is always the one that runs after the greediest.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use super::stats;
+
+/// Something to measure: a closure that does its operations and returns one sample, such as nanoseconds per operation.
+pub struct Subject<'a> {
+    /// What progress and tables call it.
+    pub name: String,
+    /// Measures once.
+    pub run: Box<dyn FnMut() -> anyhow::Result<f64> + 'a>,
+}
+
+/// How often every subject is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Rounds {
+    /// Rounds whose samples count.
+    pub n_rounds: usize,
+    /// Rounds before them whose samples are thrown away.
+    pub n_warmup: usize,
+}
+
+/// The samples of one subject, in the order of the rounds.
+#[derive(Clone, Debug)]
+pub struct Series {
+    /// The subject's name.
+    pub name: String,
+    /// One sample per counted round; empty if the subject failed.
+    pub samples: Vec<f64>,
+    /// Why the subject was given up.
+    pub failure: Option<String>,
+}
+
+impl Series {
+    /// Returns the median, or `None` when the subject failed.
+    #[must_use]
+    pub fn median(&self) -> Option<f64> {
+        stats::median(&self.samples)
+    }
+
+    /// Returns the smallest sample; infinite when there is none.
+    #[must_use]
+    pub fn min(&self) -> f64 {
+        self.samples.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+
+    /// Returns the largest sample; negative infinite when there is none.
+    #[must_use]
+    pub fn max(&self) -> f64 {
+        self.samples.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+    }
+}
+
+/// Measures all `subjects` in interleaved rounds, showing progress under `title` on standard error.
+///
+/// # Shape
+/// One series per subject, in their order. A subject that fails once is given up and keeps no samples, so that medians of different
+/// numbers of rounds are never compared.
+pub fn interleave(title: &str, subjects: &mut [Subject<'_>], rounds: Rounds) -> Vec<Series> {
+    let n_subjects = subjects.len();
+    let mut series: Vec<Series> = subjects
+        .iter()
+        .map(|subject| Series { name: subject.name.clone(), samples: Vec::new(), failure: None })
+        .collect();
+    for round in 0..rounds.n_warmup + rounds.n_rounds {
+        show_progress(title, round, rounds);
+        for idx in (0..n_subjects).map(|step| (round + step) % n_subjects) {
+            if series[idx].failure.is_some() {
+                continue;
+            }
+            match (subjects[idx].run)() {
+                Ok(sample) if round >= rounds.n_warmup => series[idx].samples.push(sample),
+                Ok(_) => {}
+                Err(error) => {
+                    series[idx].failure = Some(format!("{error:#}"));
+                    series[idx].samples.clear();
+                }
+            }
+        }
+    }
+    end_progress(title);
+    series
+}
+
+fn show_progress(title: &str, round: usize, rounds: Rounds) {
+    let mut stderr = std::io::stderr();
+    if stderr.is_terminal() {
+        // Progress is a courtesy: a closed terminal does not stop a measurement.
+        let _ = write!(stderr, "\r\x1b[K{title}: round {} of {}", round + 1, rounds.n_warmup + rounds.n_rounds);
+        let _ = stderr.flush();
+    }
+}
+
+fn end_progress(title: &str) {
+    let start = if std::io::stderr().is_terminal() { "\r\x1b[K" } else { "" };
+    eprintln!("{start}{title}: done");
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,32 @@
+//! Claims about medians and intervals.
+
+use super::{BOOTSTRAP_SEED, median, ratio_interval};
+
+#[test]
+fn median_of_an_even_number_is_the_mean_of_the_middle_two() {
+    assert_eq!(median(&[4.0, 1.0, 3.0, 2.0]), Some(2.5));
+    assert_eq!(median(&[9.0, 1.0, 5.0]), Some(5.0));
+    assert_eq!(median(&[]), None);
+}
+
+#[test]
+fn interval_of_proportional_samples_is_a_point() {
+    let peers = [10.0, 12.0, 11.0, 30.0, 10.5];
+    let ours = peers.map(|ns| ns * 0.5);
+    let interval = ratio_interval(&ours, &peers, BOOTSTRAP_SEED).expect("lengths agree");
+    assert!((interval.low - 0.5).abs() < 1e-12 && (interval.high - 0.5).abs() < 1e-12, "{interval:?}");
+}
+
+#[test]
+fn interval_depends_on_the_seed_alone() {
+    let (ours, peers) = ([1.0, 1.3, 0.9, 1.1, 1.0], [2.0, 2.2, 1.9, 2.4, 2.1]);
+    assert_eq!(ratio_interval(&ours, &peers, 7), ratio_interval(&ours, &peers, 7));
+    let interval = ratio_interval(&ours, &peers, 7).expect("lengths agree");
+    assert!(interval.low <= 1.0 / 2.1 && 1.0 / 2.1 <= interval.high, "{interval:?}");
+}
+
+#[test]
+fn unpaired_rounds_have_no_interval() {
+    assert_eq!(ratio_interval(&[1.0], &[1.0, 2.0], 1), None);
+    assert_eq!(ratio_interval(&[], &[], 1), None);
+}

@@ -1,0 +1,7 @@
+//! Processes for tests and benches: an agent in a folder of its own, found or built, ended with its owner.
+//!
+//! Nothing here uses a fixed path or port, so any number of tests run at once.
+
+pub mod agent;
+pub mod api;
+pub mod binaries;

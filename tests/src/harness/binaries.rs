@@ -1,0 +1,36 @@
+//! Where the binaries of the workspace are: beside the one that runs, built first where they are not.
+
+use anyhow::{Context as _, Result, ensure};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Returns the path of the workspace's binary `name` of package `package`, of the same build profile as the caller.
+///
+/// # Errors
+/// The binary is not there and could not be built.
+pub fn find(package: &str, name: &str) -> Result<PathBuf> {
+    let own = std::env::current_exe().context("find the running executable")?;
+    let folder = own.parent().context("the running executable has no folder")?;
+    // Tests run in `PROFILE/deps`, bins in `PROFILE`.
+    let profile = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
+    let path = profile.join(name);
+    if !path.exists() {
+        build(package, profile)?;
+    }
+    ensure!(path.exists(), "no {} after building package {package}", path.display());
+    Ok(path)
+}
+
+fn build(package: &str, profile: &Path) -> Result<()> {
+    let target = profile.parent().context("the profile's folder has no parent")?;
+    let name = match profile.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(name) => name,
+    };
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--package", package, "--profile", name, "--bins", "--target-dir"]).arg(target);
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+    let status = cargo.status().with_context(|| format!("run {cargo:?}"))?;
+    ensure!(status.success(), "{cargo:?} failed: {status}");
+    Ok(())
+}
