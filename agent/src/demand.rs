@@ -5,8 +5,9 @@
 use backsight_core::units::{Bytes, Nanos};
 use backsight_ringbuf::abi::Class;
 
-/// Chunks of the smallest class for a process that has not written yet.
-pub const IDLE_CHUNKS: u32 = 4;
+/// Chunks of the smallest class for a process that has not written yet: one for each thread of a usual pool that starts at once, before the
+/// agent is awake.
+pub const IDLE_CHUNKS: u32 = 16;
 /// How long a class counts as in use after its last chunk was taken.
 const IN_USE: Nanos = Nanos::from_ms(10_000);
 /// A chunk that was full after less than this asks for the next class, as threads do.

@@ -280,7 +280,7 @@ fn abandoned(block: &ThreadBlock, frame: usize) -> bool {
         block.busy.set(frame); // handlers stay out
         signal_fence();
         // SAFETY: the call that had this reference never returns, and no other can begin while `busy` is set.
-        unsafe { &mut *block.writer.get() }.abandon();
+        unsafe { &mut *block.writer.get() }.recover(clock::now(ClockSource::from_code(block.clock.get())));
         signal_fence();
     } else {
         process::count(DropReason::Reentrant);

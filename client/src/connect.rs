@@ -47,7 +47,8 @@ pub(crate) fn open(request: Request<'_>) -> Result<Session, Missing> {
     let socket = dial(request)?;
     let mut buffer = [0; MESSAGE_MAX_BYTES];
     let hello = Message::Hello { abi: ABI_VERSION, service: request.service, fork_of: request.fork_of, resume: None };
-    send(&socket, hello.encode(&mut buffer), SendFlags::NOSIGNAL).map_err(Missing::NoAgent)?;
+    // An agent that has refused already takes no hello; what it said is read below.
+    let _ = send(&socket, hello.encode(&mut buffer), SendFlags::NOSIGNAL);
     let (len, _) = receive(&socket, request.deadline_ns, &mut buffer)?;
     let (agent, region, n_attachments) = match Message::decode(&buffer[..len]) {
         Ok(Message::Welcome { agent, region, n_attachments }) => (agent, region, n_attachments),

@@ -110,13 +110,13 @@ impl Missing {
     }
 
     fn unpack(word: u64) -> Self {
-        let errno = Errno::from_raw_os_error(word as u32 as i32);
+        let errno = || Errno::from_raw_os_error(word as u32 as i32); // only where there is one: 0 is none, and panics
         match word >> 32 {
             1 => Self::Disabled,
-            2 => Self::NoAgent(errno),
+            2 => Self::NoAgent(errno()),
             3 => Self::Refused,
             4 => Self::Abi,
-            5 => Self::NoMemory(errno),
+            5 => Self::NoMemory(errno()),
             6 => Self::Protocol,
             7 => Self::Timeout,
             _ => Self::NotTried,

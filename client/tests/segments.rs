@@ -103,8 +103,8 @@ fn context_goes_on_on_another_thread() {
 #[test]
 fn flags_of_one_segment_do_not_travel() {
     let agent = start(Options::default());
-    let context =
-        Context { flags: seg_flags::LOSS | seg_flags::CONTINUED | seg_flags::IMPLICIT_END, ..Context::new_trace() };
+    let mut context = Context::new_trace();
+    context.flags = seg_flags::LOSS | seg_flags::CONTINUED | seg_flags::IMPLICIT_END;
     drop(begin(&context));
     assert!(agent.trace(context.trace).losses.is_empty());
 }
@@ -233,7 +233,7 @@ fn first_segment_has_the_clock_of_the_session() {
 
 #[test]
 fn payload_over_many_chunks_comes_back_whole_and_a_longer_one_is_cut() {
-    let agent = start(Options::default());
+    let agent = start(Options { n_leases: 16, ..Options::default() });
     let context = Context::new_trace();
     let payload = |len: usize| (0..len).map(|i| (i * 31 >> 3) as u8).collect::<Vec<_>>();
     {

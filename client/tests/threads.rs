@@ -7,7 +7,7 @@ use agent::{Agent, Options};
 use backsight_client::{Context, Settings, begin, init, raw, stats};
 
 fn start() -> Agent {
-    let agent = Agent::start(Options::default());
+    let agent = Agent::start(Options { n_leases: 16, ..Options::default() });
     init(Settings { socket: Some(agent.socket()), service: Some("test") }).unwrap();
     agent
 }

@@ -232,26 +232,29 @@ pub fn base32(value: u32) -> [u8; 7] {
 }
 
 /// Returns the value of 7 base32 digits, or `None` for anything else.
+#[inline]
 pub fn parse_base32(text: &[u8]) -> Option<u32> {
     let digits: &[u8; 7] = text.try_into().ok()?;
-    let mut value = 0_u64;
+    // Branch-free over the digits: what comes in is nearly always good.
+    let (mut value, mut bad) = (0_u64, 0);
     for digit in digits {
-        value = value << 5 | u64::from(base32_digit(*digit)?);
+        let decoded = BASE32_VALUES[usize::from(*digit)];
+        bad |= decoded;
+        value = value << 5 | u64::from(decoded & 31);
     }
-    u32::try_from(value).ok()
+    if bad & 0x80 == 0 { u32::try_from(value).ok() } else { None }
 }
 
-const fn base32_digit(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'h' => Some(digit - b'a' + 10),
-        b'j' | b'k' => Some(digit - b'j' + 18),
-        b'm' | b'n' => Some(digit - b'm' + 20),
-        b'p'..=b't' => Some(digit - b'p' + 22),
-        b'v'..=b'z' => Some(digit - b'v' + 27),
-        _ => None,
+/// The value of each byte as a base32 digit, 0x80 for those that are none.
+static BASE32_VALUES: [u8; 256] = {
+    let mut values = [0x80; 256];
+    let mut value = 0;
+    while value < 32 {
+        values[BASE32_DIGITS[value as usize] as usize] = value;
+        value += 1;
     }
-}
+    values
+};
 
 fn str_of(ascii: &[u8; 7]) -> &str {
     std::str::from_utf8(ascii).unwrap_or("???????")

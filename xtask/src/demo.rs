@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 const MISSED_SHARE_MAX: f64 = 0.001;
 /// The agent's memory in the demo: small, so that its horizon shows.
 const BUDGET_BYTES: u64 = 64 << 20;
+/// Missed requests that are explained one by one.
+const MISSES_SHOWN: usize = 5;
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
 #[derive(clap::Args)]
@@ -164,8 +166,17 @@ impl Captured {
     fn check(admin: &Admin, served: &[Report], died: &[Report]) -> Result<Self> {
         let mut missed = 0;
         for report in served.iter().chain(died) {
-            let whole = admin.json(&format!("/v1/traces/{}", report.trace)).is_ok_and(|trace| is_whole(&trace));
-            missed += usize::from(!whole);
+            let why = match admin.json(&format!("/v1/traces/{}", report.trace)) {
+                Ok(trace) if is_whole(&trace) => continue,
+                Ok(trace) => {
+                    format!("{} spans, losses {}", trace["spans"].as_array().map_or(0, Vec::len), trace["losses"])
+                }
+                Err(error) => format!("{error:#}"),
+            };
+            missed += 1;
+            if missed <= MISSES_SHOWN {
+                println!("   missed {} {}: {why}", report.what, report.trace);
+            }
         }
         let kept = admin.json("/v1/traces")?;
         let death = |trace: &&serde_json::Value| trace["trigger"] == "process_death";

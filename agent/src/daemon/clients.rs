@@ -85,6 +85,7 @@ impl Daemon {
         if let Some(socket) = &session.socket {
             // A client that is gone already needs no reason.
             let _ = socket::send(socket.as_fd(), &Message::Refused { reason: &reason }, None);
+            socket::finish(socket.as_fd());
         }
         self.warn_of_client("session refused", &reason);
     }

@@ -44,6 +44,9 @@ pub enum ListenError {
     },
 }
 
+/// Messages that are taken from a client that is refused; one that sent more than a hello is no client of ours.
+const UNREAD_MAX: u32 = 16;
+
 /// A listening socket; its file is removed with it, unless another has taken its place.
 #[derive(Debug)]
 pub struct Listener {
@@ -152,6 +155,18 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8; MESSAGE_MAX_BYTES]) -> 
         Ok((len, _)) => Received::Message(len.min(MESSAGE_MAX_BYTES)),
         Err(Errno::AGAIN | Errno::INTR) => Received::Nothing,
         Err(_) => Received::Closed,
+    }
+}
+
+/// Takes what a client has sent and lets it send no more, so that the end of the connection cannot overtake the last message to it: a
+/// socket that is closed with unread messages resets its peer.
+pub fn finish(socket: BorrowedFd<'_>) {
+    let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Read);
+    let mut buffer = [0; MESSAGE_MAX_BYTES];
+    for _ in 0..UNREAD_MAX {
+        if !matches!(receive(socket, &mut buffer), Received::Message(_)) {
+            return;
+        }
     }
 }
 

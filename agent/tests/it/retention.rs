@@ -67,7 +67,7 @@ fn an_idle_process_costs_little_and_a_burst_is_given_back_later() {
     let agent = Agent::start("[pool]\nbudget_bytes = 67108864\n");
     let clients: Vec<_> = (0..20).map(|n| Client::connect(&agent.socket(), &format!("idle-{n}"))).collect();
     let populated = agent.status()["pool"]["populated_bytes"].as_u64().unwrap();
-    assert!(populated <= 20 * (32 << 10), "{populated} B for 20 idle processes");
+    assert!(populated <= 20 * (80 << 10), "{populated} B for 20 idle processes");
     drop(clients);
     eventually("all regions are dropped", || agent.status()["sessions"].as_array().unwrap().is_empty().then_some(()));
     assert_eq!(agent.status()["pool"]["populated_bytes"], 0);

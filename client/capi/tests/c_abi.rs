@@ -1,4 +1,5 @@
 //! The C face as C and C++ programs see it: layout, every compiler, no agent, an agent, no library, sanitizers, tracepoints.
+#![allow(clippy::unwrap_used)] // helpers of tests
 
 mod c_abi {
     //! Parts of these tests.

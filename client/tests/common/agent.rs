@@ -16,7 +16,7 @@ use backsight_ringbuf::ring::{self, Signal};
 use backsight_ringbuf::shm::Mapping;
 use backsight_ringbuf::slot::{self, State};
 use backsight_ringbuf::strings;
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
@@ -50,7 +50,7 @@ pub(crate) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { clock: ClockSource::Tsc, n_leases: 16, regrants: true, copies_strings: true, refuses: false }
+        Self { clock: ClockSource::Tsc, n_leases: 2, regrants: true, copies_strings: true, refuses: false }
     }
 }
 
@@ -96,7 +96,8 @@ impl Agent {
             move || {
                 while !stop.load(Ordering::Relaxed) {
                     step(&listener, &mut lock(&sessions), options);
-                    std::thread::sleep(Duration::from_micros(200));
+                    let soon = rustix::event::Timespec { tv_sec: 0, tv_nsec: 200_000 };
+                    let _ = poll(&mut [PollFd::new(&listener, PollFlags::IN)], Some(&soon));
                 }
             }
         });
@@ -117,12 +118,13 @@ impl Agent {
     /// Returns all that was written for `trace`, committed and not yet sealed included.
     pub(crate) fn trace(&self, trace: TraceId) -> Trace {
         let slices = self.look(|sessions| sessions.iter().map(|session| session.slice(trace)).collect::<Vec<_>>());
-        assemble(trace, &slices)
+        let wrote: Vec<_> = slices.into_iter().filter(|slice| !slice.segments.is_empty()).collect();
+        assemble(trace, &wrote)
     }
 
     /// Returns how many chunks were not what a client leaves.
     pub(crate) fn n_corrupt(&self) -> usize {
-        self.look(|sessions| sessions.iter().map(|session| session.n_corrupt + session.open().1).sum())
+        self.look(|sessions| sessions.iter().map(|session| session.n_corrupt + session.unsealed().1).sum())
     }
 
     /// Turns recording on or off, everywhere.
@@ -207,9 +209,6 @@ impl Session {
             strings::copy_table(&parent.mapping, &mapping);
         }
         let doorbell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).unwrap();
-        pass(&socket, Message::Welcome { agent: AGENT, region, n_attachments: 2 }, None);
-        pass(&socket, Message::Attach(Attachment::Region), Some(memory.as_fd()));
-        pass(&socket, Message::Attach(Attachment::Doorbell), Some(doorbell.as_fd()));
         let generations = vec![0; (options.n_leases * CHUNKS_PER_LEASE) as usize];
         let mut session = Self {
             region,
@@ -229,6 +228,10 @@ impl Session {
             (0..CHUNKS_PER_LEASE).for_each(|bit| session.grant(number, bit));
         }
         lease::announce_grants(&session.mapping);
+        // Last: a client that has its region finds chunks in it.
+        pass(&session.socket, Message::Welcome { agent: AGENT, region, n_attachments: 2 }, None);
+        pass(&session.socket, Message::Attach(Attachment::Region), Some(memory.as_fd()));
+        pass(&session.socket, Message::Attach(Attachment::Doorbell), Some(session.doorbell.as_fd()));
         Some(session)
     }
 
@@ -310,7 +313,7 @@ impl Session {
     }
 
     /// Returns the segments of chunks that are not sealed, and the number of those that are corrupt.
-    fn open(&self) -> (Vec<Segment>, usize) {
+    fn unsealed(&self) -> (Vec<Segment>, usize) {
         let n_leases = self.generations.len() as u32 / CHUNKS_PER_LEASE;
         let chunks = (0..n_leases).flat_map(|number| (0..CHUNKS_PER_LEASE).map(move |bit| (number, bit)));
         let read: Vec<_> = chunks.map(|(number, bit)| self.read(number, bit)).collect();
@@ -319,7 +322,7 @@ impl Session {
     }
 
     fn slice(&self, trace: TraceId) -> Slice {
-        let all = self.segments.iter().cloned().chain(self.open().0);
+        let all = self.segments.iter().cloned().chain(self.unsealed().0);
         let halves = |bytes: &[u8], at: usize| bytes[at..at + 8].try_into().map_or(0, u64::from_le_bytes);
         let is_of = |segment: &Segment| TraceId::new(halves(&segment.bytes, 8), halves(&segment.bytes, 16)) == trace;
         let names = (1..2000).map(StringId);

@@ -23,38 +23,40 @@ pub(crate) fn fork(child: impl FnOnce() -> bool) -> i32 {
     libc::WEXITSTATUS(status)
 }
 
-/// Calls `handler` on the calling thread every `interval_us` microseconds of its process's time, until the process ends.
-pub(crate) fn interrupt(interval_us: i64, handler: extern "C" fn(libc::c_int)) {
-    // SAFETY: all zero is a valid action: no flags, an empty mask.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    action.sa_sigaction = handler as *const () as usize;
-    action.sa_flags = libc::SA_RESTART;
-    // SAFETY: the handler records and counts, which is what it tests.
-    assert_eq!(unsafe { libc::sigaction(libc::SIGALRM, &raw const action, std::ptr::null_mut()) }, 0);
-    set_timer(interval_us);
+/// Interrupts the calling thread until it drops.
+pub(crate) struct Interrupts(libc::timer_t);
+
+impl Interrupts {
+    /// Calls `handler` on the calling thread every `interval_us` microseconds.
+    pub(crate) fn every(interval_us: i64, handler: extern "C" fn(libc::c_int)) -> Self {
+        // SAFETY: all zero is a valid action: no flags, an empty mask.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        action.sa_sigaction = handler as *const () as usize;
+        action.sa_flags = libc::SA_RESTART;
+        // SAFETY: the handler records and counts, which is what it tests.
+        assert_eq!(unsafe { libc::sigaction(libc::SIGUSR1, &raw const action, std::ptr::null_mut()) }, 0);
+        // SAFETY: all zero is a valid event.
+        let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
+        event.sigev_notify = libc::SIGEV_THREAD_ID;
+        event.sigev_signo = libc::SIGUSR1;
+        event.sigev_notify_thread_id = rustix::thread::gettid().as_raw_nonzero().get();
+        let mut timer = std::ptr::null_mut();
+        // SAFETY: reads and writes locals.
+        let made = unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) };
+        assert_eq!(made, 0);
+        let every = libc::timespec { tv_sec: 0, tv_nsec: interval_us * 1000 };
+        let times = libc::itimerspec { it_interval: every, it_value: every };
+        // SAFETY: the timer was just made; reads a local.
+        assert_eq!(unsafe { libc::timer_settime(timer, 0, &raw const times, std::ptr::null_mut()) }, 0);
+        Self(timer)
+    }
 }
 
-/// Ends what [`interrupt`] began.
-pub(crate) fn calm() {
-    set_timer(0);
-}
-
-fn set_timer(interval_us: i64) {
-    let every = libc::timeval { tv_sec: 0, tv_usec: interval_us };
-    let timer = libc::itimerval { it_interval: every, it_value: every };
-    // SAFETY: reads a local.
-    assert_eq!(unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) }, 0);
-}
-
-/// Keeps the calling thread out of [`interrupt`]'s reach.
-pub(crate) fn ignore_interrupts() {
-    let mut set = std::mem::MaybeUninit::uninit();
-    // SAFETY: writes the set.
-    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
-    // SAFETY: written above.
-    unsafe { libc::sigaddset(set.as_mut_ptr(), libc::SIGALRM) };
-    // SAFETY: reads the set.
-    assert_eq!(unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut()) }, 0);
+impl Drop for Interrupts {
+    fn drop(&mut self) {
+        // SAFETY: made by `every`, deleted once.
+        unsafe { libc::timer_delete(self.0) };
+    }
 }
 
 /// Closes descriptor `number`, whoever has it.

@@ -35,7 +35,7 @@ impl TraceParent {
     /// At most 55 bytes are read, whatever the header's length.
     pub fn parse(header: &[u8]) -> Option<Self> {
         let fixed: &[u8; TRACEPARENT_BYTES] = header.first_chunk()?;
-        let version = hex(&fixed[..2])?;
+        let version = hex_2(fixed[0], fixed[1])?;
         let goes_on = header.get(TRACEPARENT_BYTES);
         let ends_well = match version {
             0 => goes_on.is_none(),
@@ -45,9 +45,9 @@ impl TraceParent {
         if !ends_well || fixed[2] != b'-' || fixed[35] != b'-' || fixed[52] != b'-' {
             return None;
         }
-        let trace = TraceId::new(hex(&fixed[3..19])?, hex(&fixed[19..35])?);
-        let span = SpanId(hex(&fixed[36..52])?);
-        let flags = hex(&fixed[53..55])? as u8;
+        let trace = TraceId::new(hex_16(fixed, 3)?, hex_16(fixed, 19)?);
+        let span = SpanId(hex_16(fixed, 36)?);
+        let flags = hex_2(fixed[53], fixed[54])?;
         (!trace.is_none() && !span.is_none()).then_some(Self { trace, span, flags })
     }
 
@@ -62,32 +62,52 @@ impl TraceParent {
     }
 }
 
-/// Returns the value of at most 16 lowercase hex digits.
-fn hex(digits: &[u8]) -> Option<u64> {
-    // Branch-free over the digits: the header is nearly always good.
-    let (mut value, mut bad) = (0, 0);
-    for digit in digits {
-        let decoded = HEX_VALUES[usize::from(*digit)];
-        bad |= decoded;
-        value = value << 4 | u64::from(decoded & 0x0f);
-    }
-    (bad & 0x80 == 0).then_some(value)
+/// Returns the value of the 16 lowercase hex digits at `at`.
+#[inline]
+fn hex_16(header: &[u8; TRACEPARENT_BYTES], at: usize) -> Option<u64> {
+    let word = |at: usize| header.get(at..)?.first_chunk().and_then(|digits| hex_word(*digits));
+    Some((word(at)? << 32) | word(at + 8)?)
 }
 
-/// The value of each byte as a lowercase hex digit, 0x80 for those that are none.
-static HEX_VALUES: [u8; 256] = {
-    let mut values = [0x80; 256];
-    let mut digit = 0;
-    while digit < 16 {
-        values[b"0123456789abcdef"[digit as usize] as usize] = digit;
-        digit += 1;
-    }
-    values
-};
+/// Returns the value of two lowercase hex digits.
+fn hex_2(high: u8, low: u8) -> Option<u8> {
+    hex_word([b'0', b'0', b'0', b'0', b'0', b'0', high, low]).map(|value| value as u8)
+}
 
+/// Returns the value of 8 lowercase hex digits, all at once: each byte of a word is a lane.
+#[inline]
+fn hex_word(digits: [u8; 8]) -> Option<u64> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let word = u64::from_be_bytes(digits);
+    let letters = (word >> 6) & ONES;
+    let values = (word & (0x0f * ONES)) + 9 * letters;
+    // Only digits come out again when the values are written as digits, and no value is above 15.
+    let above_nine = ((values + 6 * ONES) >> 4) & ONES;
+    let written = values + 0x30 * ONES + 0x27 * above_nine;
+    if written != word || values & (0xf0 * ONES) != 0 {
+        return None;
+    }
+    let pairs = (values | (values >> 4)) & 0x00ff_00ff_00ff_00ff;
+    let quads = (pairs | (pairs >> 8)) & 0x0000_ffff_0000_ffff;
+    Some((quads | (quads >> 16)) & 0xffff_ffff)
+}
+
+/// Writes `value` as lowercase hex digits, as many as `out` has room for.
 fn put_hex(out: &mut [u8], value: u64) {
-    let n_digits = out.len();
-    for (i, digit) in out.iter_mut().enumerate() {
-        *digit = b"0123456789abcdef"[(value >> (4 * (n_digits - 1 - i))) as usize & 15];
+    let bytes = value.to_be_bytes();
+    for (pair, byte) in out.chunks_exact_mut(2).rev().zip(bytes.iter().rev()) {
+        pair.copy_from_slice(&HEX_PAIRS[usize::from(*byte)]);
     }
 }
+
+/// The two digits of each byte.
+static HEX_PAIRS: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};

@@ -23,14 +23,11 @@ pub struct TraceState<'a> {
 }
 
 impl<'a> TraceState<'a> {
-    /// Reads the header. Members of others are not looked into; a header with bytes that no header has is ignored as a whole.
+    /// Reads the header. Members of others are not looked into.
     ///
     /// # Cost
-    /// One pass that looks at the bytes 32 at a time; nothing is copied.
+    /// One pass that looks at the bytes 32 at a time, and none where our member stands on the left; nothing is copied.
     pub fn parse(header: &'a [u8]) -> Self {
-        if !is_printable(header) {
-            return Self::default();
-        }
         let Some(start) = find_member(header) else {
             return Self { trail: None, before: b"", after: trim(header) };
         };
@@ -45,6 +42,8 @@ impl<'a> TraceState<'a> {
 
     /// Writes the header for the next hop to `out` and returns its length: `trail` first, then the members of others in their order.
     ///
+    /// Members of others are left out as a whole where one has bytes that no header has, a line break above all.
+    ///
     /// Where there are more than [`MEMBERS_MAX`] members or [`STATE_BYTES_MAX`] bytes, members longer than 128 bytes are left out first,
     /// from the right, then the right-most.
     pub fn format(&self, trail: &Trail, out: &mut [u8; STATE_BYTES_MAX]) -> usize {
@@ -55,9 +54,13 @@ impl<'a> TraceState<'a> {
         if !value.is_empty() {
             writer.put(KEY, value);
         }
+        let others = Scan::of(self.before).and(Scan::of(self.after));
+        if !others.is_printable {
+            return writer.len;
+        }
         let own_bytes = writer.len;
         let others_bytes: usize = self.parts().map(|part| part.len() + 1).sum();
-        let n_others: usize = self.parts().map(|part| 1 + commas(part)).sum();
+        let n_others = others.n_commas + self.parts().count();
         let n_own = usize::from(own_bytes > 0);
         if own_bytes + others_bytes <= STATE_BYTES_MAX && n_others + n_own <= MEMBERS_MAX {
             self.parts().for_each(|part| writer.put(b"", part));
@@ -117,6 +120,9 @@ impl Members<'_> {
 
 /// Returns where our key starts: at the start of a member.
 fn find_member(header: &[u8]) -> Option<usize> {
+    if header.starts_with(KEY) {
+        return Some(0);
+    }
     let mut from = 0;
     loop {
         let at = from + find_key(&header[from..])?;
@@ -128,30 +134,65 @@ fn find_member(header: &[u8]) -> Option<usize> {
     }
 }
 
-/// Returns the first place of [`KEY`], looking at 32 places at a time.
+/// Bytes that are looked at together: the loops over so many are free of branches, and the compiler makes vectors of them.
+const LANES: usize = 32;
+
+/// Returns the first place of [`KEY`].
 fn find_key(bytes: &[u8]) -> Option<usize> {
-    const WIDTH: usize = 32;
     let mut from = 0;
-    while let Some(window) = bytes.get(from..from + WIDTH + KEY.len() - 1) {
-        // No early exit inside: the compiler turns this into a handful of vector comparisons.
-        let any = (0..WIDTH).fold(false, |any, i| {
-            any | (window[i] == KEY[0] && window[i + 1] == KEY[1] && window[i + 2] == KEY[2] && window[i + 3] == KEY[3])
-        });
-        if any {
+    while let Some(window) = bytes.get(from..).and_then(<[u8]>::first_chunk::<{ LANES + KEY.len() - 1 }>) {
+        let mut found = [0; LANES];
+        for (i, lane) in found.iter_mut().enumerate() {
+            let equal = |j: usize| u8::from(window[i + j] == KEY[j]);
+            *lane = equal(0) & equal(1) & equal(2) & equal(3);
+        }
+        if found.iter().fold(0, |any, lane| any | lane) != 0 {
             break;
         }
-        from += WIDTH;
+        from += LANES;
     }
     bytes[from..].windows(KEY.len()).position(|window| window == KEY).map(|at| from + at)
 }
 
-/// Returns whether all bytes may stand in a header: visible ASCII, space and tab.
-fn is_printable(header: &[u8]) -> bool {
-    header.iter().fold(true, |all, byte| all & (matches!(*byte, 0x20..=0x7e) | (*byte == b'\t')))
+/// What a look at every byte of some members tells.
+#[derive(Clone, Copy)]
+struct Scan {
+    /// Whether all bytes may stand in a header: visible ASCII, space and tab.
+    is_printable: bool,
+    n_commas: usize,
 }
 
-fn commas(part: &[u8]) -> usize {
-    part.iter().map(|byte| usize::from(*byte == b',')).sum()
+impl Scan {
+    fn of(part: &[u8]) -> Self {
+        let none = Self { is_printable: true, n_commas: 0 };
+        // A lane counts to 255.
+        part.chunks(128 * LANES).fold(none, |before, piece| before.and(Self::of_piece(piece)))
+    }
+
+    fn of_piece(piece: &[u8]) -> Self {
+        let (blocks, rest) = piece.as_chunks::<LANES>();
+        let (mut bad, mut commas) = ([0; LANES], [0_u8; LANES]);
+        for block in blocks {
+            for i in 0..LANES {
+                bad[i] |= is_bad(block[i]);
+                commas[i] += u8::from(block[i] == b',');
+            }
+        }
+        for (i, byte) in rest.iter().enumerate() {
+            bad[i] |= is_bad(*byte);
+            commas[i] += u8::from(*byte == b',');
+        }
+        let is_printable = bad.iter().fold(0, |any, lane| any | lane) == 0;
+        Self { is_printable, n_commas: commas.iter().map(|lane| usize::from(*lane)).sum() }
+    }
+
+    const fn and(self, other: Self) -> Self {
+        Self { is_printable: self.is_printable && other.is_printable, n_commas: self.n_commas + other.n_commas }
+    }
+}
+
+fn is_bad(byte: u8) -> u8 {
+    u8::from(byte.wrapping_sub(0x20) > 0x5e) & u8::from(byte != b'\t')
 }
 
 /// Returns `part` without commas and blanks at its ends.

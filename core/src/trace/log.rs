@@ -7,7 +7,7 @@ use crate::ids::{AgentId, SpanId, TraceId};
 use crate::record::{Header, Kind, PAYLOAD_MAX_BYTES, Record, Records, flags, seg_flags};
 use crate::segment::{Segment, SegmentKey};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The longest joined body: a whole payload, and names and ids in front of it.
 const JOINED_MAX_BYTES: usize = PAYLOAD_MAX_BYTES as usize + (64 << 10);
@@ -65,12 +65,37 @@ pub(super) fn read<'a>(
     // A thread's segments follow each other by time, and within a chunk by offset. The whole log has the same order, so that what one
     // thread says of another's span is mostly read after that span's start.
     log.sort_by_key(|segment| (segment.base_ticks, segment.thread, segment.key.chunk, segment.key.offset));
+    let place = |segment: &LogSegment<'_>| (segment.base_ticks, segment.thread);
+    log.chunk_by_mut(|a, b| place(a) == place(b)).filter(|tied| tied.len() > 1).for_each(follow_links);
     let mut threads: BTreeMap<Thread, Joiner<'a>> = BTreeMap::new();
     for idx in 0..log.len() {
         threads.entry(log[idx].thread).or_default().take(&mut log, idx, malformed);
     }
     malformed.fragments += threads.values().filter(|joiner| joiner.unfinished.is_some()).count() as u64;
     log
+}
+
+/// Orders segments of one thread and one tick by the links of their chunks: one long record fills many, whose numbers need not ascend.
+fn follow_links(tied: &mut [LogSegment<'_>]) {
+    let chunks: BTreeSet<u32> = tied.iter().map(|segment| segment.key.chunk).collect();
+    let next: BTreeMap<u32, u32> = tied.iter().map(|segment| (segment.prev_chunk, segment.key.chunk)).collect();
+    let goes_on = |segment: &LogSegment<'_>| {
+        segment.records.first().is_some_and(|record| record.header.flags & flags::CONTINUES != 0)
+    };
+    let is_first = |segment: &&LogSegment<'_>| !chunks.contains(&segment.prev_chunk);
+    // Where the chunk before the first was granted again and stands among them, the record's own start tells.
+    let Some(first) = tied.iter().find(is_first).or_else(|| tied.iter().find(|segment| !goes_on(segment))) else {
+        return;
+    };
+    let mut rank = BTreeMap::new();
+    let mut chunk = first.key.chunk;
+    while !rank.contains_key(&chunk) {
+        rank.insert(chunk, rank.len());
+        let Some(after) = next.get(&chunk) else { break };
+        chunk = *after;
+    }
+    let rank_of = |segment: &LogSegment<'_>| rank.get(&segment.key.chunk).copied().unwrap_or(usize::MAX);
+    tied.sort_by_key(|segment| (rank_of(segment), segment.key.chunk, segment.key.offset));
 }
 
 /// Returns the segments by key; of several copies the one that was committed furthest.

@@ -3,7 +3,7 @@
 mod log_writer;
 
 use self::log_writer::LogWriter;
-use super::{AttributeValue, ProcessClock, Trace, assemble};
+use super::{AttributeValue, Malformed, ProcessClock, Trace, assemble};
 use crate::clock::CalibrationPoint;
 use crate::ids::{AgentId, RegionId, SpanId, StringId, TraceId, TriggerId};
 use crate::record::{CrumbDirection, Kind, StatusCode, ValueType, flags, seg_flags};
@@ -108,6 +108,31 @@ fn fragments_join_across_chunks_and_a_missing_one_is_counted() {
     let trace = assemble(TRACE, &[slice(without_middle)]);
     assert_eq!((trace.malformed.fragments, trace.malformed.records), (2, 1));
     assert!(trace.spans[0].notes.payloads.is_empty());
+}
+
+/// One call writes all its fragments at one tick, and a chunk that was granted again has a number lower than those before it.
+#[test]
+fn fragments_of_one_tick_join_in_the_order_of_their_links() {
+    let mut w = LogWriter::new(TRACE, 0);
+    w.begin(SpanId(0), 0);
+    w.record(Kind::Raw, flags::MORE, &[], b"a");
+    for more in [flags::MORE, flags::MORE, flags::MORE, 0] {
+        w.next_chunk();
+        w.record(Kind::Raw, flags::CONTINUES | more, &[], &[b'a' + w.segments.len() as u8 - 1]);
+    }
+    w.end();
+    let numbers = [40, 41, 7, 3, 5];
+    let tick = w.segments[1].bytes[24..32].to_vec();
+    for (idx, segment) in w.segments.iter_mut().enumerate() {
+        segment.key.chunk = numbers[idx];
+        if idx > 0 {
+            segment.prev_chunk = numbers[idx - 1];
+            segment.bytes[24..32].copy_from_slice(&tick);
+        }
+    }
+    let trace = assembled(w);
+    assert_eq!(trace.malformed, Malformed::default());
+    assert_eq!(trace.visits[0].notes.payloads[0].bytes, b"abcde");
 }
 
 #[test]

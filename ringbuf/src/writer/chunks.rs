@@ -2,12 +2,14 @@
 //!
 //! Called by [`Writer`] alone, once per chunk. The protocol with the agent is in [`crate::lease`].
 
-use super::{END_ROOM, PENDING, Writer};
+use super::{END_ROOM, SegmentStart, Writer};
 use crate::abi::{CHUNK_HEADER_BYTES, ChunkId, Class, NO_CHUNK, chunk, header, slot};
+use crate::head::Head;
 use crate::lease::{self, Claimed};
 use crate::region;
 use crate::slot as thread_slot;
 use crate::storage::Storage;
+use backsight_core::ids::TraceId;
 use backsight_core::record::seg_flags;
 use backsight_core::sync::Ordering::{Acquire, Relaxed, Release};
 
@@ -25,24 +27,34 @@ impl<S: Storage> Writer<S> {
         }
     }
 
-    /// Leaves the open chunk as it stands after a `longjmp` out of one of this writer's calls, whose fields may not fit each other.
+    /// Makes the writer whole after a call that a `longjmp` left behind, at any instruction: what was committed stays, the open chunk is
+    /// sealed, and the active segment goes on in another one.
     ///
-    /// What was committed stays readable; the chunk is in limbo until the process ends. The active trace goes on with its next record.
+    /// A segment that was just beginning or ending is over: its call never returned. A chunk between two states stays in limbo.
     #[cold]
-    pub fn abandon(&mut self)
-    where
-        S: Clone,
-    {
+    pub fn recover(&mut self, now: u64) {
         if self.store.bytes() == 0 {
             return;
         }
-        let (segment, lost, wake) = (self.segment, self.lost, self.wake);
-        *self = Self::new(self.store.clone(), self.slot_number, self.tid);
-        (self.segment, self.lost, self.wake) = (segment, lost, wake);
-        if !segment.trace.is_none() {
-            self.segment.flags |= seg_flags::RESUME;
-            self.pending = PENDING;
+        let own = |offset| self.store.word(self.slot_at + offset).load(Relaxed); // only this thread writes them
+        let published = TraceId::new(own(slot::TRACE_HI), own(slot::TRACE_LO));
+        let open = own(slot::OPEN);
+        let lease_of =
+            |id: ChunkId| lease::read(&self.store, id.lease()).map(|lease| (id, lease.chunk_offset(id.bit())));
+        let chunk = (open as u32).checked_sub(1).and_then(ChunkId::from_code).and_then(lease_of);
+        if let Some((id, offset)) = chunk.filter(|(_, offset)| *offset == self.head) {
+            let head = Head::unpack(self.store.word(offset).load(Relaxed)); // only this thread writes it while it is open
+            if !head.sealed && u64::from(head.generation) == open >> 32 {
+                self.chunk = id.code();
+                self.seal(now);
+            }
         }
+        (self.head, self.cursor, self.chunk_limit, self.limit, self.chunk) = (0, 0, 0, 0, NO_CHUNK);
+        self.grants_seen = u64::MAX;
+        if published != self.segment.trace {
+            (self.segment, self.pending) = (SegmentStart::default(), 0);
+        }
+        self.publish_context(now);
     }
 
     /// Seals the open chunk and opens another. Returns whether there was one; if not, the thread is in drop mode.

@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 const GENERATION: u32 = 1;
-const LEASES: [(Class, u64); 3] =
-    [(Class::Small, 0), (Class::Medium, Class::Small.lease_bytes()), (Class::Large, 5 * Class::Small.lease_bytes())];
-const REGION_BYTES: u64 = SPAN_OFFSET + (16 << 20);
+/// 64 small chunks to start with, then as many large ones as the loops of a loaded machine may fill.
+const LARGE_LEASES: u32 = 24;
+const REGION_BYTES: u64 = SPAN_OFFSET + Class::Small.lease_bytes() + LARGE_LEASES as u64 * Class::Large.lease_bytes();
 
 /// A record as a test asks for it.
 #[derive(Clone, Debug)]
@@ -44,11 +44,14 @@ impl Agent {
         rustix::net::listen(&listener, 16).unwrap();
         let regions = Arc::new(Mutex::new(Vec::new()));
         let of_thread = regions.clone();
+        let mut spare = make(RegionId(100)); // made ahead: a forked child waits for 2 ms
         std::thread::spawn(move || {
             let mut sessions = Vec::new(); // a closed one would be a dead agent
             while let Ok(session) = rustix::net::accept(&listener) {
-                serve(&session, &of_thread);
+                let next = RegionId(100 + sessions.len() as u64);
+                serve(&session, next, spare, &of_thread);
                 sessions.push(session);
+                spare = make(RegionId(next.0 + 1));
             }
         });
         Self { socket, regions }
@@ -58,7 +61,7 @@ impl Agent {
     pub(crate) fn records(&self) -> Vec<Seen> {
         let regions = self.regions.lock().unwrap();
         let mut seen = Vec::new();
-        for (region, number) in regions.iter().flat_map(|region| (0..LEASES.len() as u32).map(move |n| (region, n))) {
+        for (region, number) in regions.iter().flat_map(|region| (0..=LARGE_LEASES).map(move |n| (region, n))) {
             let lease = lease::read(region, number).unwrap();
             for bit in 0..64 {
                 let info = reader::chunk_info(region, lease, bit, GENERATION).unwrap();
@@ -79,14 +82,12 @@ impl Agent {
     }
 }
 
-fn serve(session: &OwnedFd, regions: &Mutex<Vec<Mapping>>) {
+fn serve(session: &OwnedFd, id: RegionId, made: (Mapping, OwnedFd), regions: &Mutex<Vec<Mapping>>) {
     let mut buffer = [0; MESSAGE_MAX_BYTES];
     let (len, _) = rustix::net::recv(session, &mut buffer, rustix::net::RecvFlags::empty()).unwrap();
     assert!(matches!(Message::decode(&buffer[..len]), Ok(Message::Hello { .. })));
-    let mut regions = regions.lock().unwrap();
-    let id = RegionId(100 + regions.len() as u64);
-    let (mapping, fd) = make(id);
-    regions.push(mapping);
+    let (mapping, fd) = made;
+    regions.lock().unwrap().push(mapping);
     let doorbell = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).unwrap();
     send(session, Message::Welcome { agent: AgentId(5), region: id, n_attachments: 2 }, None);
     send(session, Message::Attach(Attachment::Region), Some(fd.as_fd()));
@@ -106,8 +107,12 @@ fn make(id: RegionId) -> (Mapping, OwnedFd) {
         ticks_per_second: 2_000_000_000,
     };
     region::initialise(&mapping, &identity);
-    for (number, (class, offset)) in LEASES.into_iter().enumerate() {
-        let lease = Lease { number: number as u32, class, offset: SPAN_OFFSET + offset };
+    let small = Lease { number: 0, class: Class::Small, offset: SPAN_OFFSET };
+    let large = (0..LARGE_LEASES).map(|i| {
+        let offset = small.offset + Class::Small.lease_bytes() + u64::from(i) * Class::Large.lease_bytes();
+        Lease { number: 1 + i, class: Class::Large, offset }
+    });
+    for lease in std::iter::once(small).chain(large) {
         lease::install(&mapping, lease);
         (0..64).for_each(|bit| lease::grant(&mapping, id, lease, ChunkId::new(lease.number, bit), GENERATION));
     }
@@ -124,5 +129,6 @@ fn send(session: &OwnedFd, message: Message<'_>, fd: Option<BorrowedFd<'_>>) {
     if !fds.is_empty() {
         assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
     }
-    rustix::net::sendmsg(session, &[IoSlice::new(bytes)], &mut control, SendFlags::empty()).unwrap();
+    // A client that has waited long enough is gone; it comes again.
+    let _ = rustix::net::sendmsg(session, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL);
 }

@@ -1,0 +1,217 @@
+//! The client against a real agent: what an application records is found again, whole, when a trigger asks for it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use backsight::{Context, SegmentExt as _, Settings, Span, SpanId, SpanKind, StatusCode, TraceId, TriggerId};
+use backsight_proto::trace_json::{AttributeJson, LinkJson, SpanJson, TraceJson, ValueJson};
+use backsight_tests::harness::agent::{Agent, AgentOptions};
+use std::future::Future as _;
+use std::io::{BufRead as _, BufReader};
+use std::pin::pin;
+use std::process::{Command, Stdio};
+use std::task::{self, Poll, Waker};
+
+/// Where a test that runs itself once more, as a process to be killed, finds the agent.
+const VICTIM: &str = "BACKSIGHT_TEST_VICTIM_OF";
+
+fn start() -> Agent {
+    let agent = Agent::start(AgentOptions::default()).unwrap();
+    let socket = agent.socket();
+    backsight::init(Settings { socket: socket.to_str(), service: Some("shop") }).unwrap();
+    agent
+}
+
+/// Asks for `trace` until it is kept and `is_whole`.
+fn kept(agent: &Agent, trace: TraceId, is_whole: impl Fn(&TraceJson) -> bool) -> TraceJson {
+    let path = backsight_proto::admin::route::trace(trace);
+    let ask = |api: &backsight_tests::harness::api::Api| {
+        let found: TraceJson = serde_json::from_value(api.json(&path)?)?;
+        if is_whole(&found) { Ok(Some(found)) } else { anyhow::bail!("not whole: {found:#?}") }
+    };
+    agent.api().until("the trace to be kept", ask).unwrap_or_else(|error| panic!("{error:#}\n{}", agent.log()))
+}
+
+fn attribute(key: &str, value: ValueJson) -> AttributeJson {
+    AttributeJson { key: key.to_owned(), value }
+}
+
+fn span<'t>(trace: &'t TraceJson, name: &str) -> &'t SpanJson {
+    trace.spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("no span `{name}` in {trace:#?}"))
+}
+
+#[test]
+fn trace_is_found_again_whole_by_its_trigger() {
+    let agent = start();
+    let context = Context::new_trace();
+    let (elsewhere, there) = (TraceId::new(9, 9), SpanId(0x99));
+    let long: Vec<u8> = (0..9_000_u32).map(|i| ((i * 7) >> 3) as u8).collect();
+    {
+        let _segment = backsight::begin(&context);
+        let _checkout = backsight::span!("checkout", SpanKind::Server);
+        backsight::attr!("items", 3);
+        backsight::attr!("total", 12.5);
+        backsight::attr!("guest", true);
+        backsight::attr!("note", "für dich");
+        backsight::link(elsewhere, there);
+        {
+            let _pay = Span::start("pay, by hand", SpanKind::Client);
+            backsight::event!("declined", "insufficient funds");
+            backsight::exception("CardError", "declined twice");
+            backsight::payload!("answer", b"{\"code\":402}");
+            backsight::status(StatusCode::Error, "402");
+        }
+        backsight::raw(&long);
+        backsight::macros::rename("checkout/v2");
+        assert!(backsight::trigger(TriggerId::MANUAL));
+    }
+    let is_whole =
+        |trace: &TraceJson| trace.spans.len() == 2 && trace.spans.iter().all(|span| span.at.duration_ns.is_some());
+    let trace = kept(&agent, context.trace, is_whole);
+    assert_eq!((trace.malformed, trace.losses.len(), trace.visits.len()), (Default::default(), 0, 0), "{trace:#?}");
+    assert_eq!((trace.processes.len(), trace.processes[0].service.as_str()), (1, "shop"));
+    assert_eq!(trace.fired.iter().map(|firing| firing.trigger.as_str()).collect::<Vec<_>>(), ["manual"]);
+    let (checkout, pay) = (span(&trace, "checkout/v2"), span(&trace, "pay, by hand"));
+    assert_eq!((checkout.kind.as_str(), checkout.status.as_str()), ("server", "unset"));
+    assert_eq!(checkout.links, [LinkJson { trace: elsewhere.to_string(), span: there.to_string() }]);
+    let expected = [
+        attribute("items", ValueJson::I64(3)),
+        attribute("total", ValueJson::F64(12.5)),
+        attribute("guest", ValueJson::Bool(true)),
+        attribute("note", ValueJson::Str("für dich".to_owned())),
+    ];
+    assert_eq!(checkout.notes.attributes, expected);
+    let payload = &checkout.notes.payloads[0];
+    let hex: String = long.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!((payload.len, payload.is_truncated, payload.hex == Some(hex)), (9_000, false, true));
+    assert_eq!((pay.parent.as_str(), pay.kind.as_str()), (checkout.span.as_str(), "client"));
+    assert_eq!((pay.status.as_str(), pay.status_text.as_str()), ("error", "402"));
+    let events: Vec<_> = pay.notes.events.iter().map(|event| (event.name.as_str(), event.message.as_str())).collect();
+    assert_eq!(events, [("declined", "insufficient funds"), ("exception", "")]);
+    let of_exception = [
+        attribute("exception.type", ValueJson::Str("CardError".to_owned())),
+        attribute("exception.message", ValueJson::Str("declined twice".to_owned())),
+    ];
+    assert_eq!(pay.notes.events[1].attributes, of_exception);
+    let answer = &pay.notes.payloads[0];
+    assert_eq!((answer.name.as_deref(), answer.text.as_deref()), (Some("answer"), Some("{\"code\":402}")));
+    assert!(checkout.at.start_ns <= pay.at.start_ns && pay.at.duration_ns <= checkout.at.duration_ns);
+}
+
+#[test]
+fn future_that_moves_between_threads_is_one_trace() {
+    let agent = start();
+    let context = Context::new_trace();
+    let work = async {
+        let _work = backsight::span!("work");
+        let mut pending = true;
+        std::future::poll_fn(|_| if std::mem::take(&mut pending) { Poll::Pending } else { Poll::Ready(()) }).await;
+        drop(backsight::span!("after the await"));
+        backsight::trigger(TriggerId::MANUAL);
+    };
+    let mut work = Box::pin(work.in_segment(context));
+    let poll = |work: std::pin::Pin<&mut _>| -> Poll<()> {
+        let work: std::pin::Pin<&mut backsight::InSegment<_>> = work;
+        work.poll(&mut task::Context::from_waker(Waker::noop()))
+    };
+    assert_eq!(poll(work.as_mut()), Poll::Pending);
+    let polled = std::thread::scope(|scope| scope.spawn(|| poll(work.as_mut())).join().unwrap());
+    assert_eq!(polled, Poll::Ready(()));
+    let is_whole =
+        |trace: &TraceJson| trace.spans.len() == 2 && trace.spans.iter().all(|span| span.at.duration_ns.is_some());
+    let trace = kept(&agent, context.trace, is_whole);
+    let (work, after) = (span(&trace, "work"), span(&trace, "after the await"));
+    assert_eq!(after.parent, work.span);
+    assert_ne!(after.at.tid, work.at.tid);
+    assert_eq!((trace.malformed, trace.losses.len()), (Default::default(), 0), "{trace:#?}");
+}
+
+#[test]
+fn laterals_are_kept_with_the_trace_that_named_them() {
+    let agent = start();
+    let laterals: Vec<Context> = (0..5).map(|_| Context::new_trace()).collect();
+    for lateral in &laterals {
+        let _segment = backsight::begin(lateral);
+        drop(backsight::span!("bystander"));
+    }
+    let context = Context::new_trace();
+    {
+        let _segment = backsight::begin(&context);
+        drop(backsight::span!("culprit"));
+        let named: Vec<TraceId> = laterals.iter().map(|lateral| lateral.trace).collect();
+        assert!(backsight::trigger_with_laterals(TriggerId::MANUAL, &named));
+    }
+    assert_eq!(kept(&agent, context.trace, |trace| !trace.spans.is_empty()).fired[0].n_laterals, 5);
+    for lateral in &laterals {
+        assert_eq!(kept(&agent, lateral.trace, |trace| !trace.spans.is_empty()).spans[0].name, "bystander");
+    }
+}
+
+#[test]
+fn many_threads_one_after_another_are_recorded_and_leave_no_slot() {
+    let agent = start();
+    let mut last = TraceId::NONE;
+    for _ in 0..4500 {
+        let visit = || {
+            let context = Context::new_trace();
+            let _segment = backsight::begin(&context);
+            backsight::raw(&[1; 16]);
+            backsight::trigger(TriggerId::MANUAL);
+            context.trace
+        };
+        last = std::thread::spawn(visit).join().unwrap();
+    }
+    let trace = kept(&agent, last, |trace| !trace.visits.is_empty());
+    assert_eq!(trace.visits[0].notes.payloads[0].len, 16);
+    let slots = |api: &backsight_tests::harness::api::Api| {
+        let status = api.json(backsight_proto::admin::route::STATUS)?;
+        Ok((status["sessions"][0]["threads"] == 0).then_some(()))
+    };
+    agent.api().until("all slots to be free", slots).unwrap();
+    assert!(backsight::stats().drops.is_empty(), "{:?}", backsight::stats());
+}
+
+/// Requests that a killed process was serving are reported, also those that waited in a future that no thread polled.
+#[test]
+fn parked_server_span_is_reported_when_its_process_is_killed() {
+    if let Some(socket) = std::env::var_os(VICTIM) {
+        backsight::init(Settings { socket: socket.to_str(), service: Some("victim") }).unwrap();
+        park();
+    }
+    let agent = Agent::start(AgentOptions::default()).unwrap();
+    let mut victim = Command::new(std::env::current_exe().unwrap());
+    victim.args(["--exact", "client::parked_server_span_is_reported_when_its_process_is_killed", "--nocapture"]);
+    victim.env(VICTIM, agent.socket()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut victim = victim.spawn().unwrap();
+    let said = BufReader::new(victim.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let traces: Vec<TraceId> = said.filter_map(|line| line.split_once("parked ")?.1.parse().ok()).take(2).collect();
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    let [parked, finished] = traces[..] else { panic!("the victim said {traces:?}") };
+    let trace = kept(&agent, parked, |trace| !trace.spans.is_empty());
+    let serve = span(&trace, "serve");
+    assert!(serve.at.is_cut && serve.at.duration_ns.is_none(), "{trace:#?}");
+    assert_eq!(trace.processes[0].death.as_ref().map(|death| death.signal), Some(0));
+    let api = agent.api();
+    let list = api.json(backsight_proto::admin::route::TRACES).unwrap();
+    let list: backsight_proto::admin::KeptList = serde_json::from_value(list).unwrap();
+    let all: Vec<_> = list.traces.iter().map(|kept| (kept.trace, kept.trigger.as_str())).collect();
+    assert_eq!(all, [(parked, "process_death")], "not {finished}, which was served");
+}
+
+/// Leaves a request parked in a future, serves another to its end, says which, and waits to be killed.
+fn park() -> ! {
+    let (parked, finished) = (Context::new_trace(), Context::new_trace());
+    let serve = async {
+        let _serve = backsight::span!("serve", SpanKind::Server);
+        std::future::pending::<()>().await;
+    };
+    let mut serve = pin!(serve.in_segment(parked));
+    assert_eq!(serve.as_mut().poll(&mut task::Context::from_waker(Waker::noop())), Poll::Pending);
+    {
+        let _segment = backsight::begin(&finished);
+        drop(backsight::span!("serve", SpanKind::Server));
+    }
+    println!("\nparked {}\nparked {}", parked.trace, finished.trace);
+    loop {
+        std::thread::park();
+    }
+}
