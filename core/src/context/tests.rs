@@ -117,6 +117,9 @@ fn a_trail_keeps_its_newest_crumbs_and_a_hop_within_a_host_leaves_one() {
         trail.leave(AgentId(crumb), 3);
     }
     assert_eq!(trail.crumbs(), [AgentId(4), AgentId(3), AgentId(2)]);
+    let mut out = [0; TRAIL_BYTES_MAX];
+    let len = trail.format(&mut out);
+    assert_eq!(Trail::parse(&out[..len]), Some(trail), "a crumb that was pushed out leaves no trace");
     for trigger in [7, 7, 8, 9] {
         trail.fire(TriggerId(trigger));
     }

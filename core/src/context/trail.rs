@@ -71,6 +71,7 @@ impl Trail {
             self.n_crumbs += 1;
         }
         self.n_crumbs = self.n_crumbs.min(path_len as u8);
+        self.crumbs[usize::from(self.n_crumbs)..].fill(AgentId::NONE); // equal trails are equal in all their places
     }
 
     /// Notes that `trigger` fired; beyond [`TRIGGERS_MAX`] only the flag says so.
