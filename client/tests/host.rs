@@ -7,7 +7,7 @@ mod agent;
 mod host;
 
 use agent::{Agent, Options};
-use backsight_client::{Context, Settings, StaticName, TriggerId, attr, begin, event, init, raw, span, stats, trigger};
+use backsight_client::{Context, StaticName, TriggerId, attr, begin, event, raw, span, stats, trigger};
 use backsight_core::ids::RegionId;
 use backsight_core::telemetry::DropReason;
 use backsight_core::trace::Malformed;
@@ -19,12 +19,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 static NAME: StaticName = StaticName::new("cached");
 static OTHER: StaticName = StaticName::new("another");
 
-fn start(options: Options) -> Agent {
-    let agent = Agent::start(options);
-    init(Settings { socket: Some(agent.socket()), service: Some("test") }).unwrap();
-    agent
-}
-
 fn visit(name: &'static StaticName) -> Context {
     let context = Context::new_trace();
     visit_of(&context, name);
@@ -34,6 +28,11 @@ fn visit(name: &'static StaticName) -> Context {
 fn visit_of(context: &Context, name: &'static StaticName) {
     let _segment = begin(context);
     drop(span(name));
+}
+
+/// Returns the region of the calling process.
+fn own_region() -> RegionId {
+    stats().session.unwrap().1
 }
 
 /// Waits until the calling process has a session: a forked child gives up after 2 ms, which a loaded machine needs at times, and tries
@@ -51,28 +50,29 @@ fn agreed(n: u64) -> Context {
 
 #[test]
 fn forked_child_has_its_own_region_and_its_parents_names() {
-    let agent = start(Options::default());
+    let agent = Agent::start_joined(Options::default());
+    let own = own_region();
     visit(&NAME);
     let code = host::fork(|| {
         until_session();
         visit_of(&agreed(1), &NAME);
-        stats().session.is_ok_and(|(_, region)| region != RegionId(1))
+        own_region() != own
     });
     assert_eq!(code, 0);
     let trace = agent.trace(agreed(1).trace);
     assert_eq!(&*trace.spans[0].name, "cached", "{trace:#?}");
     // On a loaded machine the first attempt may run out of time, and its region stays empty.
-    assert_ne!(trace.processes[0].region, RegionId(1));
-    assert_eq!(agent.look(|sessions| sessions[1].fork_of), Some(RegionId(1)));
+    assert_ne!(trace.processes[0].region, own);
+    assert_eq!(agent.look(|sessions| sessions[1].fork_of), Some(own));
     visit(&NAME); // the parent goes on
-    assert_eq!(stats().session.map(|(_, region)| region), Ok(RegionId(1)));
+    assert_eq!(own_region(), own);
 }
 
 /// An agent that does not know the parent has copied no strings: ids that were cached before the fork name nothing there, or worse,
 /// something else.
 #[test]
 fn cached_names_are_interned_anew_where_the_agent_did_not_copy_them() {
-    let agent = start(Options { copies_strings: false, ..Options::default() });
+    let agent = Agent::start_joined(Options { copies_strings: false, ..Options::default() });
     visit(&NAME);
     let code = host::fork(|| {
         until_session();
@@ -87,7 +87,7 @@ fn cached_names_are_interned_anew_where_the_agent_did_not_copy_them() {
 
 #[test]
 fn child_forked_inside_a_segment_writes_nothing_until_it_begins_its_own() {
-    let agent = start(Options::default());
+    let agent = Agent::start_joined(Options::default());
     let context = Context::new_trace();
     let segment = begin(&context);
     let work = span("work");
@@ -121,13 +121,13 @@ fn child_forked_inside_a_segment_writes_nothing_until_it_begins_its_own() {
     let parent_of = |region| {
         agent.look(|sessions| sessions.iter().find(|session| session.region == region).and_then(|found| found.fork_of))
     };
-    assert_eq!((parent_of(child), parent_of(grandchild)), (Some(RegionId(1)), Some(child)));
+    assert_eq!((parent_of(child), parent_of(grandchild)), (Some(own_region()), Some(child)));
 }
 
 /// The forking thread's block and those of threads that the child starts are different ones.
 #[test]
 fn child_of_a_parent_with_threads_records_from_threads_of_its_own() {
-    let agent = start(Options::default());
+    let agent = Agent::start_joined(Options::default());
     let barrier = std::sync::Arc::new(std::sync::Barrier::new(9));
     let threads: Vec<_> = (0..8)
         .map(|_| {
@@ -163,7 +163,7 @@ fn our_descriptors() -> Vec<i32> {
 
 #[test]
 fn recording_survives_closed_descriptors_and_never_touches_their_successors() {
-    let agent = start(Options::default());
+    let agent = Agent::start_joined(Options::default());
     visit(&NAME);
     let numbers = our_descriptors();
     assert_eq!(numbers.len(), 2, "{numbers:?}");
@@ -198,7 +198,7 @@ fn is_socket(target: &std::path::Path) -> bool {
 
 #[test]
 fn child_closes_the_descriptors_that_it_inherited() {
-    let _agent = start(Options::default());
+    let _agent = Agent::start_joined(Options::default());
     visit(&NAME);
     let inode = |number: i32| std::fs::read_link(format!("/proc/self/fd/{number}")).unwrap();
     let socket = our_descriptors().into_iter().map(inode).find(|target| is_socket(target)).unwrap();
@@ -222,7 +222,7 @@ extern "C" fn record_in_handler(_: libc::c_int) {
 /// Whatever instruction a handler interrupts, it records whole records or is refused and counted, and the interrupted call goes on.
 #[test]
 fn handler_that_records_never_harms_the_write_it_interrupts() {
-    let agent = start(Options { n_leases: 16, ..Options::default() });
+    let agent = Agent::start_joined(Options { n_leases: 16, ..Options::default() });
     let worker = std::thread::spawn(|| {
         visit(&NAME); // before it has a slot, nothing can be counted
         let interrupts = host::Interrupts::every(20, record_in_handler);
@@ -262,7 +262,7 @@ fn handler_that_records_never_harms_the_write_it_interrupts() {
 
 #[test]
 fn write_that_a_longjmp_abandoned_harms_nothing_and_the_trace_goes_on() {
-    let agent = start(Options::default());
+    let agent = Agent::start_joined(Options::default());
     let context = Context::new_trace();
     {
         let _segment = begin(&context);

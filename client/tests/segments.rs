@@ -6,8 +6,8 @@ mod agent;
 
 use agent::{Agent, Options};
 use backsight_client::{
-    Context, SegmentExt, Settings, Span, SpanId, SpanKind, TraceId, TriggerId, attach, begin, detach, event, init, raw,
-    span, stats, trigger, trigger_for, trigger_with_laterals,
+    Context, SegmentExt, Span, SpanId, SpanKind, TraceId, TriggerId, attach, begin, detach, event, raw, span, stats,
+    trigger, trigger_for, trigger_with_laterals,
 };
 use backsight_core::clock::ClockSource;
 use backsight_core::record::seg_flags;
@@ -17,12 +17,6 @@ use backsight_ringbuf::ring::Signal;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{self, Poll, Waker};
-
-fn start(options: Options) -> Agent {
-    let agent = Agent::start(options);
-    init(Settings { socket: Some(agent.socket()), service: Some("test") }).unwrap();
-    agent
-}
 
 /// A future that is pending `n` times.
 struct Pending(u32);
@@ -42,7 +36,7 @@ fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
 
 #[test]
 fn event_after_an_outer_span_ended_first_belongs_to_the_open_one() {
-    let agent = start(Options::default());
+    let agent = Agent::start_joined(Options::default());
     let context = Context::new_trace();
     {
         let _segment = begin(&context);
@@ -62,7 +56,7 @@ fn event_after_an_outer_span_ended_first_belongs_to_the_open_one() {
 
 #[test]
 fn span_that_drops_in_another_trace_writes_nothing_there_and_is_counted() {
-    let agent = start(Options::default());
+    let agent = Agent::start_joined(Options::default());
     let (one, other) = (Context::new_trace(), Context::new_trace());
     let segment = begin(&one);
     let stray = span("stray");
@@ -81,7 +75,7 @@ fn span_that_drops_in_another_trace_writes_nothing_there_and_is_counted() {
 
 #[test]
 fn context_goes_on_on_another_thread() {
-    let agent = start(Options::default());
+    let agent = Agent::start_joined(Options::default());
     let context = Context::new_trace();
     let segment = begin(&context);
     let outer = span("outer");
@@ -105,7 +99,7 @@ fn context_goes_on_on_another_thread() {
 /// Flags that tell of one segment do not travel, whoever sets them in a context.
 #[test]
 fn flags_of_one_segment_do_not_travel() {
-    let agent = start(Options::default());
+    let agent = Agent::start_joined(Options::default());
     let mut context = Context::new_trace();
     context.flags = seg_flags::LOSS | seg_flags::CONTINUED | seg_flags::IMPLICIT_END;
     drop(begin(&context));
@@ -114,7 +108,7 @@ fn flags_of_one_segment_do_not_travel() {
 
 #[test]
 fn future_keeps_its_trace_over_two_threads() {
-    let agent = start(Options::default());
+    let agent = Agent::start_joined(Options::default());
     let (context, other) = (Context::new_trace(), Context::new_trace());
     let work = async {
         let _span = span("work");
@@ -139,7 +133,7 @@ fn future_keeps_its_trace_over_two_threads() {
 
 #[test]
 fn futures_nest_and_restore_what_was_outside() {
-    let agent = start(Options::default());
+    let agent = Agent::start_joined(Options::default());
     let (outer, inner) = (Context::new_trace(), Context::new_trace());
     let nested = async {
         event("before", "");
@@ -160,7 +154,7 @@ fn futures_nest_and_restore_what_was_outside() {
 
 #[test]
 fn poll_that_panics_gives_the_thread_its_own_trace_back() {
-    let agent = start(Options::default());
+    let agent = Agent::start_joined(Options::default());
     let (own, context) = (Context::new_trace(), Context::new_trace());
     let segment = begin(&own);
     let work = async {
@@ -180,7 +174,7 @@ fn poll_that_panics_gives_the_thread_its_own_trace_back() {
 
 #[test]
 fn cancelled_future_ends_its_spans() {
-    let agent = start(Options::default());
+    let agent = Agent::start_joined(Options::default());
     let context = Context::new_trace();
     let mut work = Box::pin(
         async {
@@ -198,7 +192,7 @@ fn cancelled_future_ends_its_spans() {
 
 #[test]
 fn future_that_leaves_another_trace_active_keeps_its_own() {
-    let agent = start(Options::default());
+    let agent = Agent::start_joined(Options::default());
     let (context, other) = (Context::new_trace(), Context::new_trace());
     let work = async {
         let _other = begin(&other);
@@ -215,10 +209,9 @@ fn future_that_leaves_another_trace_active_keeps_its_own() {
 /// The segment that began while the session was opened has the session's clock, not the one from before.
 #[test]
 fn first_segment_has_the_clock_of_the_session() {
-    let agent = Agent::start(Options { clock: ClockSource::Monotonic, ..Options::default() });
-    // `init` in another thread, so that this one's first call attaches.
-    let socket = agent.socket().to_owned();
-    std::thread::spawn(move || init(Settings { socket: Some(&socket), service: None }).unwrap()).join().unwrap();
+    // Joined by another thread, so that this one's first call attaches.
+    let options = Options { clock: ClockSource::Monotonic, ..Options::default() };
+    let agent = std::thread::spawn(move || Agent::start_joined(options)).join().unwrap();
     let context = Context::new_trace();
     {
         let _segment = begin(&context);
@@ -236,7 +229,7 @@ fn first_segment_has_the_clock_of_the_session() {
 
 #[test]
 fn payload_over_many_chunks_comes_back_whole_and_a_longer_one_is_cut() {
-    let agent = start(Options { n_leases: 16, ..Options::default() });
+    let agent = Agent::start_joined(Options { n_leases: 16, ..Options::default() });
     let context = Context::new_trace();
     let payload = |len: usize| (0..len).map(|i| ((i * 31) >> 3) as u8).collect::<Vec<_>>();
     {
@@ -254,7 +247,7 @@ fn payload_over_many_chunks_comes_back_whole_and_a_longer_one_is_cut() {
 /// A trace whose end found no chunk says so itself: its last segment is marked, though the chunk was full.
 #[test]
 fn loss_at_the_end_of_a_trace_is_found_in_the_trace() {
-    let agent = start(Options { n_leases: 0, ..Options::default() });
+    let agent = Agent::start_joined(Options { n_leases: 0, ..Options::default() });
     agent.until("a session", |sessions| !sessions.is_empty());
     agent.look(|sessions| sessions[0].grant_first(1));
     let context = Context::new_trace();
@@ -270,7 +263,7 @@ fn loss_at_the_end_of_a_trace_is_found_in_the_trace() {
 
 #[test]
 fn recording_that_is_switched_off_and_on_again_goes_on() {
-    let agent = start(Options::default());
+    let agent = Agent::start_joined(Options::default());
     let write = || {
         let context = Context::new_trace();
         let _segment = begin(&context);
@@ -287,7 +280,7 @@ fn recording_that_is_switched_off_and_on_again_goes_on() {
 
 #[test]
 fn trigger_names_its_trace_and_at_most_32_laterals() {
-    let agent = start(Options::default());
+    let agent = Agent::start_joined(Options::default());
     let context = Context::new_trace();
     let laterals: Vec<TraceId> = (1..=40).map(|i| TraceId::new(1, i)).collect();
     assert!(!trigger(TriggerId::MANUAL), "no trace is active");
@@ -313,7 +306,7 @@ fn trigger_names_its_trace_and_at_most_32_laterals() {
 
 #[test]
 fn trigger_in_drop_mode_with_a_full_ring_says_that_nobody_took_note() {
-    let agent = start(Options { n_leases: 0, ..Options::default() });
+    let agent = Agent::start_joined(Options { n_leases: 0, ..Options::default() });
     agent.until("a session", |sessions| !sessions.is_empty());
     agent.look(|_| {
         // While the agent is held up here, its ring fills: 32 entries.
@@ -326,7 +319,7 @@ fn trigger_in_drop_mode_with_a_full_ring_says_that_nobody_took_note() {
 
 #[test]
 fn sleeping_agent_is_woken_by_a_trigger() {
-    let agent = start(Options::default());
+    let agent = Agent::start_joined(Options::default());
     let _segment = begin(&Context::new_trace());
     agent.fall_asleep();
     assert_eq!(agent.look(|sessions| sessions[0].rings()), 0);
@@ -337,7 +330,7 @@ fn sleeping_agent_is_woken_by_a_trigger() {
 /// Ids are drawn per thread; none comes twice.
 #[test]
 fn ids_of_spans_differ() {
-    let agent = start(Options::default());
+    let agent = Agent::start_joined(Options::default());
     let draw = || {
         let _segment = begin(&Context::new_trace());
         (0..1000).map(|_| Span::start("x", SpanKind::Internal).id()).collect::<Vec<_>>()

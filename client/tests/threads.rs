@@ -5,12 +5,10 @@
 mod agent;
 
 use agent::{Agent, Options};
-use backsight_client::{Context, Settings, begin, init, raw, stats};
+use backsight_client::{Context, begin, raw, stats};
 
 fn start() -> Agent {
-    let agent = Agent::start(Options { n_leases: 16, ..Options::default() });
-    init(Settings { socket: Some(agent.socket()), service: Some("test") }).unwrap();
-    agent
+    Agent::start_joined(Options { n_leases: 16, ..Options::default() })
 }
 
 fn visit(n: u8) -> Context {

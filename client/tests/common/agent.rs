@@ -3,6 +3,7 @@
 //! It speaks the session protocol as the real one does, decides nothing, and never evicts, so that a test finds what was written.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+use backsight_client::{Missing, Settings, init, stats};
 use backsight_core::clock::ClockSource;
 use backsight_core::ids::{AgentId, RegionId, StringId, TraceId};
 use backsight_core::segment::{Process, Segment, SegmentKey, Slice};
@@ -104,6 +105,19 @@ impl Agent {
         Self { socket: path.to_owned(), sessions, stop, thread: Some(thread), options }
     }
 
+    /// Starts an agent that this process has a session with, the only one.
+    pub(crate) fn start_joined(options: Options) -> Self {
+        let agent = Self::start(options);
+        // On a loaded machine an attempt may run out of time; the next one is a second later.
+        while init(Settings { socket: Some(agent.socket()), service: Some("test") }) == Err(Missing::Timeout) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let (_, region) = stats().session.unwrap();
+        agent.until("the session", |sessions| sessions.iter().any(|session| session.region == region));
+        lock(&agent.sessions).retain(|session| session.region == region);
+        agent
+    }
+
     pub(crate) fn socket(&self) -> &str {
         self.socket.to_str().unwrap()
     }
@@ -184,7 +198,7 @@ impl Session {
         let mut buffer = [0; MESSAGE_MAX_BYTES];
         let (len, _) = recv(&socket, &mut buffer[..], RecvFlags::empty()).unwrap();
         let Ok(Message::Hello { service, fork_of, .. }) = Message::decode(&buffer[..len]) else { return None };
-        let (service, region) = (service.to_owned(), RegionId(1 + others.len() as u64));
+        let (service, region) = (service.to_owned(), RegionId(others.last().map_or(1, |other| other.region.0 + 1)));
         if options.refuses {
             pass(&socket, Message::Refused { reason: "not today" }, None);
             return None;

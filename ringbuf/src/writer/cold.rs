@@ -92,7 +92,14 @@ impl<S: Storage> Writer<S> {
     }
 
     /// Writes a record in as many pieces as it takes. Returns whether all of them found room.
-    fn put_fragments(&mut self, now: u64, kind: Kind, record_flags: u8, mut words: &[u64], mut tail: &[u8]) -> bool {
+    fn put_fragments(
+        &mut self,
+        mut now: u64,
+        kind: Kind,
+        record_flags: u8,
+        mut words: &[u64],
+        mut tail: &[u8],
+    ) -> bool {
         let mut continues = 0;
         loop {
             let room = (self.limit - self.cursor - 8 - 8 * words.len() as u64) as usize;
@@ -103,6 +110,8 @@ impl<S: Storage> Writer<S> {
             if rest.is_empty() {
                 return true;
             }
+            // A tick later: readers order a thread's segments by their base, and links of chunks do not tell generations.
+            now = now.wrapping_add(1);
             if !self.continue_in_next_chunk(now) {
                 return false;
             }

@@ -98,7 +98,7 @@ fn live<S: Storage>(store: &Arc<S>, load: Load, tid: u32) -> Life {
     let mut life = Life { tid, model: Model::default(), signals: Vec::new() };
     let mut now = 1;
     for _ in 0..load.n_records {
-        now += 1;
+        now += 7; // a call that fills several chunks counts a tick for each
         match random.below(8) {
             0 | 1 => {
                 let parent_span = SpanId(life.model.n_visits() as u64 + 1);
