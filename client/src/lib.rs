@@ -1,7 +1,8 @@
 //! What applications load: every record of every request, written to shared memory in nanoseconds.
 //!
 //! Called by applications through the facade `backsight`, the C face `libbacksight.so`, and later faces. The host application comes
-//! first: the write path never allocates, locks, logs, panics or waits, makes no system call, and without an agent it does nothing.
+//! first: the write path never allocates, locks, logs, panics or waits, makes no system call but the
+//! one that wakes a sleeping agent, and without an agent it does nothing.
 //!
 //! - [`Context`] is what a request carries; [`begin`] makes a thread work for it until the guard drops.
 //! - [`span`], [`event`], [`attr`], [`raw`] record; [`trigger`](fn@trigger) says that the trace was worth keeping.

@@ -18,7 +18,7 @@
  * - Errors: no call fails in a way that a program must handle. Without an agent on the host every call does nothing, and bks_stats says
  *   why; what is given up is counted there by reason. Null pointers record nothing.
  * - Cost: no call allocates, locks, logs or waits, but for bks_init and the first bks_begin (at most 20 ms), bks_stats, bks_trigger_id and
- *   the bks_auto_*_new. Times below are CPU time with the clock read, on a machine where that read alone takes 12 ns.
+ *   the bks_auto_*_new. Bytes below are those of the log; `cargo xtask bench rec-micro` measures the same paths in time.
  * - Threads: each call concerns the calling thread; triggers and names may be shared. Signal handlers may call everything but bks_init,
  *   bks_stats and the *_new; one that interrupts a write is refused and counted. After fork the child records into a session of its own.
  * - Linking: the library's symbols are weak here, so a program that is not linked with it runs and records nothing. Link with
@@ -189,7 +189,7 @@ BKS_API_ uint32_t bks_abi_version(void);
 BKS_API_ void bks_context_new(bks_context *out);
 
 /* Makes the thread work for the request of `context`; another active trace is ended first. Returns 1 where that began something that
- * bks_end should end, 0 for the trace that is active already, for no trace and without a session. With bks_end 25-40 ns, 56 bytes. */
+ * bks_end should end, 0 for the trace that is active already, for no trace and without a session. With bks_end 56 bytes. */
 BKS_API_ int bks_begin(const bks_context *context);
 
 /* Ends the active segment, if there is one. */
@@ -208,10 +208,10 @@ BKS_API_ int bks_switch(const bks_context *next, bks_context *previous);
 
 /* ---- records: all belong to the innermost open span of the active segment ---------------------------------------------------------- */
 
-/* Records `bytes` bytes that only the application understands, at most 1 MiB. Inlined: 12 ns for 32 bytes; 8 bytes and the payload. */
+/* Records `bytes` bytes that only the application understands, at most 1 MiB. Inlined; 8 bytes and the payload. */
 BKS_API_ void bks_raw(const void *payload, size_t bytes);
 
-/* Records an event with a message, shown as UTF-8. Inlined: 13 ns for 32 bytes; 16 bytes and the message, 8 more after another span. */
+/* Records an event with a message, shown as UTF-8. Inlined; 16 bytes and the message, 8 more after another span. */
 BKS_API_ void bks_event(bks_name *name, const void *message, size_t bytes);
 
 /* Starts a span under the innermost open one; `kind` is a BKS_SPAN_*. 40 bytes and two clock reads with bks_span_end. */
