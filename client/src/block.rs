@@ -72,6 +72,12 @@ impl ThreadBlock {
     pub(crate) fn number(&self) -> usize {
         std::ptr::from_ref(self).addr() / BLOCK_BYTES % BLOCKS // blocks stand back to back: the order is all that callers use
     }
+
+    /// Returns the time on the session's clock.
+    #[inline(always)]
+    fn now(&self) -> u64 {
+        clock::now(ClockSource::from_code(self.clock.get()))
+    }
 }
 
 /// Runs `write` with the calling thread's writer and the time, or returns `None` where it must not write: no memory, or a signal handler
@@ -80,12 +86,13 @@ impl ThreadBlock {
 /// `write` must not call this function, nor anything of the application's.
 #[inline(always)]
 pub fn with_writer<R>(write: impl FnOnce(&mut Writer<View>, u64) -> R) -> Option<R> {
-    let block = match BLOCK.get() {
-        block if !block.is_null() => block,
-        _ => claim_cold()?,
-    };
-    // SAFETY: blocks live in the slab, which is never unmapped, and this one is the calling thread's.
-    let block = unsafe { &*block };
+    with_block(|_, writer, now| write(writer, now))
+}
+
+/// Does what [`with_writer`] does, for a `write` that needs more of the thread's block.
+#[inline(always)]
+pub(crate) fn with_block<R>(write: impl FnOnce(&ThreadBlock, &mut Writer<View>, u64) -> R) -> Option<R> {
+    let block = current()?;
     let frame = frame();
     if block.busy.get() != 0 && !abandoned(block, frame) {
         return None;
@@ -94,19 +101,20 @@ pub fn with_writer<R>(write: impl FnOnce(&mut Writer<View>, u64) -> R) -> Option
     signal_fence();
     // SAFETY: `busy` was 0 and is set now, so no other call of this thread is inside; other threads have blocks of their own.
     let writer = unsafe { &mut *block.writer.get() };
-    let result = write(writer, clock::now(ClockSource::from_code(block.clock.get())));
+    let result = write(block, writer, block.now());
     signal_fence();
     block.busy.set(0);
     Some(result)
 }
 
 /// Returns the calling thread's block, claiming one at its first call; `None` where there is no memory.
+#[inline(always)]
 pub fn current() -> Option<&'static ThreadBlock> {
     let block = match BLOCK.get() {
         block if !block.is_null() => block,
         _ => claim_cold()?,
     };
-    // SAFETY: as in `with_writer`.
+    // SAFETY: blocks live in the slab, which is never unmapped, and this one is the calling thread's.
     Some(unsafe { &*block })
 }
 
@@ -155,13 +163,21 @@ fn seed() -> u64 {
     (u64::from_ne_bytes(bytes) ^ fallback) | 1
 }
 
+/// Returns the time at which an attached writer may write, attaching the calling thread's where it is not; `None` where there is no
+/// session.
+///
+/// Called inside `with_writer`'s closure, with what that was given.
+#[inline(always)]
+pub(crate) fn attached(writer: &mut Writer<View>, now: u64) -> Option<u64> {
+    if writer.store().is_mapped() { Some(now) } else { attach_writer(writer) }
+}
+
 /// Attaches the writer of the calling thread to the process's session, opening that first where it may be opened now.
 ///
-/// Called inside `with_writer`'s closure by `begin`, when the writer has no memory. Returns the time if it has now: the session's clock
-/// need not be the one that `with_writer` read.
+/// Returns the time if the writer has memory now: the session's clock need not be the one that `with_writer` read.
 #[cold]
 #[inline(never)]
-pub(crate) fn attach_writer(writer: &mut Writer<View>) -> Option<u64> {
+fn attach_writer(writer: &mut Writer<View>) -> Option<u64> {
     let block = existing()?;
     let session = process::session()?;
     let tid = rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned();
@@ -280,7 +296,7 @@ fn abandoned(block: &ThreadBlock, frame: usize) -> bool {
         block.busy.set(frame); // handlers stay out
         signal_fence();
         // SAFETY: the call that had this reference never returns, and no other can begin while `busy` is set.
-        unsafe { &mut *block.writer.get() }.recover(clock::now(ClockSource::from_code(block.clock.get())));
+        unsafe { &mut *block.writer.get() }.recover(block.now());
         signal_fence();
     } else {
         process::count(DropReason::Reentrant);

@@ -1,9 +1,7 @@
 //! The end of threads and of the process: chunks are sealed, slots given up, the agent told.
 
 use crate::block::{self, ThreadBlock};
-use crate::clock;
 use crate::process;
-use backsight_core::clock::ClockSource;
 use backsight_core::sync::{AtomicU32, Ordering};
 use std::ffi::c_void;
 
@@ -57,7 +55,7 @@ extern "C" fn thread_ends(value: *mut c_void) {
     };
     let round = block.exit_rounds.get() + 1;
     block.exit_rounds.set(round);
-    leave(block);
+    leave();
     if round < LAST_ROUND {
         watch(block);
     } else {
@@ -66,9 +64,8 @@ extern "C" fn thread_ends(value: *mut c_void) {
 }
 
 /// Ends what the calling thread writes and gives up its slot; a later trace call of the thread starts anew.
-fn leave(block: &ThreadBlock) {
-    let now = clock::now(ClockSource::from_code(block.clock.get()));
-    block::with_writer(|writer, _| {
+fn leave() {
+    block::with_writer(|writer, now| {
         if writer.store().is_mapped() {
             let view = *writer.store();
             writer.exit(now);
@@ -80,8 +77,8 @@ fn leave(block: &ThreadBlock) {
 
 /// Runs at `exit`: a goodbye, so that the agent does not take the end for a death. `_exit` and signals skip it.
 extern "C" fn process_ends() {
-    if let Some(block) = block::existing() {
-        leave(block);
+    if block::existing().is_some() {
+        leave();
     }
     process::say_goodbye();
 }

@@ -5,10 +5,9 @@ use crate::context::Context;
 use crate::name::Name;
 use crate::record::with_epoch;
 use backsight_core::ids::{SpanId, TraceId};
-use backsight_core::record::{Kind, SpanKind, name_word, seg_flags};
+use backsight_core::record::{Kind, SpanKind, seg_flags};
 use backsight_core::telemetry::DropReason;
-use backsight_ringbuf::shm::View;
-use backsight_ringbuf::writer::{SegmentStart, Writer};
+use backsight_ringbuf::writer::SegmentStart;
 use std::marker::PhantomData;
 
 /// The bits of [`seg_flags`] that a context takes along; the others tell of one segment.
@@ -52,13 +51,13 @@ pub fn begin(context: &Context) -> Segment {
 pub fn attach(context: &Context) -> Segment {
     let attached = !context.trace.is_none()
         && block::with_writer(|writer, now| {
-            let now = if writer.store().is_mapped() { Some(now) } else { block::attach_writer(writer) };
-            if let Some(now) = now {
-                // A resumed segment hangs under the span that was open when it was detached.
-                writer.resume(SegmentStart { parent_span: context.span, ..start_of(context) }, now);
-            }
-            now.is_some()
-        }) == Some(true);
+            let now = block::attached(writer, now)?;
+            // A resumed segment hangs under the span that was open when it was detached.
+            writer.resume(SegmentStart { parent_span: context.span, ..start_of(context) }, now);
+            Some(())
+        })
+        .flatten()
+        .is_some();
     Segment { trace: if attached { context.trace } else { TraceId::NONE }, not_send: PhantomData }
 }
 
@@ -117,25 +116,14 @@ impl Drop for Span {
 pub fn begin_unguarded(context: &Context) -> bool {
     block::with_writer(|writer, now| {
         if context.trace.is_none() || writer.trace() == context.trace {
-            return false;
+            return None;
         }
-        if !writer.store().is_mapped() {
-            return begin_attached(writer, context);
-        }
+        let now = block::attached(writer, now)?;
         writer.begin(start_of(context), now);
-        true
-    }) == Some(true)
-}
-
-/// Opens the session, or the forked child's own, then begins.
-#[cold]
-#[inline(never)]
-fn begin_attached(writer: &mut Writer<View>, context: &Context) -> bool {
-    let now = block::attach_writer(writer);
-    if let Some(now) = now {
-        writer.begin(start_of(context), now);
-    }
-    now.is_some()
+        Some(())
+    })
+    .flatten()
+    .is_some()
 }
 
 /// Ends the active segment if it is of `trace`.
@@ -154,10 +142,8 @@ pub fn span_start_unguarded(name: Name<'_>, kind: SpanKind) -> Option<(TraceId, 
     with_epoch(|writer, now, epoch| {
         let id = SpanId(block::random() | 1); // in here, where no handler draws the same one
         let (trace, outer) = (writer.trace(), writer.segment().span);
-        let name = name.resolve(writer, epoch);
-        let text = name.text.get(..name.text.floor_char_boundary(usize::from(u16::MAX))).unwrap_or("");
-        let word = name_word(name.id.0, text.len() as u16, kind as u8);
-        writer.record(now, Kind::SpanStart, 0, [id.0, outer.0, word], text.as_bytes());
+        let (word, text) = name.resolve(writer, epoch).in_place(kind as u8);
+        writer.record(now, Kind::SpanStart, 0, [id.0, outer.0, word], text);
         if trace.is_none() {
             return None;
         }

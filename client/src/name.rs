@@ -2,6 +2,7 @@
 
 use crate::block;
 use backsight_core::ids::StringId;
+use backsight_core::record::name_word;
 use backsight_core::sync::{AtomicU64, Ordering};
 use backsight_ringbuf::shm::View;
 use backsight_ringbuf::strings;
@@ -74,6 +75,15 @@ pub(crate) struct Resolved<'a> {
     pub(crate) text: &'a str,
 }
 
+impl<'a> Resolved<'a> {
+    /// Returns the name word and the text that follows it, at most as long as the word can say.
+    #[inline(always)]
+    pub(crate) fn in_place(self, aux: u8) -> (u64, &'a [u8]) {
+        let text = self.text.get(..self.text.floor_char_boundary(usize::from(u16::MAX))).unwrap_or("");
+        (name_word(self.id.0, text.len() as u16, aux), text.as_bytes())
+    }
+}
+
 impl<'a> Name<'a> {
     /// Resolves the name; a text stays a text.
     #[inline(always)]
@@ -107,13 +117,11 @@ impl<'a> Name<'a> {
 /// # Cost
 /// A search among the newest 4096 strings: keep the id.
 pub fn intern(text: &str) -> StringId {
-    block::with_writer(|writer, _| {
-        if !writer.store().is_mapped() && block::attach_writer(writer).is_none() {
-            return StringId::NONE;
-        }
-        intern_in(writer, text)
-    })
-    .unwrap_or(StringId::NONE)
+    let interned = block::with_writer(|writer, now| {
+        block::attached(writer, now)?;
+        Some(intern_in(writer, text))
+    });
+    interned.flatten().unwrap_or(StringId::NONE)
 }
 
 fn intern_in(writer: &Writer<View>, text: &str) -> StringId {

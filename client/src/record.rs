@@ -25,9 +25,7 @@ pub enum Value<'a> {
     F64(f64),
     /// Text, copied into the log.
     Str(&'a str),
-    /// Text that its call site interns.
-    Static(&'static StaticName),
-    /// Text that is interned under a name of any kind.
+    /// Text that is interned where its name is.
     Name(Name<'a>),
     /// Bytes, copied into the log.
     Bytes(&'a [u8]),
@@ -52,7 +50,7 @@ value_from! {
     f64 => Value::F64;
     &'a str => Value::Str;
     &'a [u8] => Value::Bytes;
-    &'static StaticName => Value::Static;
+    &'static StaticName => |name| Value::Name(Name::Static(name));
 }
 
 impl From<u64> for Value<'_> {
@@ -102,16 +100,20 @@ pub fn event<'a>(name: impl Into<Name<'a>>, message: &str) {
 #[inline(always)]
 pub fn event_bytes(name: Name<'_>, message: &[u8]) {
     with_epoch(|writer, now, epoch| {
-        let (span, name) = (writer.segment().span, name.resolve_interned(writer, epoch));
-        if name.text.is_empty() {
-            let word = name_word(name.id.0, 0, 0);
-            writer.record_of_span::<1, 2>(now, Kind::Event, 0, span, [word], message);
-        } else {
-            inline(name, 0, message, |word, tail, cut| {
-                writer.record_of_span::<1, 2>(now, Kind::Event, cut, span, [word], tail)
-            });
-        }
+        let name = name.resolve_interned(writer, epoch);
+        put_named(writer, now, Kind::Event, name, 0, message);
     });
+}
+
+/// Writes a record of the innermost open span that is a name, the word's free byte, and bytes.
+#[inline(always)]
+fn put_named(writer: &mut Writer<View>, now: u64, kind: Kind, name: Resolved<'_>, aux: u8, bytes: &[u8]) {
+    let span = writer.segment().span;
+    if name.text.is_empty() {
+        writer.record_of_span::<1, 2>(now, kind, 0, span, [name_word(name.id.0, 0, aux)], bytes);
+    } else {
+        inline(name, aux, bytes, |word, tail, cut| writer.record_of_span::<1, 2>(now, kind, cut, span, [word], tail));
+    }
 }
 
 /// Records an attribute of the innermost open span.
@@ -121,38 +123,27 @@ pub fn event_bytes(name: Name<'_>, message: &[u8]) {
 #[inline(always)]
 pub fn attr<'a, 'b>(key: impl Into<Name<'a>>, value: impl Into<Value<'b>>) {
     let (key, value) = (key.into(), value.into());
-    with_epoch(|writer, now, epoch| {
-        let span = writer.segment().span;
-        put_attr(writer, now, epoch, span, key, value);
-    });
+    with_epoch(|writer, now, epoch| put_attr(writer, now, epoch, key, value));
 }
 
-/// Writes an ATTR record of `span`.
+/// Writes an ATTR record of the innermost open span.
 #[inline(always)]
-fn put_attr(writer: &mut Writer<View>, now: u64, epoch: u32, span: SpanId, key: Name<'_>, value: Value<'_>) {
+fn put_attr(writer: &mut Writer<View>, now: u64, epoch: u32, key: Name<'_>, value: Value<'_>) {
     let (code, word, tail): (ValueType, u64, &[u8]) = match value {
         Value::Bool(value) => (ValueType::Bool, u64::from(value), &[]),
         Value::I64(value) => (ValueType::I64, value.cast_unsigned(), &[]),
         Value::F64(value) => (ValueType::F64, value.to_bits(), &[]),
         Value::Str(text) => (ValueType::String, 0, text.as_bytes()),
         Value::Bytes(bytes) => (ValueType::Bytes, 0, bytes),
-        Value::Static(name) => interned(Name::Static(name).resolve(writer, epoch)),
         Value::Name(name) => interned(name.resolve(writer, epoch)),
     };
     let in_tail = matches!(code, ValueType::String | ValueType::Bytes);
     let key = key.resolve_interned(writer, epoch);
-    if !key.text.is_empty() {
+    if in_tail || !key.text.is_empty() {
         let number = word.to_le_bytes();
-        let bytes = if in_tail { tail } else { &number };
-        inline(key, code as u8, bytes, |key_word, tail, cut| {
-            writer.record_of_span::<1, 2>(now, Kind::Attr, cut, span, [key_word], tail)
-        });
-        return;
-    }
-    let key_word = name_word(key.id.0, 0, code as u8);
-    if in_tail {
-        writer.record_of_span::<1, 2>(now, Kind::Attr, 0, span, [key_word], tail);
+        put_named(writer, now, Kind::Attr, key, code as u8, if in_tail { tail } else { &number });
     } else {
+        let (span, key_word) = (writer.segment().span, name_word(key.id.0, 0, code as u8));
         writer.record_of_span::<2, 3>(now, Kind::Attr, 0, span, [key_word, word], &[]);
     }
 }
@@ -180,10 +171,8 @@ pub fn status(code: StatusCode, text: &str) {
 pub fn rename<'a>(name: impl Into<Name<'a>>) {
     let name = name.into();
     with_epoch(|writer, now, epoch| {
-        let (span, name) = (writer.segment().span, name.resolve(writer, epoch));
-        let text = name.text.get(..name.text.floor_char_boundary(usize::from(u16::MAX))).unwrap_or("");
-        let word = name_word(name.id.0, text.len() as u16, 0);
-        writer.record_of_span::<1, 2>(now, Kind::Rename, 0, span, [word], text.as_bytes())
+        let (span, (word, text)) = (writer.segment().span, name.resolve(writer, epoch).in_place(0));
+        writer.record_of_span::<1, 2>(now, Kind::Rename, 0, span, [word], text)
     });
 }
 
@@ -201,23 +190,15 @@ pub fn link(trace: backsight_core::ids::TraceId, to: SpanId) {
 pub fn exception<'a>(kind: impl Into<Name<'a>>, text: &str) {
     let kind = kind.into();
     with_epoch(|writer, now, epoch| {
-        let (span, kind) = (writer.segment().span, kind.resolve_interned(writer, epoch));
-        if kind.text.is_empty() {
-            let word = name_word(kind.id.0, 0, 0);
-            writer.record_of_span::<1, 2>(now, Kind::Exception, 0, span, [word], text.as_bytes());
-        } else {
-            inline(kind, 0, text.as_bytes(), |word, tail, cut| {
-                writer.record_of_span::<1, 2>(now, Kind::Exception, cut, span, [word], tail)
-            });
-        }
+        let kind = kind.resolve_interned(writer, epoch);
+        put_named(writer, now, Kind::Exception, kind, 0, text.as_bytes());
     });
 }
 
 /// Runs `write` with the writer, the time and the session's epoch.
 #[inline(always)]
 pub(crate) fn with_epoch<R>(write: impl FnOnce(&mut Writer<View>, u64, u32) -> R) -> Option<R> {
-    let epoch = block::current()?.epoch.get();
-    block::with_writer(|writer, now| write(writer, now, epoch))
+    block::with_block(|block, writer, now| write(writer, now, block.epoch.get()))
 }
 
 /// Hands `put` a name word, and a tail of the name in place and `bytes`, with the flag for what had to be cut.

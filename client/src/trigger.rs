@@ -30,7 +30,7 @@ pub fn trigger_for(trigger: TriggerId, trace: TraceId, laterals: &[TraceId]) -> 
 
 fn fire(trigger: TriggerId, of: Option<TraceId>, laterals: &[TraceId]) -> bool {
     let fired = block::with_writer(|writer, now| {
-        let now = if writer.store().is_mapped() { now } else { block::attach_writer(writer)? };
+        let now = block::attached(writer, now)?;
         let laterals = &laterals[..laterals.len().min(LATERALS_MAX)];
         let trace = of.unwrap_or_else(|| writer.trace());
         if trace.is_none() {
