@@ -1,6 +1,7 @@
 //! Where the words of a region live: a mapping in production, the heap in models and tests.
 
 use backsight_core::sync::AtomicU64;
+use std::ops::Deref;
 
 /// Words and bytes at offsets of a region.
 ///
@@ -81,40 +82,24 @@ impl Storage for Heap {
     }
 }
 
-impl<S: Storage> Storage for &S {
+impl<P: Deref<Target: Storage>> Storage for P {
+    #[inline(always)]
     fn bytes(&self) -> u64 {
         (**self).bytes()
     }
 
+    #[inline(always)]
     fn word(&self, offset: u64) -> &AtomicU64 {
         (**self).word(offset)
     }
 
+    #[inline(always)]
     unsafe fn word_unchecked(&self, offset: u64) -> &AtomicU64 {
         // SAFETY: the caller keeps the contract of this very method.
         unsafe { (**self).word_unchecked(offset) }
     }
 
-    unsafe fn copy_in(&self, offset: u64, bytes: &[u8]) {
-        // SAFETY: the caller keeps the contract of this very method.
-        unsafe { (**self).copy_in(offset, bytes) }
-    }
-}
-
-impl<S: Storage> Storage for backsight_core::sync::Arc<S> {
-    fn bytes(&self) -> u64 {
-        (**self).bytes()
-    }
-
-    fn word(&self, offset: u64) -> &AtomicU64 {
-        (**self).word(offset)
-    }
-
-    unsafe fn word_unchecked(&self, offset: u64) -> &AtomicU64 {
-        // SAFETY: the caller keeps the contract of this very method.
-        unsafe { (**self).word_unchecked(offset) }
-    }
-
+    #[inline(always)]
     unsafe fn copy_in(&self, offset: u64, bytes: &[u8]) {
         // SAFETY: the caller keeps the contract of this very method.
         unsafe { (**self).copy_in(offset, bytes) }

@@ -1,7 +1,7 @@
 //! The write path: one thread appends records of one trace after another to its own log of chunks.
 //!
-//! Called by the client for every record. It takes no lock, allocates nothing, makes no system call and cannot panic; every step is
-//! bounded. A record is visible to the agent with the release store of its chunk's head, and survives whatever happens to the process
+//! Called by the client for every record. It takes no lock, allocates nothing, makes no system call of its own ([`Writer::wake_by`] is the
+//! caller's, once per chunk) and cannot panic; every step is bounded. A record is visible to the agent with the release store of its chunk's head, and survives whatever happens to the process
 //! after that store. The clock is the caller's: `now` is in ticks.
 
 mod chunks;
@@ -279,8 +279,10 @@ impl<S: Storage> Writer<S> {
         if self.last_span == span.0 && span.0 != 0 {
             // The cold path may move on to another segment, where nothing may be elided: it is told by the full form instead.
             let need = 8 + 8 * N as u64 + align8(tail.len() as u64);
-            if self.cursor + need <= self.limit && now.wrapping_sub(self.base_ticks) <= u64::from(u32::MAX) {
-                return self.record(now, kind, record_flags | flags::ELIDED, words, tail);
+            let dt = now.wrapping_sub(self.base_ticks);
+            if self.cursor + need <= self.limit && dt <= u64::from(u32::MAX) {
+                self.put(dt as u32, kind, record_flags | flags::ELIDED, &words, tail);
+                return true;
             }
         }
         let mut all = [span.0; WITH_SPAN];
@@ -391,22 +393,21 @@ impl<S: Storage> Writer<S> {
 
     #[inline(always)]
     fn publish_context(&mut self, now: u64) {
-        if self.slot_at == 0 {
-            return;
-        }
-        let api = u64::from(self.segment.api) << 32;
-        let seq = self.seq;
-        self.seq = seq.wrapping_add(2);
-        self.set_slot(slot::SEQ_API, u64::from(seq.wrapping_add(1)) | api);
-        self.set_slot(slot::TRACE_HI, self.segment.trace.hi);
-        self.set_slot(slot::TRACE_LO, self.segment.trace.lo);
-        self.set_slot(slot::SPAN, self.segment.span.0);
-        self.set_slot(slot::CHANGED, now);
-        self.set_slot(slot::SEQ_API, u64::from(self.seq) | api);
+        let trace = self.segment.trace;
+        let span = self.segment.span.0;
+        let context =
+            [(slot::TRACE_HI, trace.hi), (slot::TRACE_LO, trace.lo), (slot::SPAN, span), (slot::CHANGED, now)];
+        self.publish(context);
     }
 
     #[inline(always)]
     fn publish_span(&mut self) {
+        self.publish([(slot::SPAN, self.segment.span.0)]);
+    }
+
+    /// Changes words of the thread's context between two change numbers, the first of them odd.
+    #[inline(always)]
+    fn publish<const N: usize>(&mut self, words: [(u64, u64); N]) {
         if self.slot_at == 0 {
             return;
         }
@@ -414,7 +415,9 @@ impl<S: Storage> Writer<S> {
         let seq = self.seq;
         self.seq = seq.wrapping_add(2);
         self.set_slot(slot::SEQ_API, u64::from(seq.wrapping_add(1)) | api);
-        self.set_slot(slot::SPAN, self.segment.span.0);
+        for (offset, value) in words {
+            self.set_slot(offset, value);
+        }
         self.set_slot(slot::SEQ_API, u64::from(self.seq) | api);
     }
 
