@@ -8,7 +8,7 @@ use crate::harness::agent::{Agent, AgentOptions};
 use crate::harness::api::Api;
 use crate::harness::binaries;
 use anyhow::{Context as _, Result, ensure};
-use backsight_proto::admin::{SessionState, Status, route};
+use backsight_proto::admin::{SessionState, SessionStatus, Status, route};
 use backsight_proto::trace_json::{PayloadJson, TraceJson};
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
@@ -98,17 +98,13 @@ fn wait_for_death(api: &Api, pid: u32) -> Result<()> {
     let deadline = Instant::now() + RECOVER_TIMEOUT;
     loop {
         let status: Status = serde_json::from_str(&api.get(route::STATUS)?).context("read the agent's status")?;
-        let live = |session: &_| SessionState::Live == state_of(session) && session.pid == pid;
+        let live = |session: &SessionStatus| session.state == SessionState::Live && session.pid == pid;
         if !status.sessions.iter().any(live) {
             return Ok(());
         }
         ensure!(Instant::now() < deadline, "the agent has not noticed the death of {pid} in {RECOVER_TIMEOUT:?}");
         std::thread::sleep(Duration::from_millis(1));
     }
-}
-
-fn state_of(session: &backsight_proto::admin::SessionStatus) -> SessionState {
-    session.state
 }
 
 /// Compares the last two traces of a thread, where a death can have cut something, and its first one.
