@@ -17,17 +17,24 @@
 //! - **laterals**: other traces collected with the symptomatic one.
 //! - **crumb** (breadcrumb): the id of an agent, left where a request came from or went to.
 //! - **kept**: copied out of the retention because a trigger fired, until a collector has it.
+//! - **holding**: what one host says that it has of one trace.
+//! - **group**: a symptomatic trace and its laterals, followed from host to host by the coordinator.
+//! - **coordinator**: who follows crumbs from agent to agent, and asks each for its part.
 //! - **certificate**: what a stored trace says about its own completeness.
 //! - **drop**: a record, signal or trace that was given up; always counted, with a [`telemetry::DropReason`].
 #![forbid(unsafe_code)]
 
+pub mod certificate;
 pub mod clock;
 pub mod context;
+pub mod coordination;
+pub mod holding;
 pub mod ids;
 pub mod priority;
 pub mod record;
 pub mod segment;
 pub mod session;
+pub mod shard;
 pub mod sync;
 pub mod telemetry;
 pub mod trace;

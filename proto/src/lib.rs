@@ -1,9 +1,12 @@
 //! Wire formats between Backsight processes, and their conversions to and from the types of `core`.
 //!
 //! The agent, the collector and the command line share these; none of them knows another. Types here are what stands on the wire: they only
-//! grow, and readers ignore fields that they do not know.
+//! grow, and readers ignore fields that they do not know. The schema of what goes over the network is in `schema/backsight/v1`, drawn in
+//! `docs/spec/wire.md`; what goes over the agent's admin socket is JSON.
 #![forbid(unsafe_code)]
 
 pub mod admin;
 pub mod text;
 pub mod trace_json;
+pub mod v1;
+pub mod wire;

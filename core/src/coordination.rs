@@ -1,0 +1,81 @@
+//! What agents and the coordinator tell each other: who fired, whom to ask, who has what.
+//!
+//! Carried by `proto`; the rules are the agent's (`uplink`) and the collector's (`coordinator`), both pure. Drawn in `docs/spec/wire.md`.
+
+use crate::certificate::Contact;
+use crate::holding::Holding;
+use crate::ids::{AgentId, TraceId, TriggerId};
+
+/// A trigger fired on an agent's host.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Announcement {
+    /// Its number on that agent since it started; acknowledged by it.
+    pub id: u64,
+    /// The trigger.
+    pub trigger: TriggerId,
+    /// When it fired, in nanoseconds since 1970.
+    pub fired_ns: u64,
+    /// What the agent has: the symptomatic trace first, then its laterals. Never empty.
+    pub holdings: Vec<Holding>,
+}
+
+/// The coordinator asks an agent for traces.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Collection {
+    /// The group's number on that coordinator; answered by it.
+    pub group: u64,
+    /// The trigger that fired.
+    pub trigger: TriggerId,
+    /// The agent that announced it first.
+    pub origin: AgentId,
+    /// When it fired there, in nanoseconds since 1970.
+    pub fired_ns: u64,
+    /// The symptomatic trace first, then its laterals. Never empty.
+    pub traces: Vec<TraceId>,
+}
+
+/// What an agent answers to a [`Collection`].
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Answer {
+    /// The group.
+    pub group: u64,
+    /// One for each trace that was asked for.
+    pub holdings: Vec<Holding>,
+}
+
+/// What a coordinator says first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Greeting {
+    /// Differs each time the coordinator starts: what was announced to an earlier one must be announced again.
+    pub instance: u64,
+    /// The cluster's seed, by which all hosts give the same traces up.
+    pub cluster_seed: u64,
+    /// The seed's epoch.
+    pub seed_epoch: u64,
+    /// The epoch of the list of members, by which traces are sharded.
+    pub shard_epoch: u64,
+}
+
+/// What the coordinator knows of one agent's part in a trace.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AgentView {
+    /// The agent.
+    pub agent: AgentId,
+    /// Whether it answered.
+    pub contact: Contact,
+    /// What it said last, `None` until it answered.
+    pub holding: Option<Holding>,
+}
+
+/// What the coordinator knows of one trace. Stored beside the trace: the coordinator itself forgets.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct View {
+    /// The trace.
+    pub trace: TraceId,
+    /// Every agent that announced it or that a crumb named, ascending.
+    pub agents: Vec<AgentView>,
+    /// Whether more agents were named than are followed for one trace.
+    pub is_overfull: bool,
+    /// The epoch of the cluster's seed.
+    pub seed_epoch: u64,
+}

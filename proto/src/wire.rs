@@ -1,0 +1,89 @@
+//! Between the messages of `v1` and the types of `core`: everything that comes in is checked here, once.
+//!
+//! Called by the agent, the collector and the command line. What a newer version may have added is skipped; what no version says is an
+//! error that names the field, and the message is dropped as a whole.
+
+mod certificate;
+mod coordination;
+mod holding;
+mod report;
+mod summary;
+
+pub use report::Report;
+pub use summary::{Fired, Summary};
+
+use backsight_core::ids::TraceId;
+
+/// Traces of one group at most: the symptomatic one and 32 laterals.
+pub const GROUP_MAX: usize = 33;
+
+/// A message that no version of this protocol says.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum WireError {
+    /// A field that has to be there is not.
+    #[error("{field} is missing")]
+    Missing {
+        /// The field.
+        field: &'static str,
+    },
+    /// A field with a value that it cannot have.
+    #[error("{field} is {value}, allowed is {allowed}")]
+    Value {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: u64,
+        /// What it may be.
+        allowed: &'static str,
+    },
+    /// A list that is too long, or bytes of another length than they must have.
+    #[error("{field} has length {len}, allowed is {allowed}")]
+    Length {
+        /// The field.
+        field: &'static str,
+        /// Its length.
+        len: usize,
+        /// What it may be.
+        allowed: &'static str,
+    },
+}
+
+/// Returns a trace id as it stands in a message.
+pub fn trace_bytes(trace: TraceId) -> Vec<u8> {
+    let mut bytes = trace.hi.to_be_bytes().to_vec();
+    bytes.extend(trace.lo.to_be_bytes());
+    bytes
+}
+
+/// Reads a trace id.
+///
+/// # Errors
+/// Another length than 16 bytes, or the id that stands for no trace.
+pub fn trace_id(field: &'static str, bytes: &[u8]) -> Result<TraceId, WireError> {
+    let id: [u8; 16] =
+        bytes.try_into().map_err(|_| WireError::Length { field, len: bytes.len(), allowed: "16 bytes" })?;
+    let id = u128::from_be_bytes(id);
+    if id == 0 {
+        return Err(WireError::Value { field, value: 0, allowed: "any trace but none" });
+    }
+    Ok(TraceId::new((id >> 64) as u64, id as u64))
+}
+
+/// Reads a trace id that may be left out.
+///
+/// # Errors
+/// As [`trace_id`].
+pub fn optional_trace_id(field: &'static str, bytes: &[u8]) -> Result<Option<TraceId>, WireError> {
+    if bytes.is_empty() { Ok(None) } else { trace_id(field, bytes).map(Some) }
+}
+
+/// Checks the length of a list.
+fn at_most<T>(field: &'static str, list: &[T], max: usize, allowed: &'static str) -> Result<(), WireError> {
+    if list.len() > max {
+        return Err(WireError::Length { field, len: list.len(), allowed });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! What agents and the coordinator tell each other.
+
+use super::{GROUP_MAX, WireError, trace_bytes, trace_id};
+use crate::v1;
+use backsight_core::certificate::Contact;
+use backsight_core::coordination::{AgentView, Announcement, Answer, Collection, Greeting, View};
+use backsight_core::holding::Holding;
+use backsight_core::ids::{AgentId, TriggerId};
+
+impl v1::Announce {
+    /// Returns the message for an announcement, sent to the owner by the list of members of epoch `shard_epoch`.
+    pub fn of(announcement: &Announcement, shard_epoch: u64) -> Self {
+        Self {
+            id: announcement.id,
+            trigger: announcement.trigger.0,
+            fired_ns: announcement.fired_ns,
+            holdings: announcement.holdings.iter().map(Into::into).collect(),
+            shard_epoch,
+        }
+    }
+}
+
+impl TryFrom<v1::Announce> for Announcement {
+    type Error = WireError;
+
+    fn try_from(announce: v1::Announce) -> Result<Self, WireError> {
+        Ok(Self {
+            id: announce.id,
+            trigger: trigger("announce.trigger", announce.trigger)?,
+            fired_ns: announce.fired_ns,
+            holdings: holdings("announce.holdings", announce.holdings)?,
+        })
+    }
+}
+
+impl From<&Collection> for v1::Collect {
+    fn from(collection: &Collection) -> Self {
+        Self {
+            group: collection.group,
+            trigger: collection.trigger.0,
+            origin: collection.origin.0,
+            fired_ns: collection.fired_ns,
+            traces: collection.traces.iter().copied().map(trace_bytes).collect(),
+        }
+    }
+}
+
+impl TryFrom<v1::Collect> for Collection {
+    type Error = WireError;
+
+    fn try_from(collect: v1::Collect) -> Result<Self, WireError> {
+        group("collect.traces", collect.traces.len())?;
+        let traces = collect.traces.iter().map(|bytes| trace_id("collect.traces", bytes));
+        Ok(Self {
+            group: collect.group,
+            trigger: trigger("collect.trigger", collect.trigger)?,
+            origin: AgentId(collect.origin),
+            fired_ns: collect.fired_ns,
+            traces: traces.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl From<&Answer> for v1::Answer {
+    fn from(answer: &Answer) -> Self {
+        Self { group: answer.group, holdings: answer.holdings.iter().map(Into::into).collect() }
+    }
+}
+
+impl TryFrom<v1::Answer> for Answer {
+    type Error = WireError;
+
+    fn try_from(answer: v1::Answer) -> Result<Self, WireError> {
+        Ok(Self { group: answer.group, holdings: holdings("answer.holdings", answer.holdings)? })
+    }
+}
+
+impl From<&[Holding]> for v1::Update {
+    fn from(holdings: &[Holding]) -> Self {
+        Self { holdings: holdings.iter().map(Into::into).collect() }
+    }
+}
+
+impl TryFrom<v1::Update> for Vec<Holding> {
+    type Error = WireError;
+
+    fn try_from(update: v1::Update) -> Result<Self, WireError> {
+        update.holdings.into_iter().map(TryInto::try_into).collect()
+    }
+}
+
+impl From<Greeting> for v1::Welcome {
+    fn from(greeting: Greeting) -> Self {
+        Self {
+            protocol: v1::PROTOCOL,
+            instance: greeting.instance,
+            cluster_seed: greeting.cluster_seed,
+            seed_epoch: greeting.seed_epoch,
+            shard_epoch: greeting.shard_epoch,
+        }
+    }
+}
+
+impl From<v1::Welcome> for Greeting {
+    fn from(welcome: v1::Welcome) -> Self {
+        Self {
+            instance: welcome.instance,
+            cluster_seed: welcome.cluster_seed,
+            seed_epoch: welcome.seed_epoch,
+            shard_epoch: welcome.shard_epoch,
+        }
+    }
+}
+
+impl From<&View> for v1::View {
+    fn from(view: &View) -> Self {
+        let agent = |of: &AgentView| v1::AgentView {
+            agent: of.agent.0,
+            contact: of.contact as u32,
+            holding: of.holding.as_ref().map(Into::into),
+        };
+        Self {
+            trace: trace_bytes(view.trace),
+            agents: view.agents.iter().map(agent).collect(),
+            is_overfull: view.is_overfull,
+            seed_epoch: view.seed_epoch,
+        }
+    }
+}
+
+impl TryFrom<v1::View> for View {
+    type Error = WireError;
+
+    fn try_from(view: v1::View) -> Result<Self, WireError> {
+        let agent = |of: v1::AgentView| {
+            let contact = u8::try_from(of.contact).ok().and_then(Contact::from_code).unwrap_or_default();
+            Ok(AgentView { agent: AgentId(of.agent), contact, holding: of.holding.map(TryInto::try_into).transpose()? })
+        };
+        Ok(Self {
+            trace: trace_id("view.trace", &view.trace)?,
+            agents: view.agents.into_iter().map(agent).collect::<Result<_, _>>()?,
+            is_overfull: view.is_overfull,
+            seed_epoch: view.seed_epoch,
+        })
+    }
+}
+
+impl v1::Hello {
+    /// Checks who says hello.
+    ///
+    /// # Errors
+    /// Another protocol, or no agent.
+    pub fn check(&self) -> Result<AgentId, WireError> {
+        if self.protocol != v1::PROTOCOL {
+            let value = self.protocol.into();
+            return Err(WireError::Value { field: "hello.protocol", value, allowed: "1" });
+        }
+        if self.agent == 0 {
+            return Err(WireError::Value { field: "hello.agent", value: 0, allowed: "any agent but none" });
+        }
+        Ok(AgentId(self.agent))
+    }
+}
+
+fn trigger(field: &'static str, id: u32) -> Result<TriggerId, WireError> {
+    if id == 0 {
+        return Err(WireError::Value { field, value: 0, allowed: "any trigger but none" });
+    }
+    Ok(TriggerId(id))
+}
+
+fn holdings(field: &'static str, holdings: Vec<v1::Holding>) -> Result<Vec<Holding>, WireError> {
+    group(field, holdings.len())?;
+    holdings.into_iter().map(TryInto::try_into).collect()
+}
+
+fn group(field: &'static str, len: usize) -> Result<(), WireError> {
+    if (1..=GROUP_MAX).contains(&len) {
+        return Ok(());
+    }
+    Err(WireError::Length { field, len, allowed: "1 to 33" })
+}

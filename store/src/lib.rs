@@ -1,0 +1,2 @@
+//! What a collector keeps on disk.
+#![forbid(unsafe_code)]
