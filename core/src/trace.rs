@@ -232,6 +232,8 @@ pub struct Crumb {
     pub agent: AgentId,
     /// The span that made the call, 0 for none.
     pub span: SpanId,
+    /// How often it was found: a visit for each call that came in, an answer for each that went out.
+    pub n: u64,
 }
 
 /// A call that went out and whose answer never came.

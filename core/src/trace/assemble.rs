@@ -6,7 +6,7 @@ use super::process::{ProcessReader, ReadProcess};
 use super::{Crumb, Trace};
 use crate::ids::{AgentId, RegionId, TraceId};
 use crate::segment::Slice;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Assembles what processes wrote for `trace`.
 ///
@@ -21,12 +21,12 @@ pub fn assemble(trace: TraceId, slices: &[Slice]) -> Trace {
         by_process.entry((slice.process.agent, slice.process.region)).or_default().push(slice);
     }
     let mut whole = Trace { id: trace, ..Trace::default() };
-    let mut crumbs = BTreeSet::new();
+    let mut crumbs = BTreeMap::new();
     for slices in by_process.into_values() {
         let part = ProcessReader::new(trace, whole.processes.len(), &slices).read();
         add(&mut whole, &mut crumbs, part);
     }
-    whole.crumbs = crumbs.into_iter().collect();
+    whole.crumbs = crumbs.into_iter().map(|(crumb, n)| Crumb { n, ..crumb }).collect();
     whole.spans.sort_by_key(|span| (span.start_ns, span.process_idx, span.id));
     whole.visits.sort_by_key(|visit| (visit.start_ns, visit.process_idx, visit.tid));
     whole.open_edges.sort_by_key(|edge| (edge.at_ns, edge.process_idx, edge.span));
@@ -35,11 +35,13 @@ pub fn assemble(trace: TraceId, slices: &[Slice]) -> Trace {
     whole
 }
 
-fn add(whole: &mut Trace, crumbs: &mut BTreeSet<Crumb>, part: ReadProcess) {
+fn add(whole: &mut Trace, crumbs: &mut BTreeMap<Crumb, u64>, part: ReadProcess) {
     whole.processes.push(part.info);
     whole.spans.extend(part.spans);
     whole.visits.extend(part.visits);
-    crumbs.extend(part.crumbs);
+    for crumb in part.crumbs {
+        *crumbs.entry(Crumb { n: 0, ..crumb }).or_default() += crumb.n;
+    }
     whole.open_edges.extend(part.open_edges);
     whole.fired.extend(part.fired);
     whole.losses.extend(part.losses);

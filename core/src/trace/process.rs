@@ -336,7 +336,7 @@ impl<'a> ProcessReader<'a> {
     }
 
     fn add_crumb(&mut self, direction: CrumbDirection, agent: AgentId, span: SpanId) {
-        self.crumbs.push(Crumb { seen_by: self.agent, direction, agent, span });
+        self.crumbs.push(Crumb { seen_by: self.agent, direction, agent, span, n: 1 });
     }
 
     fn add_event(&mut self, event: Event, target: Target, position: &mut Position) {

@@ -1,0 +1,261 @@
+//! Certificates: what agents said they have, held against what arrived and against what the trace itself tells.
+//!
+//! Called wherever a stored trace is shown. A pure function; a trace is complete only where nothing speaks against it, so a rule that is
+//! forgotten here is a false promise.
+
+use backsight_core::certificate::{
+    AgentPart, Amount, CERTIFICATE_VERSION, Certificate, Contact, Gap, GapKind, Verdict,
+};
+use backsight_core::coordination::View;
+use backsight_core::holding::{Holding, HoldingState, LossInterval};
+use backsight_core::ids::{AgentId, SpanId};
+use backsight_core::record::CrumbDirection;
+use backsight_core::trace::Trace;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What one agent reported of a trace.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Received {
+    /// Segments that arrived, each counted once and in its longest copy.
+    pub amount: Amount,
+    /// What the agent's newest report says that it has in all.
+    pub holding: Option<Holding>,
+}
+
+/// Certifies `trace`, assembled from everything that arrived, of which `view` and `received` tell by agent.
+///
+/// # Source
+/// Hindsight spec, section 4.9; each rule is one function below.
+pub fn certify(view: Option<&View>, trace: &Trace, received: &BTreeMap<AgentId, Received>) -> Certificate {
+    let edges = Edges::of(trace);
+    let mut agents = parts(view, received);
+    for agent in edges.named() {
+        agents.entry(agent).or_insert_with(|| AgentPart { agent, ..AgentPart::default() });
+    }
+    let mut gaps = Gaps::default();
+    let interval = trace.interval_ns();
+    for part in agents.values() {
+        let holding = newest(view, received, part.agent);
+        of_agent(part, holding, interval, &mut gaps);
+    }
+    of_trace(trace, &mut gaps);
+    edges.check(received, &mut gaps);
+    if view.is_some_and(|view| view.is_overfull) {
+        gaps.add(GapKind::TooMany, AgentId::NONE, 0);
+    }
+    let gaps = gaps.into_list();
+    Certificate {
+        version: CERTIFICATE_VERSION,
+        verdict: verdict(&gaps),
+        gaps,
+        agents: agents.into_values().collect(),
+        seed_epoch: view.map_or(0, |view| view.seed_epoch),
+    }
+}
+
+/// Nothing missing is complete; where all that speaks against it may still come, it is not known; else it is partial.
+fn verdict(gaps: &[Gap]) -> Verdict {
+    let may_come = |gap: &Gap| matches!(gap.kind, GapKind::Unanswered | GapKind::Unreachable | GapKind::InProgress);
+    match gaps {
+        [] => Verdict::Complete,
+        _ if gaps.iter().all(may_come) => Verdict::Unknown,
+        _ => Verdict::Partial,
+    }
+}
+
+/// Returns what agent `agent` said last, to the coordinator or with a report.
+fn newest<'a>(
+    view: Option<&'a View>,
+    received: &'a BTreeMap<AgentId, Received>,
+    agent: AgentId,
+) -> Option<&'a Holding> {
+    let said = view.and_then(|view| view.agents.iter().find(|of| of.agent == agent)?.holding.as_ref());
+    let reported = received.get(&agent).and_then(|received| received.holding.as_ref());
+    said.into_iter().chain(reported).max_by_key(|holding| holding.revision)
+}
+
+/// Returns the parts of all agents that were asked or that reported.
+fn parts(view: Option<&View>, received: &BTreeMap<AgentId, Received>) -> BTreeMap<AgentId, AgentPart> {
+    let asked = view.into_iter().flat_map(|view| &view.agents).map(|of| (of.agent, of.contact));
+    let came = received.keys().map(|agent| (*agent, Contact::Answered));
+    let mut parts = BTreeMap::new();
+    for (agent, contact) in asked.chain(came) {
+        let holding = newest(view, received, agent);
+        parts.insert(
+            agent,
+            AgentPart {
+                agent,
+                contact,
+                state: holding.map(|holding| holding.state),
+                announced: holding.map(announced).unwrap_or_default(),
+                received: received.get(&agent).map(|received| received.amount).unwrap_or_default(),
+                horizon_ms: holding.and_then(|holding| holding.horizon_ms),
+                losses: holding.map(|holding| holding.losses.clone()).unwrap_or_default(),
+            },
+        );
+    }
+    parts
+}
+
+fn announced(holding: &Holding) -> Amount {
+    Amount { n_segments: holding.n_segments, bytes: holding.bytes }
+}
+
+/// What speaks against completeness, by kind and agent.
+#[derive(Default)]
+struct Gaps(BTreeMap<(GapKind, AgentId), u64>);
+
+impl Gaps {
+    fn add(&mut self, kind: GapKind, agent: AgentId, n: u64) {
+        let count = self.0.entry((kind, agent)).or_default();
+        *count = count.saturating_add(n);
+    }
+
+    fn into_list(self) -> Vec<Gap> {
+        self.0.into_iter().map(|((kind, agent), n)| Gap { kind, agent, n }).collect()
+    }
+}
+
+/// What an agent said and what of it arrived.
+fn of_agent(part: &AgentPart, holding: Option<&Holding>, interval: Option<(u64, u64)>, gaps: &mut Gaps) {
+    let agent = part.agent;
+    match part.contact {
+        Contact::Asked => gaps.add(GapKind::Unanswered, agent, 0),
+        Contact::Unreachable | Contact::Unknown => gaps.add(GapKind::Unreachable, agent, 0),
+        Contact::Answered => {}
+    }
+    let Some(holding) = holding else { return };
+    match holding.state {
+        HoldingState::Evicted => gaps.add(GapKind::Evicted, agent, 0),
+        HoldingState::Refused => gaps.add(GapKind::Refused, agent, 0),
+        HoldingState::Abandoned => gaps.add(GapKind::Abandoned, agent, 0),
+        // Crumbs say whether it should have seen it.
+        HoldingState::NeverSeen | HoldingState::Kept => {}
+    }
+    let n_missing = part.announced.n_segments.saturating_sub(part.received.n_segments);
+    if n_missing > 0 || part.announced.bytes > part.received.bytes {
+        gaps.add(GapKind::SegmentsMissing, agent, n_missing.max(1));
+    }
+    if holding.n_open > 0 {
+        gaps.add(GapKind::InProgress, agent, holding.n_open);
+    }
+    if holding.n_left_out > 0 {
+        gaps.add(GapKind::TooLarge, agent, holding.n_left_out);
+    }
+    if holding.detail > 0 {
+        gaps.add(GapKind::Detail, agent, holding.detail.into());
+    }
+    let n_lost: Vec<u64> =
+        holding.losses.iter().filter(|loss| touches(loss, interval)).map(|loss| loss.n_records.max(1)).collect();
+    if !n_lost.is_empty() {
+        gaps.add(GapKind::Loss, agent, n_lost.into_iter().fold(0, u64::saturating_add));
+    }
+}
+
+/// Returns whether a loss may have hit the trace; one whose times are not known may always have.
+fn touches(loss: &LossInterval, interval: Option<(u64, u64)>) -> bool {
+    interval.is_none_or(|(first, last)| loss.first_ns <= last && first <= loss.last_ns)
+}
+
+/// What the trace tells of itself: records that its own threads lost, and bytes that cannot be read.
+fn of_trace(trace: &Trace, gaps: &mut Gaps) {
+    for loss in &trace.losses {
+        let agent = trace.processes.get(loss.process_idx).map_or(AgentId::NONE, |process| process.agent);
+        gaps.add(GapKind::Loss, agent, loss.n_records.max(1));
+    }
+    let malformed = trace.malformed;
+    // A process that dies inside a long write leaves a record without its end: it was never committed.
+    let has_death = trace.processes.iter().any(|process| process.death.is_some());
+    let n_fragments = if has_death { 0 } else { malformed.fragments };
+    let n_malformed = malformed.segments + malformed.records + malformed.strings + n_fragments;
+    if n_malformed > 0 {
+        gaps.add(GapKind::Malformed, AgentId::NONE, n_malformed);
+    }
+}
+
+/// A call as its caller names it: the caller's host and span.
+type Call = (AgentId, SpanId);
+
+/// Calls between hosts, as both of their ends tell of them.
+#[derive(Default)]
+struct Edges {
+    /// Visits that came from a call, by the host that they came to.
+    visits: BTreeMap<(Call, AgentId), u64>,
+    /// Calls that were answered, by the host that answered.
+    answered: BTreeMap<(Call, AgentId), u64>,
+    /// Calls without an answer.
+    open: BTreeMap<Call, u64>,
+    /// Hosts to which calls without an answer probably went.
+    expected: BTreeSet<AgentId>,
+    /// Callers that recorded something.
+    spoke: BTreeSet<AgentId>,
+}
+
+impl Edges {
+    fn of(trace: &Trace) -> Self {
+        let mut edges = Self::default();
+        for crumb in &trace.crumbs {
+            match crumb.direction {
+                CrumbDirection::From => {
+                    let visits = edges.visits.entry(((crumb.agent, crumb.span), crumb.seen_by)).or_default();
+                    *visits = visits.saturating_add(crumb.n);
+                }
+                CrumbDirection::To => {
+                    let answered = edges.answered.entry(((crumb.seen_by, crumb.span), crumb.agent)).or_default();
+                    *answered = answered.saturating_add(crumb.n);
+                }
+            }
+        }
+        for edge in &trace.open_edges {
+            let Some(process) = trace.processes.get(edge.process_idx) else { continue };
+            *edges.open.entry((process.agent, edge.span)).or_default() += 1;
+        }
+        edges.spoke = trace.processes.iter().map(|process| process.agent).collect();
+        edges
+    }
+
+    /// Returns every host that an end of a call names.
+    fn named(&self) -> impl Iterator<Item = AgentId> + '_ {
+        let callers = self.visits.keys().map(|((caller, _), _)| *caller);
+        let callees = self.answered.keys().map(|(_, callee)| *callee);
+        callers.chain(callees).chain(self.expected.iter().copied()).filter(|agent| !agent.is_none())
+    }
+
+    /// Looks for the other end of each call.
+    fn check(&self, received: &BTreeMap<AgentId, Received>, gaps: &mut Gaps) {
+        for ((call, callee), n) in &self.answered {
+            let n_visits = self.visits.get(&(*call, *callee)).copied().unwrap_or(0);
+            if n_visits < *n {
+                gaps.add(GapKind::OneEnded, *callee, n - n_visits);
+            }
+        }
+        let (visits, answered) = (by_call(&self.visits), by_call(&self.answered));
+        let of = |ends: &BTreeMap<Call, u64>, call| ends.get(call).copied().unwrap_or(0);
+        for (call, n_open) in &self.open {
+            // Visits beyond those that were answered are the callees of calls whose answer never came.
+            let n_unclaimed = of(&visits, call).saturating_sub(of(&answered, call));
+            if n_unclaimed < *n_open {
+                gaps.add(GapKind::NoAnswer, call.0, n_open - n_unclaimed);
+            }
+        }
+        for ((call, _), n) in &self.visits {
+            let (caller, _) = *call;
+            if !self.spoke.contains(&caller) || !received.contains_key(&caller) {
+                gaps.add(GapKind::OneEnded, caller, *n);
+            }
+        }
+    }
+}
+
+/// Returns how many ends each call has, whichever host they lead to.
+fn by_call(ends: &BTreeMap<(Call, AgentId), u64>) -> BTreeMap<Call, u64> {
+    let mut by_call: BTreeMap<Call, u64> = BTreeMap::new();
+    for ((call, _), n) in ends {
+        let sum = by_call.entry(*call).or_default();
+        *sum = sum.saturating_add(*n);
+    }
+    by_call
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,259 @@
+//! Every rule, from a trace for which nothing speaks against completeness: one thing is changed, and that one is named.
+
+use super::{Received, certify};
+use backsight_core::certificate::{Amount, Certificate, Contact, GapKind, Verdict};
+use backsight_core::coordination::{AgentView, View};
+use backsight_core::holding::{Holding, HoldingState, LossInterval};
+use backsight_core::ids::{AgentId, SpanId, TraceId};
+use backsight_core::record::CrumbDirection;
+use backsight_core::segment::LastWords;
+use backsight_core::telemetry::DropReason;
+use backsight_core::trace::{Crumb, Death, Loss, Malformed, OpenEdge, ProcessClock, ProcessInfo, Span, Trace};
+use std::collections::BTreeMap;
+
+const TRACE: TraceId = TraceId::new(1, 2);
+const CALLER: AgentId = AgentId(10);
+const CALLEE: AgentId = AgentId(20);
+const CALL: SpanId = SpanId(7);
+
+/// A call from one host to another, everything known about it.
+struct Case {
+    view: View,
+    trace: Trace,
+    received: BTreeMap<AgentId, Received>,
+}
+
+fn holding(state: HoldingState) -> Holding {
+    Holding { trace: TRACE, state, revision: 5, n_segments: 2, bytes: 200, ..Holding::default() }
+}
+
+fn crumb(seen_by: AgentId, direction: CrumbDirection, agent: AgentId) -> Crumb {
+    Crumb { seen_by, direction, agent, span: CALL, n: 1 }
+}
+
+impl Case {
+    fn complete() -> Self {
+        let agents = [CALLER, CALLEE];
+        let part = |agent| AgentView { agent, contact: Contact::Answered, holding: Some(holding(HoldingState::Kept)) };
+        let process = |agent| ProcessInfo { agent, clock: ProcessClock::Wall, ..ProcessInfo::default() };
+        let span = |process_idx| Span {
+            id: SpanId(1 + process_idx as u64),
+            process_idx,
+            start_ns: 1000,
+            end_ns: Some(2000),
+            ..Span::default()
+        };
+        let received = |agent| {
+            let amount = Amount { n_segments: 2, bytes: 200 };
+            (agent, Received { amount, holding: Some(holding(HoldingState::Kept)) })
+        };
+        Self {
+            view: View { trace: TRACE, agents: agents.map(part).to_vec(), ..View::default() },
+            trace: Trace {
+                id: TRACE,
+                processes: agents.map(process).to_vec(),
+                spans: vec![span(0), span(1)],
+                crumbs: vec![crumb(CALLER, CrumbDirection::To, CALLEE), crumb(CALLEE, CrumbDirection::From, CALLER)],
+                ..Trace::default()
+            },
+            received: agents.map(received).into_iter().collect(),
+        }
+    }
+
+    fn view_of(&mut self, agent: AgentId) -> &mut AgentView {
+        self.view.agents.iter_mut().find(|of| of.agent == agent).unwrap()
+    }
+
+    /// Changes what the callee holds, in a newer holding than it reported.
+    fn callee_holds(&mut self, change: impl FnOnce(&mut Holding)) {
+        let holding = self.view_of(CALLEE).holding.as_mut().unwrap();
+        holding.revision += 1;
+        change(holding);
+    }
+
+    fn certify(&self) -> Certificate {
+        certify(Some(&self.view), &self.trace, &self.received)
+    }
+}
+
+/// Changes one thing in a complete case and checks the verdict, and that exactly these gaps are named.
+#[track_caller]
+fn check(change: impl FnOnce(&mut Case), verdict: Verdict, gaps: &[(GapKind, AgentId, u64)]) {
+    let mut case = Case::complete();
+    change(&mut case);
+    let certificate = case.certify();
+    let named: Vec<_> = certificate.gaps.iter().map(|gap| (gap.kind, gap.agent, gap.n)).collect();
+    assert_eq!((certificate.verdict, named.as_slice()), (verdict, gaps));
+}
+
+#[test]
+fn a_trace_against_which_nothing_speaks_is_complete() {
+    check(|_| (), Verdict::Complete, &[]);
+    // Nobody had to be asked where one host has it all.
+    check(
+        |case| {
+            case.view = View::default();
+            case.received.remove(&CALLEE);
+            case.trace.crumbs.clear();
+        },
+        Verdict::Complete,
+        &[],
+    );
+}
+
+#[test]
+fn whoever_was_asked_must_have_answered() {
+    check(
+        |case| case.view.agents.push(AgentView { agent: AgentId(30), ..AgentView::default() }),
+        Verdict::Unknown,
+        &[(GapKind::Unanswered, AgentId(30), 0)],
+    );
+    for contact in [Contact::Unreachable, Contact::Unknown] {
+        check(
+            |case| case.view.agents.push(AgentView { agent: AgentId(30), contact, holding: None }),
+            Verdict::Unknown,
+            &[(GapKind::Unreachable, AgentId(30), 0)],
+        );
+    }
+    // A host that only a record names, and that nobody asked.
+    check(
+        |case| {
+            case.trace.crumbs.push(crumb(CALLER, CrumbDirection::To, AgentId(30)));
+        },
+        Verdict::Partial,
+        &[(GapKind::Unanswered, AgentId(30), 0), (GapKind::OneEnded, AgentId(30), 1)],
+    );
+}
+
+#[test]
+fn what_was_announced_must_have_arrived_by_the_newest_word() {
+    check(
+        |case| case.callee_holds(|holding| holding.n_segments = 5),
+        Verdict::Partial,
+        &[(GapKind::SegmentsMissing, CALLEE, 3)],
+    );
+    // The same segments, but one has grown.
+    check(
+        |case| case.callee_holds(|holding| holding.bytes = 201),
+        Verdict::Partial,
+        &[(GapKind::SegmentsMissing, CALLEE, 1)],
+    );
+    // An old word does not count against a newer one.
+    check(
+        |case| {
+            case.callee_holds(|holding| {
+                holding.revision = 1;
+                holding.n_segments = 99;
+            });
+        },
+        Verdict::Complete,
+        &[],
+    );
+}
+
+#[test]
+fn a_host_that_gave_something_up_says_so() {
+    for (state, kind) in [
+        (HoldingState::Evicted, GapKind::Evicted),
+        (HoldingState::Refused, GapKind::Refused),
+        (HoldingState::Abandoned, GapKind::Abandoned),
+    ] {
+        check(|case| case.callee_holds(|holding| holding.state = state), Verdict::Partial, &[(kind, CALLEE, 0)]);
+    }
+    check(|case| case.callee_holds(|holding| holding.detail = 2), Verdict::Partial, &[(GapKind::Detail, CALLEE, 2)]);
+    check(
+        |case| case.callee_holds(|holding| holding.n_left_out = 4),
+        Verdict::Partial,
+        &[(GapKind::TooLarge, CALLEE, 4)],
+    );
+    check(
+        |case| case.callee_holds(|holding| holding.n_open = 1),
+        Verdict::Unknown,
+        &[(GapKind::InProgress, CALLEE, 1)],
+    );
+    check(|case| case.view.is_overfull = true, Verdict::Partial, &[(GapKind::TooMany, AgentId::NONE, 0)]);
+}
+
+#[test]
+fn a_loss_counts_where_it_touches_the_trace() {
+    let loss = |first_ns, last_ns| LossInterval {
+        first_ns,
+        last_ns,
+        reason: Some(DropReason::NoChunk),
+        n_records: 3,
+        bytes: 96,
+    };
+    for (first, last, verdict) in [
+        (0, 999, Verdict::Complete),
+        (0, 1000, Verdict::Partial),
+        (2000, 9000, Verdict::Partial),
+        (2001, 9000, Verdict::Complete),
+    ] {
+        let gaps: &[_] = if verdict == Verdict::Partial { &[(GapKind::Loss, CALLEE, 3)] } else { &[] };
+        check(|case| case.callee_holds(|holding| holding.losses = vec![loss(first, last)]), verdict, gaps);
+    }
+    let of_its_own = Loss { process_idx: 1, tid: 1, reason: None, n_records: 0, bytes: 0, first_ns: 0, last_ns: 0 };
+    check(|case| case.trace.losses = vec![of_its_own], Verdict::Partial, &[(GapKind::Loss, CALLEE, 1)]);
+}
+
+#[test]
+fn a_call_without_an_answer_needs_its_callee() {
+    let open = OpenEdge { process_idx: 0, span: CALL, at_ns: 1500 };
+    // Neither an answer nor a visit: whoever was called is missing.
+    check(
+        |case| {
+            case.trace.open_edges = vec![open];
+        },
+        Verdict::Partial,
+        &[(GapKind::NoAnswer, CALLER, 1)],
+    );
+    // The callee died before it answered, and its visit was found.
+    check(
+        |case| {
+            case.trace.open_edges = vec![open];
+            case.trace.crumbs[1].n = 2;
+        },
+        Verdict::Complete,
+        &[],
+    );
+    // The one visit belongs to the call that was answered, not to the other one of the same span.
+    check(
+        |case| {
+            case.trace.open_edges = vec![open, open];
+            case.trace.crumbs[1].n = 2;
+        },
+        Verdict::Partial,
+        &[(GapKind::NoAnswer, CALLER, 1)],
+    );
+}
+
+#[test]
+fn every_crumb_needs_its_other_end() {
+    check(|case| case.trace.crumbs.truncate(1), Verdict::Partial, &[(GapKind::OneEnded, CALLEE, 1)]);
+    check(
+        |case| {
+            case.trace.crumbs[1].agent = AgentId(30);
+            case.view.agents.push(AgentView {
+                agent: AgentId(30),
+                contact: Contact::Answered,
+                holding: Some(Holding { n_segments: 0, bytes: 0, ..holding(HoldingState::NeverSeen) }),
+            });
+        },
+        Verdict::Partial,
+        &[(GapKind::OneEnded, CALLEE, 1), (GapKind::OneEnded, AgentId(30), 1)],
+    );
+}
+
+#[test]
+fn what_cannot_be_read_counts_but_for_the_last_record_of_the_dead() {
+    let malformed = |malformed| move |case: &mut Case| case.trace.malformed = malformed;
+    let records = Malformed { records: 2, ..Malformed::default() };
+    check(malformed(records), Verdict::Partial, &[(GapKind::Malformed, AgentId::NONE, 2)]);
+    let fragments = Malformed { fragments: 1, ..Malformed::default() };
+    check(malformed(fragments), Verdict::Partial, &[(GapKind::Malformed, AgentId::NONE, 1)]);
+    let with_death = |case: &mut Case| {
+        case.trace.malformed = fragments;
+        case.trace.processes[1].death = Some(Death { at_ns: None, last_words: LastWords::default() });
+    };
+    check(with_death, Verdict::Complete, &[]);
+}
