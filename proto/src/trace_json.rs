@@ -7,8 +7,11 @@
 //! [`TraceJson::start_unix_ns`] in processes whose clock is `wall`; in those whose clock is `ticks`, ticks of unknown length from the
 //! process's first one.
 
+mod certificate;
 mod convert;
 mod number;
+
+pub use certificate::why;
 
 use backsight_core::ids::TraceId;
 use serde::{Deserialize, Serialize};
@@ -321,9 +324,35 @@ pub struct MalformedJson {
 pub struct CertificateJson {
     /// The verdict.
     pub state: CompletenessJson,
-    /// Why it is not complete, each a short text.
+    /// Why it is not complete, each a short text that begins with a name (`core::certificate::GapKind`).
     #[serde(default)]
     pub why: Vec<String>,
+    /// Every agent that was reached or named.
+    #[serde(default)]
+    pub agents: Vec<AgentPartJson>,
+}
+
+/// The part of one agent in a trace.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AgentPartJson {
+    /// The agent, 7 base32 digits.
+    pub agent: String,
+    /// `asked`, `answered`, `unreachable` or `unknown`.
+    pub contact: String,
+    /// What it said it has (`core::holding::HoldingState`); left out until it answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Segments that it said it has.
+    pub announced_segments: u64,
+    /// Their bytes.
+    pub announced_bytes: u64,
+    /// Segments that arrived.
+    pub received_segments: u64,
+    /// Their bytes.
+    pub received_bytes: u64,
+    /// How far back it could look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub horizon_ms: Option<u64>,
 }
 
 /// Whether a trace is complete.

@@ -7,9 +7,11 @@ mod certificate;
 mod coordination;
 mod holding;
 mod report;
+mod stored;
 mod summary;
 
 pub use report::Report;
+pub use stored::StoredTrace;
 pub use summary::{Fired, Summary};
 
 use backsight_core::ids::TraceId;

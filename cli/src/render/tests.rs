@@ -104,6 +104,7 @@ fn checkout() -> TraceJson {
         certificate: Some(CertificateJson {
             state: CompletenessJson::Partial,
             why: vec!["no_answer from stock".to_owned()],
+            agents: Vec::new(),
         }),
         ..TraceJson::default()
     }

@@ -1,6 +1,6 @@
 //! Everything that can be said comes through the wire unchanged, and nothing that cannot be said gets in.
 
-use super::{Fired, GROUP_MAX, Report, Summary, WireError, trace_bytes, trace_id};
+use super::{Fired, GROUP_MAX, Report, StoredTrace, Summary, WireError, trace_bytes, trace_id};
 use crate::v1;
 use backsight_core::certificate::{AgentPart, Amount, Certificate, Contact, Gap, GapKind, Verdict};
 use backsight_core::clock::CalibrationPoint;
@@ -112,10 +112,14 @@ fn certificates_and_summaries_come_through() {
         seed_epoch: 3,
     };
     assert_eq!(Certificate::from(sent(&v1::Certificate::from(&certificate))), certificate);
+    let fired = Fired { trigger: TriggerId::CLI, agent: AgentId(1), fired_ns: 2, base: Some(TRACE) };
+    let stored =
+        StoredTrace { trace: TRACE, slices: report().slices, certificate: certificate.clone(), fired: vec![fired] };
+    assert_eq!(StoredTrace::try_from(sent(&v1::GetReply::from(&stored))), Ok(stored));
     let summary = Summary {
         trace: TRACE,
         services: vec!["a".to_owned()],
-        fired: vec![Fired { trigger: TriggerId::CLI, agent: AgentId(1), fired_ns: 2, base: Some(TRACE) }],
+        fired: vec![fired],
         verdict: Verdict::Complete,
         gaps: certificate.gaps,
         ..Summary::default()
