@@ -222,8 +222,22 @@ impl ValueType {
 pub enum CrumbDirection {
     /// The request came from that agent.
     From = 1,
-    /// The request went to that agent; agent 0 is a call whose answer is still awaited: an open out-edge.
+    /// A call was answered from that agent's host, or by somebody without a recorder: agent 0. Closes the oldest open call of its span.
     To = 2,
+    /// A call went out: an open out-edge until its answer comes. The agent is where the connection's last answer came from, 0 for unknown.
+    Out = 3,
+}
+
+impl CrumbDirection {
+    /// Returns the direction with number `code`.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::From),
+            2 => Some(Self::To),
+            3 => Some(Self::Out),
+            _ => None,
+        }
+    }
 }
 
 /// The first word of every record.
