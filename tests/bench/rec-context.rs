@@ -96,7 +96,7 @@ fn inject_one(parent: &TraceParent, state: &TraceState<'_>) {
     let mut trail = state.trail.unwrap_or_default();
     trail.leave(AgentId(black_box(7)), 3);
     let mut out = [0; STATE_BYTES_MAX];
-    let len = state.format(&trail, &mut out);
+    let len = state.others.format(&trail, &mut out);
     black_box(parent.format());
     black_box(&out[..len]);
 }

@@ -33,50 +33,66 @@ impl TraceParent {
     ///
     /// # Cost
     /// At most 55 bytes are read, whatever the header's length.
+    #[inline]
     pub fn parse(header: &[u8]) -> Option<Self> {
         let fixed: &[u8; TRACEPARENT_BYTES] = header.first_chunk()?;
-        let version = hex_2(fixed[0], fixed[1])?;
-        let goes_on = header.get(TRACEPARENT_BYTES);
-        let ends_well = match version {
-            0 => goes_on.is_none(),
-            0xff => false,
-            _ => goes_on.is_none_or(|byte| *byte == b'-'),
-        };
-        if !ends_well || fixed[2] != b'-' || fixed[35] != b'-' || fixed[52] != b'-' {
-            return None;
+        if header.len() != TRACEPARENT_BYTES || !fixed.starts_with(b"00") {
+            later_version(fixed, header.get(TRACEPARENT_BYTES))?;
         }
-        let trace = TraceId::new(hex_16(fixed, 3)?, hex_16(fixed, 19)?);
-        let span = SpanId(hex_16(fixed, 36)?);
-        let flags = hex_2(fixed[53], fixed[54])?;
-        (!trace.is_none() && !span.is_none()).then_some(Self { trace, span, flags })
+        let [_, _, b'-', ids @ ..] = fixed else { return None };
+        let (trace, [b'-', span @ ..]) = ids.split_first_chunk::<32>()? else { return None };
+        let (span, [b'-', flags @ ..]) = span.split_first_chunk::<16>()? else { return None };
+        let (words, []) = trace.as_chunks::<8>() else { return None };
+        let ([span_hi, span_lo], []) = span.as_chunks::<8>() else { return None };
+        let [a, b, c, d, e, f] = [words[0], words[1], words[2], words[3], *span_hi, *span_lo].map(hex_word);
+        let flags = hex_word([b'0', b'0', b'0', b'0', b'0', b'0', flags[0], flags[1]]);
+        let wrong = a.wrong | b.wrong | c.wrong | d.wrong | e.wrong | f.wrong | flags.wrong;
+        let trace = TraceId::new(a.value << 32 | b.value, c.value << 32 | d.value);
+        let span = SpanId(e.value << 32 | f.value);
+        let is_good = wrong == 0 && !trace.is_none() && !span.is_none();
+        is_good.then_some(Self { trace, span, flags: flags.value as u8 })
     }
 
     /// Returns the header in version 00.
+    #[inline]
     pub fn format(&self) -> [u8; TRACEPARENT_BYTES] {
+        let mut bytes = [0; 25];
+        bytes[..8].copy_from_slice(&self.trace.hi.to_be_bytes());
+        bytes[8..16].copy_from_slice(&self.trace.lo.to_be_bytes());
+        bytes[16..24].copy_from_slice(&self.span.0.to_be_bytes());
+        bytes[24] = self.flags;
+        let mut digits = [[0; 2]; 25];
+        for (pair, byte) in digits.iter_mut().zip(bytes) {
+            *pair = [hex_digit(byte >> 4), hex_digit(byte & 15)];
+        }
+        let digits = digits.as_flattened();
         let mut header = *b"00-00000000000000000000000000000000-0000000000000000-00";
-        put_hex(&mut header[3..19], self.trace.hi);
-        put_hex(&mut header[19..35], self.trace.lo);
-        put_hex(&mut header[36..52], self.span.0);
-        put_hex(&mut header[53..55], u64::from(self.flags));
+        header[3..35].copy_from_slice(&digits[..32]);
+        header[36..52].copy_from_slice(&digits[32..48]);
+        header[53..55].copy_from_slice(&digits[48..]);
         header
     }
 }
 
-/// Returns the value of the 16 lowercase hex digits at `at`.
-#[inline]
-fn hex_16(header: &[u8; TRACEPARENT_BYTES], at: usize) -> Option<u64> {
-    let word = |at: usize| header.get(at..)?.first_chunk().and_then(|digits| hex_word(*digits));
-    Some((word(at)? << 32) | word(at + 8)?)
+/// Judges a header that is not of version 00 and its length: `None` where it is malformed.
+#[cold]
+fn later_version(fixed: &[u8; TRACEPARENT_BYTES], next: Option<&u8>) -> Option<()> {
+    let version = hex_word([b'0', b'0', b'0', b'0', b'0', b'0', fixed[0], fixed[1]]);
+    let is_later = version.wrong == 0 && version.value != 0 && version.value != 0xff;
+    (is_later && next.is_none_or(|byte| *byte == b'-')).then_some(())
 }
 
-/// Returns the value of two lowercase hex digits.
-fn hex_2(high: u8, low: u8) -> Option<u8> {
-    hex_word([b'0', b'0', b'0', b'0', b'0', b'0', high, low]).map(|value| value as u8)
+/// What 8 bytes are as hex digits.
+#[derive(Clone, Copy)]
+struct HexWord {
+    value: u64,
+    /// 0 where all are lowercase hex digits.
+    wrong: u64,
 }
 
-/// Returns the value of 8 lowercase hex digits, all at once: each byte of a word is a lane.
-#[inline]
-fn hex_word(digits: [u8; 8]) -> Option<u64> {
+/// Reads 8 lowercase hex digits, all at once: each byte of a word is a lane.
+#[inline(always)]
+fn hex_word(digits: [u8; 8]) -> HexWord {
     const ONES: u64 = 0x0101_0101_0101_0101;
     let word = u64::from_be_bytes(digits);
     let letters = (word >> 6) & ONES;
@@ -84,30 +100,14 @@ fn hex_word(digits: [u8; 8]) -> Option<u64> {
     // Only digits come out again when the values are written as digits, and no value is above 15.
     let above_nine = ((values + 6 * ONES) >> 4) & ONES;
     let written = values + 0x30 * ONES + 0x27 * above_nine;
-    if written != word || values & (0xf0 * ONES) != 0 {
-        return None;
-    }
+    let wrong = (written ^ word) | values & (0xf0 * ONES);
     let pairs = (values | (values >> 4)) & 0x00ff_00ff_00ff_00ff;
     let quads = (pairs | (pairs >> 8)) & 0x0000_ffff_0000_ffff;
-    Some((quads | (quads >> 16)) & 0xffff_ffff)
+    HexWord { value: (quads | (quads >> 16)) & 0xffff_ffff, wrong }
 }
 
-/// Writes `value` as lowercase hex digits, as many as `out` has room for.
-fn put_hex(out: &mut [u8], value: u64) {
-    let bytes = value.to_be_bytes();
-    for (pair, byte) in out.chunks_exact_mut(2).rev().zip(bytes.iter().rev()) {
-        pair.copy_from_slice(&HEX_PAIRS[usize::from(*byte)]);
-    }
+/// Returns the lowercase digit of a value below 16.
+#[inline(always)]
+const fn hex_digit(value: u8) -> u8 {
+    value + if value > 9 { b'a' - 10 } else { b'0' }
 }
-
-/// The two digits of each byte.
-static HEX_PAIRS: [[u8; 2]; 256] = {
-    let digits = b"0123456789abcdef";
-    let mut pairs = [[0; 2]; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        pairs[byte] = [digits[byte >> 4], digits[byte & 15]];
-        byte += 1;
-    }
-    pairs
-};
