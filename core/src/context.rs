@@ -4,11 +4,13 @@
 //! new trace, a malformed member is passed over. The layout is drawn in `docs/spec/wire.md`.
 
 pub mod others;
+pub mod response;
 pub mod traceparent;
 pub mod tracestate;
 pub mod trail;
 
-pub use others::{Others, STATE_BYTES_MAX};
+pub use others::{KeptOthers, Others, STATE_BYTES_MAX};
+pub use response::{RESPONSE_HEADER, ResponseCrumb, ResponseText};
 pub use traceparent::TraceParent;
 pub use tracestate::TraceState;
 pub use trail::{CRUMBS_MAX, TRIGGERS_MAX, Trail, TrailFlags};

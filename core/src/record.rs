@@ -113,6 +113,12 @@ pub mod seg_flags {
     pub const LOSS: u32 = 1 << 5;
     /// Holds at least one CRUMB record.
     pub const CRUMBS: u32 = 1 << 6;
+    /// The request's `traceparent` said that its caller did not record; passed on as it came.
+    pub const UNSAMPLED: u32 = 1 << 7;
+    /// The request's `traceparent` said that the id's right-most 56 bits are random; passed on as it came.
+    pub const RANDOM_ID: u32 = 1 << 8;
+    /// An earlier hop recorded the trace.
+    pub const RECORDED: u32 = 1 << 9;
 }
 
 /// Kinds of a span, with OpenTelemetry's numbers.

@@ -38,6 +38,13 @@ impl<'a> Others<'a> {
         self.before.is_empty() && self.after.is_empty()
     }
 
+    /// Returns a copy that outlives the header, as far as it may be passed on.
+    pub fn keep(self) -> KeptOthers {
+        let mut bytes = [0; STATE_BYTES_MAX];
+        let len = self.format(&Trail::default(), &mut bytes);
+        KeptOthers { bytes, len }
+    }
+
     /// Writes the header for the next hop to `out` and returns its length: `trail` first, then these members in their order.
     ///
     /// All of these are left out where one has bytes that no header has, a line break above all. Where there are more than
@@ -109,6 +116,20 @@ impl<'a> Others<'a> {
     }
 }
 
+/// Members of others in memory of their own: for a request that outlives its headers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeptOthers {
+    bytes: [u8; STATE_BYTES_MAX],
+    len: usize,
+}
+
+impl KeptOthers {
+    /// Returns the members.
+    pub fn get(&self) -> Others<'_> {
+        Others { before: b"", after: &self.bytes[..self.len] }
+    }
+}
+
 /// Writes our member to the start of `out` and returns its length; nothing for a trail without crumbs.
 #[inline]
 fn put_own(trail: &Trail, out: &mut [u8; STATE_BYTES_MAX]) -> usize {
@@ -172,9 +193,11 @@ impl Lanes {
     #[inline(always)]
     fn take(&mut self, from: &[u8; LANES], to: &mut [u8; LANES]) {
         *to = *from;
-        for i in 0..LANES {
-            self.worst[i] = self.worst[i].max(from[i].wrapping_sub(b' '));
-            self.n_commas[i] += u8::from(from[i] == b',');
+        for (worst, byte) in self.worst.iter_mut().zip(from) {
+            *worst = (*worst).max(byte.wrapping_sub(b' '));
+        }
+        for (n_commas, byte) in self.n_commas.iter_mut().zip(from) {
+            *n_commas += u8::from(*byte == b',');
         }
     }
 }
@@ -198,7 +221,7 @@ fn copy(from: &[u8], to: &mut [u8]) -> Look {
             to.copy_from_slice(rest);
         }
     }
-    let worst = lanes.worst.iter().fold(0, |worst, lane| lane.max(&worst).to_owned());
+    let worst = lanes.worst.iter().copied().fold(0, u8::max);
     Look { worst, n_commas: lanes.n_commas.iter().map(|lane| u32::from(*lane)).sum::<u32>() as usize }
 }
 

@@ -5,6 +5,9 @@
 use super::others::Others;
 use super::trail::Trail;
 
+/// Bytes of a header that are looked at: many times what may be passed on, and microseconds for a header that means harm.
+pub const HEADER_BYTES_MAX: usize = 8192;
+
 pub(super) const KEY: &[u8; 4] = b"bks=";
 
 /// A header that came in, split around our member.
@@ -17,12 +20,13 @@ pub struct TraceState<'a> {
 }
 
 impl<'a> TraceState<'a> {
-    /// Reads the header. Members of others are not looked into.
+    /// Reads the header, the members within its first [`HEADER_BYTES_MAX`]. Members of others are not looked into.
     ///
     /// # Cost
     /// One pass that looks at the bytes 64 at a time, and none where our member stands on the left; nothing is copied.
     #[inline]
     pub fn parse(header: &'a [u8]) -> Self {
+        let header = if header.len() <= HEADER_BYTES_MAX { header } else { cut(header) };
         let Some(start) = find_member(header) else {
             return Self { trail: None, others: Others::around(b"", header) };
         };
@@ -34,6 +38,13 @@ impl<'a> TraceState<'a> {
         };
         Self { trail, others: Others::around(&header[..start], &rest[len..]) }
     }
+}
+
+/// Returns the whole members within the first [`HEADER_BYTES_MAX`] bytes of a longer header.
+#[cold]
+fn cut(header: &[u8]) -> &[u8] {
+    let last = header[..=HEADER_BYTES_MAX].iter().rposition(|byte| *byte == b',');
+    &header[..last.unwrap_or(0)]
 }
 
 /// Reads the value of a member that is malformed or has blanks behind it; returns also where it ends.
