@@ -68,10 +68,10 @@ impl Context {
         for (in_trail, in_segment) in FLAGS {
             context.flags |= bit(trail.flags.has(in_trail), in_segment);
         }
-        let mut crumbs = trail.crumbs().iter().copied();
-        context.from_agent = crumbs.next().unwrap_or_default();
-        context.older_agents.iter_mut().zip(crumbs).for_each(|(place, crumb)| *place = crumb);
-        context.triggers.iter_mut().zip(trail.triggers()).for_each(|(place, trigger)| *place = *trigger);
+        let [newest, second, third, fourth, _] = trail.crumb_places();
+        context.from_agent = newest;
+        context.older_agents = [second, third, fourth];
+        context.triggers = trail.trigger_places();
         context
     }
 
@@ -85,7 +85,7 @@ impl Context {
                 flags = flags.with(in_trail);
             }
         }
-        Trail::new(flags, &[self.from_agent, second, third, fourth], &self.triggers)
+        Trail::new(flags, [self.from_agent, second, third, fourth, AgentId::NONE], self.triggers)
     }
 
     /// Returns the flags of the `traceparent` that goes out.

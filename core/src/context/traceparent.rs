@@ -42,15 +42,15 @@ impl TraceParent {
         let [_, _, b'-', ids @ ..] = fixed else { return None };
         let (trace, [b'-', span @ ..]) = ids.split_first_chunk::<32>()? else { return None };
         let (span, [b'-', flags @ ..]) = span.split_first_chunk::<16>()? else { return None };
-        let (words, []) = trace.as_chunks::<8>() else { return None };
-        let ([span_hi, span_lo], []) = span.as_chunks::<8>() else { return None };
-        let [a, b, c, d, e, f] = [words[0], words[1], words[2], words[3], *span_hi, *span_lo].map(hex_word);
-        let flags = hex_word([b'0', b'0', b'0', b'0', b'0', b'0', flags[0], flags[1]]);
-        let wrong = a.wrong | b.wrong | c.wrong | d.wrong | e.wrong | f.wrong | flags.wrong;
-        let trace = TraceId::new(a.value << 32 | b.value, c.value << 32 | d.value);
-        let span = SpanId(e.value << 32 | f.value);
-        let is_good = wrong == 0 && !trace.is_none() && !span.is_none();
-        is_good.then_some(Self { trace, span, flags: flags.value as u8 })
+        let mut digits = [0; 48];
+        digits[..32].copy_from_slice(trace);
+        digits[32..].copy_from_slice(span);
+        let (values, are_hex) = hex_values(&digits);
+        let word = |idx: usize| values.as_chunks::<8>().0.get(idx).map_or(0, |values| packed(*values));
+        let trace = TraceId::new(word(0) << 32 | word(1), word(2) << 32 | word(3));
+        let span = SpanId(word(4) << 32 | word(5));
+        let flags = hex_byte(*flags.first_chunk()?)?;
+        (are_hex && !trace.is_none() && !span.is_none()).then_some(Self { trace, span, flags })
     }
 
     /// Returns the header in version 00.
@@ -77,33 +77,41 @@ impl TraceParent {
 /// Judges a header that is not of version 00 and its length: `None` where it is malformed.
 #[cold]
 fn later_version(fixed: &[u8; TRACEPARENT_BYTES], next: Option<&u8>) -> Option<()> {
-    let version = hex_word([b'0', b'0', b'0', b'0', b'0', b'0', fixed[0], fixed[1]]);
-    let is_later = version.wrong == 0 && version.value != 0 && version.value != 0xff;
+    let version = hex_byte([fixed[0], fixed[1]])?;
+    let is_later = version != 0 && version != 0xff;
     (is_later && next.is_none_or(|byte| *byte == b'-')).then_some(())
 }
 
-/// What 8 bytes are as hex digits.
-#[derive(Clone, Copy)]
-struct HexWord {
-    value: u64,
-    /// 0 where all are lowercase hex digits.
-    wrong: u64,
+/// Returns the values of lowercase hex digits, and whether all are digits. No branches: the compiler makes vectors of it.
+#[inline(always)]
+fn hex_values(digits: &[u8; 48]) -> ([u8; 48], bool) {
+    let (mut values, mut wrong) = ([0; 48], [0; 48]);
+    for (i, digit) in digits.iter().enumerate() {
+        let (number, letter) = (digit.wrapping_sub(b'0'), digit.wrapping_sub(b'a'));
+        values[i] = if number <= 9 { number } else { letter.wrapping_add(10) };
+        wrong[i] = u8::from(number > 9) & u8::from(letter > 5);
+    }
+    (values, wrong.iter().fold(0, |any, wrong| any | wrong) == 0)
 }
 
-/// Reads 8 lowercase hex digits, all at once: each byte of a word is a lane.
+/// Returns the number whose 8 hex digits have these values, all at once: each byte of a word is a lane.
 #[inline(always)]
-fn hex_word(digits: [u8; 8]) -> HexWord {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let word = u64::from_be_bytes(digits);
-    let letters = (word >> 6) & ONES;
-    let values = (word & (0x0f * ONES)) + 9 * letters;
-    // Only digits come out again when the values are written as digits, and no value is above 15.
-    let above_nine = ((values + 6 * ONES) >> 4) & ONES;
-    let written = values + 0x30 * ONES + 0x27 * above_nine;
-    let wrong = (written ^ word) | values & (0xf0 * ONES);
+const fn packed(values: [u8; 8]) -> u64 {
+    let values = u64::from_be_bytes(values);
     let pairs = (values | (values >> 4)) & 0x00ff_00ff_00ff_00ff;
     let quads = (pairs | (pairs >> 8)) & 0x0000_ffff_0000_ffff;
-    HexWord { value: (quads | (quads >> 16)) & 0xffff_ffff, wrong }
+    (quads | (quads >> 16)) & 0xffff_ffff
+}
+
+/// Returns what two lowercase hex digits say.
+#[inline(always)]
+fn hex_byte(digits: [u8; 2]) -> Option<u8> {
+    let [high, low] = digits.map(|digit| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    });
+    Some(high? << 4 | low?)
 }
 
 /// Returns the lowercase digit of a value below 16.

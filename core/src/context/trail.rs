@@ -50,19 +50,26 @@ pub struct Trail {
 }
 
 impl Trail {
-    /// Returns the trail of `crumbs`, newest first, and `triggers`, each up to the first that names nothing or that there is no room for.
+    /// Returns the trail of `crumbs`, newest first, and `triggers`, each up to the first that names nothing.
     #[inline]
-    pub fn new(flags: TrailFlags, crumbs: &[AgentId], triggers: &[TriggerId]) -> Self {
-        let mut trail = Self { flags, ..Self::default() };
-        for (place, crumb) in trail.crumbs.iter_mut().zip(crumbs.iter().take_while(|crumb| !crumb.is_none())) {
-            *place = *crumb;
-            trail.n_crumbs += 1;
-        }
-        for (place, trigger) in trail.triggers.iter_mut().zip(triggers.iter().take_while(|trigger| trigger.0 != 0)) {
-            *place = *trigger;
-            trail.n_triggers += 1;
-        }
-        trail
+    pub fn new(flags: TrailFlags, crumbs: [AgentId; CRUMBS_MAX], triggers: [TriggerId; TRIGGERS_MAX]) -> Self {
+        let n_crumbs = crumbs.iter().take_while(|crumb| !crumb.is_none()).count();
+        let n_triggers = triggers.iter().take_while(|trigger| trigger.0 != 0).count();
+        let crumbs = std::array::from_fn(|idx| if idx < n_crumbs { crumbs[idx] } else { AgentId::NONE });
+        let triggers = std::array::from_fn(|idx| if idx < n_triggers { triggers[idx] } else { TriggerId::default() });
+        Self { flags, crumbs, n_crumbs: n_crumbs as u8, triggers, n_triggers: n_triggers as u8 }
+    }
+
+    /// Returns the places for crumbs, newest first; those that are not taken hold [`AgentId::NONE`].
+    #[inline]
+    pub const fn crumb_places(&self) -> [AgentId; CRUMBS_MAX] {
+        self.crumbs
+    }
+
+    /// Returns the places for triggers; those that are not taken hold 0.
+    #[inline]
+    pub const fn trigger_places(&self) -> [TriggerId; TRIGGERS_MAX] {
+        self.triggers
     }
 
     /// Returns the agents that the request came through, newest first.
@@ -118,34 +125,24 @@ impl Trail {
             [b'1', digit @ b'0'..=b'7'] => digit - b'0',
             _ => return None,
         };
-        let mut trail = Self { flags: TrailFlags(flags), ..Self::default() };
-        let mut len = head.len();
+        let items = ids.as_chunks::<ITEM_BYTES>().0;
+        let (n_crumbs, n_triggers) = n_items(items)?;
+        // Each id by its own place, so that none goes through memory before it stands where it belongs.
         let mut all_good = true;
-        let mut n_lists = 0;
-        for item in ids.as_chunks::<ITEM_BYTES>().0 {
-            match item[0] {
-                b':' => n_lists += 1,
-                b'.' if n_lists > 0 => {}
-                _ => break,
+        let mut id = |idx: usize, is_there: bool| match items.get(idx) {
+            Some([_, digits @ ..]) if is_there => {
+                let id = parse_base32_digits(digits).unwrap_or(0);
+                all_good &= id != 0;
+                id
             }
-            let [_, digits @ ..] = item;
-            let id = parse_base32_digits(digits);
-            all_good &= id.is_some_and(|id| id != 0);
-            let id = id.unwrap_or_default();
-            match n_lists {
-                1 => {
-                    *trail.crumbs.get_mut(usize::from(trail.n_crumbs))? = AgentId(id);
-                    trail.n_crumbs += 1;
-                }
-                2 => {
-                    *trail.triggers.get_mut(usize::from(trail.n_triggers))? = TriggerId(id);
-                    trail.n_triggers += 1;
-                }
-                _ => return None,
-            }
-            len += ITEM_BYTES;
-        }
-        (all_good && trail.n_crumbs > 0).then_some((trail, len))
+            _ => 0,
+        };
+        let crumbs = [id(0, true), id(1, 1 < n_crumbs), id(2, 2 < n_crumbs), id(3, 3 < n_crumbs), id(4, 4 < n_crumbs)];
+        let triggers = [id(n_crumbs, n_triggers > 0), id(n_crumbs + 1, n_triggers > 1)];
+        let len = head.len() + ITEM_BYTES * (n_crumbs + n_triggers);
+        let (n_crumbs, n_triggers) = (n_crumbs as u8, n_triggers as u8);
+        let (crumbs, triggers) = (crumbs.map(AgentId), triggers.map(TriggerId));
+        all_good.then_some((Self { flags: TrailFlags(flags), crumbs, n_crumbs, triggers, n_triggers }, len))
     }
 
     /// Writes the value of the member to `out` and returns its length; a trail without crumbs writes nothing.
@@ -166,4 +163,18 @@ impl Trail {
         }
         head.len() + ITEM_BYTES * n_items
     }
+}
+
+/// Returns how many crumbs and triggers `items` begins with, by their separators; `None` where these are not a trail's.
+#[inline]
+fn n_items(items: &[[u8; ITEM_BYTES]]) -> Option<(usize, usize)> {
+    let list = |from: usize| {
+        let rest = items.get(from..).unwrap_or_default();
+        let begins = rest.first().is_some_and(|item| item[0] == b':');
+        let n_more = rest.iter().skip(1).take_while(|item| item[0] == b'.').count();
+        if begins { 1 + n_more } else { 0 }
+    };
+    let n_crumbs = list(0);
+    let n_triggers = list(n_crumbs);
+    ((1..=CRUMBS_MAX).contains(&n_crumbs) && n_triggers <= TRIGGERS_MAX).then_some((n_crumbs, n_triggers))
 }
