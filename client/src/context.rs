@@ -59,7 +59,7 @@ impl Context {
     }
 
     /// Returns the context of a request that came with `parent` and `trail`.
-    #[inline]
+    #[inline(always)] // as `TraceState::parse`
     pub(crate) fn arrived(parent: &TraceParent, trail: Option<&Trail>) -> Self {
         let mut context = Self::of(parent.trace, parent.span);
         context.flags = bit(parent.flags & TraceParent::SAMPLED == 0, seg_flags::UNSAMPLED)
@@ -76,7 +76,7 @@ impl Context {
     }
 
     /// Returns the trail that the request brought along, and what has fired since.
-    #[inline]
+    #[inline(always)] // as `TraceState::parse`
     pub(crate) fn trail(&self) -> Trail {
         let [second, third, fourth] = self.older_agents;
         let mut flags = TrailFlags::default();

@@ -35,7 +35,6 @@ pub struct Incoming<'h> {
 ///
 /// # Cost
 /// Allocates nothing. At most 8 KiB of `tracestate` are looked at.
-#[inline]
 pub fn extract<'h>(traceparent: Option<&[u8]>, tracestate: Option<&'h [u8]>) -> Incoming<'h> {
     let Some(parent) = traceparent.and_then(TraceParent::parse) else {
         return Incoming { context: Context::new_trace(), others: Others::NONE };
@@ -92,7 +91,6 @@ impl Outgoing {
 ///
 /// # Cost
 /// Allocates nothing. 24 bytes of the log; 64 of the signal ring outside a segment, where there is no chunk, or where the trace has fired.
-#[inline]
 pub fn inject(given: &Context, others: Others<'_>, connection: &Connection) -> Outgoing {
     let departure = match process::session() {
         Some(_) => depart(given, connection),
@@ -116,7 +114,7 @@ struct Departure {
 
 impl Departure {
     /// Returns what a request of `context` says; where `writer` is given, the agent's crumb is its newest.
-    #[inline]
+    #[inline(always)] // as `TraceState::parse`
     fn of(context: &Context, writer: Option<&Writer<View>>) -> Self {
         let mut trail = context.trail();
         if let Some(writer) = writer {

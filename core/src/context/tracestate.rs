@@ -24,7 +24,7 @@ impl<'a> TraceState<'a> {
     ///
     /// # Cost
     /// One pass that looks at the bytes 64 at a time, and none where our member stands on the left; nothing is copied.
-    #[inline]
+    #[inline(always)] // a result that goes through memory is stored in words and loaded in vectors, which waits for the stores
     pub fn parse(header: &'a [u8]) -> Self {
         let header = if header.len() <= HEADER_BYTES_MAX { header } else { cut(header) };
         let Some(start) = find_member(header) else {

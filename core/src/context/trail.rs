@@ -51,7 +51,7 @@ pub struct Trail {
 
 impl Trail {
     /// Returns the trail of `crumbs`, newest first, and `triggers`, each up to the first that names nothing.
-    #[inline]
+    #[inline(always)] // as `TraceState::parse`
     pub fn new(flags: TrailFlags, crumbs: [AgentId; CRUMBS_MAX], triggers: [TriggerId; TRIGGERS_MAX]) -> Self {
         let n_crumbs = crumbs.iter().take_while(|crumb| !crumb.is_none()).count();
         let n_triggers = triggers.iter().take_while(|trigger| trigger.0 != 0).count();
@@ -85,6 +85,7 @@ impl Trail {
     /// Puts `agent` in front, as the newest, and keeps the newest `path_len` (1 to [`CRUMBS_MAX`]).
     ///
     /// The newest crumb being `agent` already, nothing changes: a request that hops within a host leaves one crumb.
+    #[inline(always)] // as `TraceState::parse`
     pub fn leave(&mut self, agent: AgentId, path_len: usize) {
         let path_len = path_len.clamp(1, CRUMBS_MAX);
         if self.crumbs().first() != Some(&agent) {
@@ -118,7 +119,7 @@ impl Trail {
     }
 
     /// Reads the trail that `value` starts with; returns also its length. What follows is the caller's to judge.
-    #[inline]
+    #[inline(always)] // as `TraceState::parse`
     pub(super) fn parse_start(value: &[u8]) -> Option<(Self, usize)> {
         let (head, ids) = value.split_first_chunk::<2>()?;
         let flags = match head {
