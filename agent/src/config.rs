@@ -2,6 +2,7 @@
 //!
 //! Called once, by `main` and by tests. Every error names the file, the key, the value and what is allowed.
 
+use backsight_core::context::CRUMBS_MAX;
 use backsight_core::units::Bytes;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,8 @@ pub struct Config {
     pub horizon: HorizonConfig,
     /// What triggers may do.
     pub triggers: TriggersConfig,
+    /// How far breadcrumbs reach.
+    pub crumbs: CrumbsConfig,
     /// Where this agent lives.
     pub agent: AgentConfig,
 }
@@ -96,6 +99,22 @@ pub struct TriggersConfig {
 impl Default for TriggersConfig {
     fn default() -> Self {
         Self { rate_per_s: 10_000, linger_ms: 30_000, lateral_max: 32, process_death_ms: 5_000 }
+    }
+}
+
+/// `[crumbs]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CrumbsConfig {
+    /// Crumbs that travel with a request.
+    pub path_len: u8,
+    /// Whether responses name this agent to their callers.
+    pub response: bool,
+}
+
+impl Default for CrumbsConfig {
+    fn default() -> Self {
+        Self { path_len: 3, response: true }
     }
 }
 
@@ -214,6 +233,7 @@ impl Config {
         check.number("triggers.linger_ms", self.triggers.linger_ms, 0, 600_000)?;
         check.number("triggers.lateral_max", self.triggers.lateral_max as u64, 0, 32)?;
         check.number("triggers.process_death_ms", self.triggers.process_death_ms, 0, 600_000)?;
+        check.number("crumbs.path_len", self.crumbs.path_len.into(), 1, CRUMBS_MAX as u64)?;
         check.socket("agent.socket", &self.agent.socket)?;
         check.socket("agent.admin_socket", &self.agent.admin_socket)?;
         if self.agent.socket == self.agent.admin_socket {

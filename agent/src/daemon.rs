@@ -17,6 +17,7 @@ use crate::status;
 use crate::triggers::Rules;
 use backsight_core::ids::{AgentId, RegionId, TriggerId};
 use backsight_core::units::{Bytes, Nanos};
+use backsight_ringbuf::region::CrumbRules;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
@@ -330,6 +331,7 @@ fn settings(config: &Config, agent: AgentId, clock: &HostClock, budget: Bytes) -
         reserve_lasts: Nanos::from_ms(config.pool.grant_reserve_ms),
         reserve_share: config.pool.grant_reserve_share,
         slots_per_process: config.pool.slots_per_process,
+        crumbs: CrumbRules { path_len: config.crumbs.path_len, in_responses: config.crumbs.response },
         horizon_target: Nanos::from_ms(config.horizon.target_ms),
         process_death: Nanos::from_ms(config.triggers.process_death_ms),
         rules: Rules {

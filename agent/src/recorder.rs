@@ -26,7 +26,7 @@ use backsight_core::segment::{LastWords, Process};
 use backsight_core::telemetry::{DROP_COUNTERS, DropReason};
 use backsight_core::units::{Bytes, Nanos};
 use backsight_ringbuf::abi::{Class, LEASES_MAX, RING_ENTRIES};
-use backsight_ringbuf::region::{self, Identity};
+use backsight_ringbuf::region::{self, CrumbRules, Identity};
 use backsight_ringbuf::shm::ShmError;
 use backsight_ringbuf::{slot, strings};
 use std::os::fd::BorrowedFd;
@@ -78,6 +78,8 @@ pub struct Settings {
     pub reserve_share: f64,
     /// See `pool.slots_per_process`.
     pub slots_per_process: u32,
+    /// See `crumbs.path_len` and `crumbs.response`.
+    pub crumbs: CrumbRules,
     /// See `horizon.target_ms`.
     pub horizon_target: Nanos,
     /// See `triggers.process_death_ms`.
@@ -209,6 +211,7 @@ impl Recorder {
             n_slots: self.settings.slots_per_process,
             clock: self.settings.clock,
             ticks_per_second: self.settings.ticks_per_second,
+            crumbs: self.settings.crumbs,
         };
         let free = self.members.iter().position(Option::is_none);
         if free.is_none() && self.members.len() >= MEMBERS_MAX {

@@ -1,17 +1,15 @@
 //! Segments and spans as guards: what a thread works for, until the guard drops.
 
 use crate::block;
-use crate::context::Context;
+use crate::context::{Context, TRAVELS};
 use crate::name::Name;
 use crate::record::with_epoch;
+use crate::trigger;
 use backsight_core::ids::{SpanId, TraceId};
 use backsight_core::record::{Kind, SpanKind, seg_flags};
 use backsight_core::telemetry::DropReason;
 use backsight_ringbuf::writer::SegmentStart;
 use std::marker::PhantomData;
-
-/// The bits of [`seg_flags`] that a context takes along; the others tell of one segment.
-const TRAVELS: u32 = seg_flags::FIRED | seg_flags::HEAD_KEPT | seg_flags::RESUME;
 
 /// A thread's work for one trace; ends when it drops.
 #[derive(Debug)]
@@ -120,6 +118,9 @@ pub fn begin_unguarded(context: &Context) -> bool {
         }
         let now = block::attached(writer, now)?;
         writer.begin(start_of(context), now);
+        if context.flags & (seg_flags::FIRED | seg_flags::RESUME) == seg_flags::FIRED {
+            trigger::tell_fired(writer, now, context.trace); // on the way here: this host's part is wanted
+        }
         Some(())
     })
     .flatten()
@@ -188,16 +189,22 @@ fn start_of(context: &Context) -> SegmentStart {
         from_agent: context.from_agent,
         flags: context.flags & TRAVELS,
         api: context.api,
+        older_agents: context.older_agents,
+        triggers: context.triggers,
     }
 }
 
 /// Returns the context that goes on where `segment` stands.
-fn context_of(segment: &SegmentStart) -> Context {
-    let mut context = Context::of(segment.trace, segment.parent_span);
-    context.span = segment.span;
-    context.from_agent = segment.from_agent;
-    // What was lost in one segment is not lost in the next.
-    context.flags = segment.flags & TRAVELS;
-    context.api = segment.api;
-    context
+#[inline]
+pub(crate) fn context_of(segment: &SegmentStart) -> Context {
+    Context {
+        trace: segment.trace,
+        span: segment.span,
+        parent_span: segment.parent_span,
+        from_agent: segment.from_agent,
+        flags: segment.flags & TRAVELS, // what was lost in one segment is not lost in the next
+        api: segment.api,
+        older_agents: segment.older_agents,
+        triggers: segment.triggers,
+    }
 }

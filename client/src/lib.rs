@@ -7,6 +7,7 @@
 //! - [`Context`] is what a request carries; [`begin`] makes a thread work for it until the guard drops.
 //! - [`span`], [`event`], [`attr`], [`raw`] record; [`trigger`](fn@trigger) says that the trace was worth keeping.
 //! - [`InSegment`] carries the context through a future's polls; [`detach`] and [`attach`] through anything else.
+//! - [`extract`] reads what a request brings along; [`inject`] gives what the next one takes along, and [`Call::answered`] its answer.
 //! - [`stats`](fn@stats) says whether recording works, and what was given up.
 
 pub mod autotrigger;
@@ -14,24 +15,29 @@ mod block;
 mod clock;
 mod connect;
 mod context;
+mod edge;
 mod exit;
 mod future;
 mod guard;
 mod name;
 mod process;
+mod propagate;
 mod record;
 mod settings;
 mod signals;
 mod stats;
 mod trigger;
 
+pub use backsight_core::context::{KeptOthers, Others, RESPONSE_HEADER, ResponseText};
 pub use backsight_core::ids::{AgentId, SpanId, TraceId, TriggerId};
 pub use backsight_core::record::{SpanKind, StatusCode};
 pub use context::Context;
+pub use edge::{Call, Connection, response_crumb};
 pub use future::{InSegment, SegmentExt};
 pub use guard::{Segment, Span, attach, begin, detach, span};
 pub use name::{Name, StaticName};
 pub use process::{Missing, init};
+pub use propagate::{Incoming, Outgoing, TRACEPARENT, TRACESTATE, extract, extract_with, inject};
 pub use record::{Value, attr, event, exception, link, named, raw, rename, status};
 pub use settings::Settings;
 pub use stats::{Stats, stats};

@@ -7,6 +7,8 @@ use backsight_core::record::{Kind, seg_flags};
 use backsight_core::telemetry::DropReason;
 use backsight_ringbuf::abi::LATERALS_MAX;
 use backsight_ringbuf::ring;
+use backsight_ringbuf::shm::View;
+use backsight_ringbuf::writer::Writer;
 
 /// Fires `trigger` for the active trace.
 ///
@@ -40,7 +42,7 @@ fn fire(trigger: TriggerId, of: Option<TraceId>, laterals: &[TraceId]) -> bool {
         let mut noted = trace == writer.trace();
         if noted {
             // The log says it too: the agent finds the trigger there should the ring be full or the process die.
-            writer.mark(seg_flags::FIRED);
+            writer.mark_fired(trigger);
             let word = u64::from(trigger.0) | (laterals.len() as u64) << 32;
             noted = writer.record(now, Kind::Fired, 0, [word], &[]);
         }
@@ -54,4 +56,25 @@ fn fire(trigger: TriggerId, of: Option<TraceId>, laterals: &[TraceId]) -> bool {
     let Some((view, noted)) = fired.flatten() else { return false };
     process::ring_doorbell(&view);
     noted
+}
+
+/// Tells the agent that a trigger fired for `trace` on another host: the request says so, or the answer to one.
+///
+/// Called inside `with_writer`'s closure.
+#[cold]
+#[inline(never)]
+pub(crate) fn tell_fired(writer: &mut Writer<View>, now: u64, trace: TraceId) {
+    let mut trigger = TriggerId::MANUAL; // the flag alone names none
+    if writer.trace() == trace {
+        writer.mark(seg_flags::FIRED); // found there should the ring be full; and requests that go out from here say it
+        let [first, ..] = writer.segment().triggers;
+        if first.0 != 0 {
+            trigger = first;
+        }
+    }
+    let view = *writer.store();
+    if !ring::push_trigger(&view, writer.slot_number(), trigger, trace, now, &[]) {
+        writer.count_drop(DropReason::SignalFull);
+    }
+    process::ring_doorbell(&view);
 }

@@ -171,6 +171,7 @@ impl FromStr for AgentId {
 
 /// The id of a trigger: the low 32 bits of the hash of its name, or one of the reserved numbers below 256.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(transparent)]
 pub struct TriggerId(pub u32);
 
 impl TriggerId {
@@ -222,32 +223,40 @@ impl fmt::Debug for TriggerId {
 pub const BASE32_DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// Returns `value` as 7 base32 digits, most significant first.
+#[inline]
 pub fn base32(value: u32) -> [u8; 7] {
-    let mut text = [0; 7];
-    for (i, digit) in text.iter_mut().enumerate() {
-        let shift = 5 * (6 - i as u32);
-        *digit = BASE32_DIGITS[(u64::from(value) >> shift) as usize & 31];
-    }
-    text
+    let pair = |shift: u32| BASE32_PAIRS[(value >> shift) as usize & 1023];
+    let [[b, c], [d, e], [f, g]] = [pair(20), pair(10), pair(0)];
+    [BASE32_DIGITS[(value >> 30) as usize], b, c, d, e, f, g]
 }
+
+/// The digits of each 10 bits.
+static BASE32_PAIRS: [[u8; 2]; 1024] = {
+    let mut pairs = [[0; 2]; 1024];
+    let mut bits = 0;
+    while bits < 1024 {
+        pairs[bits] = [BASE32_DIGITS[bits >> 5], BASE32_DIGITS[bits & 31]];
+        bits += 1;
+    }
+    pairs
+};
 
 /// Returns the value of 7 base32 digits, or `None` for anything else.
 #[inline]
 pub fn parse_base32(text: &[u8]) -> Option<u32> {
-    let digits: &[u8; 7] = text.try_into().ok()?;
-    // Branch-free over the digits: what comes in is nearly always good.
-    let (mut value, mut bad) = (0_u64, 0);
-    for digit in digits {
-        let decoded = BASE32_VALUES[usize::from(*digit)];
-        bad |= decoded;
-        value = value << 5 | u64::from(decoded & 31);
-    }
-    if bad & 0x80 == 0 { u32::try_from(value).ok() } else { None }
+    parse_base32_digits(text.try_into().ok()?)
 }
 
-/// The value of each byte as a base32 digit, 0x80 for those that are none.
-static BASE32_VALUES: [u8; 256] = {
-    let mut values = [0x80; 256];
+/// Returns the value of base32 digits, or `None` where one is none or the value has over 32 bits.
+#[inline]
+pub fn parse_base32_digits(digits: &[u8; 7]) -> Option<u32> {
+    let value = digits.iter().fold(0, |value, digit| value << 5 | BASE32_VALUES[usize::from(*digit)]);
+    u32::try_from(value).ok()
+}
+
+/// The value of each byte as a base32 digit; for those that are none a bit above all 32 that no six shifts push out.
+static BASE32_VALUES: [u64; 256] = {
+    let mut values = [1 << 32; 256];
     let mut value = 0;
     while value < 32 {
         values[BASE32_DIGITS[value as usize] as usize] = value;

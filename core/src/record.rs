@@ -113,6 +113,12 @@ pub mod seg_flags {
     pub const LOSS: u32 = 1 << 5;
     /// Holds at least one CRUMB record.
     pub const CRUMBS: u32 = 1 << 6;
+    /// The request's `traceparent` said that its caller did not record; passed on as it came.
+    pub const UNSAMPLED: u32 = 1 << 7;
+    /// The request's `traceparent` said that the id's right-most 56 bits are random; passed on as it came.
+    pub const RANDOM_ID: u32 = 1 << 8;
+    /// An earlier hop recorded the trace.
+    pub const RECORDED: u32 = 1 << 9;
 }
 
 /// Kinds of a span, with OpenTelemetry's numbers.
@@ -222,8 +228,22 @@ impl ValueType {
 pub enum CrumbDirection {
     /// The request came from that agent.
     From = 1,
-    /// The request went to that agent; agent 0 is a call whose answer is still awaited: an open out-edge.
+    /// A call was answered from that agent's host, or by somebody without a recorder: agent 0. Closes the oldest open call of its span.
     To = 2,
+    /// A call went out: an open out-edge until its answer comes. The agent is where the connection's last answer came from, 0 for unknown.
+    Out = 3,
+}
+
+impl CrumbDirection {
+    /// Returns the direction with number `code`.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::From),
+            2 => Some(Self::To),
+            3 => Some(Self::Out),
+            _ => None,
+        }
+    }
 }
 
 impl CrumbDirection {

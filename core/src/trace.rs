@@ -243,6 +243,8 @@ pub struct OpenEdge {
     pub process_idx: usize,
     /// The span that made the call, 0 for none.
     pub span: SpanId,
+    /// The agent that the connection's last answer came from: where to ask for the callee. 0 for unknown.
+    pub expected: AgentId,
     /// When.
     pub at_ns: u64,
 }

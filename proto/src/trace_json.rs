@@ -253,7 +253,7 @@ pub struct LinkJson {
 pub struct CrumbJson {
     /// The agent on whose host it was left.
     pub seen_by: String,
-    /// `from` or `to`.
+    /// `from`, `to` (answered from there) or `out` (called, as far as the connection knew).
     pub direction: String,
     /// The agent that it points to.
     pub agent: String,
@@ -270,6 +270,9 @@ pub struct OpenEdgeJson {
     /// The span that made the call; left out for none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub span: String,
+    /// The agent that the connection's last answer came from; left out for unknown.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub expected: String,
     /// When.
     pub at_ns: i64,
 }

@@ -93,6 +93,9 @@ fn segment_flags() -> impl Iterator<Item = Vec<String>> {
         (seg_flags::IMPLICIT_END, "IMPLICIT_END"),
         (seg_flags::LOSS, "LOSS"),
         (seg_flags::CRUMBS, "CRUMBS"),
+        (seg_flags::UNSAMPLED, "UNSAMPLED"),
+        (seg_flags::RANDOM_ID, "RANDOM_ID"),
+        (seg_flags::RECORDED, "RECORDED"),
     ];
     rows.into_iter().map(|(bit, name)| vec![bit.trailing_zeros().to_string(), format!("`{name}`")])
 }

@@ -4,7 +4,7 @@
 //! [`ABI_VERSION`]: the major half where old clients could not go on.
 
 /// `major << 16 | minor`. An agent refuses another major; a newer minor only adds words that were zero.
-pub const ABI_VERSION: u32 = 1 << 16;
+pub const ABI_VERSION: u32 = 1 << 16 | 1;
 
 /// First word of a region.
 pub const REGION_MAGIC: u64 = u64::from_le_bytes(*b"bksregn1");
@@ -171,6 +171,7 @@ layout! {
     152 DETAIL_THRESHOLD_1 "agent" "reserved, 0: all of detail level 1";
     160 DETAIL_THRESHOLD_2 "agent" "reserved, 0: all of detail level 2";
     168 DETAIL_THRESHOLD_3 "agent" "reserved, 0: all of detail level 3";
+    176 CRUMBS "agent" "bits 0-7: crumbs that travel, 0 for 3; bit 8: 1: responses name no agent";
     192 N_LEASES "agent" "leases in use are below this number";
     200 CLASS_FLOOR "agent" "smallest class that a thread should take next";
     208 GRANT_SEQ "agent" "raised after each grant; a thread in drop mode looks again when it moves";

@@ -3,9 +3,30 @@
 use crate::abi::{ABI_VERSION, Class, REGION_MAGIC, SLOTS_MAX, SPAN_OFFSET, header};
 use crate::storage::Storage;
 use backsight_core::clock::{CalibrationPoint, ClockSource};
+use backsight_core::context::CRUMBS_MAX;
 use backsight_core::ids::{AgentId, RegionId};
 use backsight_core::sync::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use backsight_core::sync::fence;
+
+/// How far breadcrumbs reach: what the agent has configured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CrumbRules {
+    /// Crumbs that travel with a request, 1 to [`CRUMBS_MAX`].
+    pub path_len: u8,
+    /// Whether responses name the agent of the host that sends them.
+    pub in_responses: bool,
+}
+
+impl Default for CrumbRules {
+    fn default() -> Self {
+        Self { path_len: PATH_LEN, in_responses: true }
+    }
+}
+
+/// Crumbs that travel unless somebody says otherwise: a chain with two dead agents in a row is still followed.
+const PATH_LEN: u8 = 3;
+/// The bit of the control word that keeps responses from naming an agent.
+const NOT_IN_RESPONSES: u64 = 1 << 8;
 
 /// What the agent writes into a new region.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,6 +47,8 @@ pub struct Identity {
     pub clock: ClockSource,
     /// Its rate.
     pub ticks_per_second: u64,
+    /// How far breadcrumbs reach.
+    pub crumbs: CrumbRules,
 }
 
 /// Memory that is not a region of this ABI.
@@ -65,6 +88,7 @@ pub fn initialise<S: Storage>(store: &S, identity: &Identity) {
     put(header::N_SLOTS, u64::from(identity.n_slots.min(SLOTS_MAX)));
     put(header::CLOCK, identity.clock as u64);
     put(header::TICKS_PER_SECOND, identity.ticks_per_second);
+    put(header::CRUMBS, pack_crumbs(identity.crumbs));
     put(header::RECORDING, 1);
     put(header::CLASS_FLOOR, Class::Small as u64);
     store.word(header::MAGIC).store(REGION_MAGIC, Release); // pairs with `open`
@@ -96,7 +120,29 @@ pub fn open<S: Storage>(store: &S) -> Result<Identity, OpenError> {
         n_slots: get(header::N_SLOTS).min(u64::from(SLOTS_MAX)) as u32,
         clock: ClockSource::from_code(get(header::CLOCK) as u32),
         ticks_per_second: get(header::TICKS_PER_SECOND),
+        crumbs: crumbs(store),
     })
+}
+
+/// Returns the agent whose region this is.
+#[inline]
+pub fn agent<S: Storage>(store: &S) -> AgentId {
+    AgentId(store.word(header::AGENT).load(Relaxed) as u32) // written before anyone else had the region
+}
+
+/// Returns how far breadcrumbs reach.
+#[inline]
+pub fn crumbs<S: Storage>(store: &S) -> CrumbRules {
+    let word = store.word(header::CRUMBS).load(Relaxed); // a switch; a late reader goes on as before
+    let path_len = match word as u8 {
+        0 => PATH_LEN, // an agent of ABI 1.0
+        len => len.min(CRUMBS_MAX as u8),
+    };
+    CrumbRules { path_len, in_responses: word & NOT_IN_RESPONSES == 0 }
+}
+
+const fn pack_crumbs(rules: CrumbRules) -> u64 {
+    rules.path_len as u64 | if rules.in_responses { 0 } else { NOT_IN_RESPONSES }
 }
 
 /// Returns whether the agent wants records at all.

@@ -170,7 +170,7 @@ fn read_signal<S: Storage>(store: &S, number: u32, head: u64, available: u64) ->
             Some((Signal::Trigger { trigger: TriggerId(id), trace, ticks, laterals }, n_entries))
         }
         CRUMB => {
-            let direction = if first >> 8 & 0xff == 1 { CrumbDirection::From } else { CrumbDirection::To };
+            let direction = CrumbDirection::from_code((first >> 8) as u8)?;
             let span = SpanId(word(head, 4));
             Some((Signal::Crumb { trace, agent: AgentId(id), direction, span, ticks }, 1))
         }

@@ -12,7 +12,8 @@ use crate::abi::{NO_CHUNK, slot, slot_offset};
 use crate::shm::View;
 use crate::slot as thread_slot;
 use crate::storage::Storage;
-use backsight_core::ids::{AgentId, SpanId, TraceId};
+use backsight_core::context::{CRUMBS_MAX, TRIGGERS_MAX};
+use backsight_core::ids::{AgentId, SpanId, TraceId, TriggerId};
 use backsight_core::record::{Header, Kind, SEG_BYTES, SEG_END_BYTES, TIME_BYTES, align8, flags, seg_flags};
 use backsight_core::sync::Ordering::{Relaxed, Release};
 use backsight_core::telemetry::DropReason;
@@ -40,7 +41,14 @@ pub struct SegmentStart {
     pub flags: u32,
     /// The API that the request calls, for probes; 0 for none.
     pub api: u32,
+    /// The agents before `from_agent`, newest first; like the triggers they only travel with the request and stand nowhere in the log.
+    pub older_agents: [AgentId; OLDER_AGENTS],
+    /// The first triggers that fired for the trace, here or on the way.
+    pub triggers: [TriggerId; TRIGGERS_MAX],
 }
+
+/// Agents that a request remembers behind the one it came from: with the next hop's, the longest trail.
+pub const OLDER_AGENTS: usize = CRUMBS_MAX - 2;
 
 /// One thread's place in its log.
 ///
@@ -311,6 +319,17 @@ impl<S: Storage> Writer<S> {
             let at = self.head + u64::from(self.last_segment) + SEG_BYTES - 8;
             let word = self.store.word(at);
             word.store(word.load(Relaxed) | u64::from(bits) << 32, Release); // one writer; a reader sees the bits or not yet
+        }
+    }
+
+    /// Says that `trigger` fired for the active trace: in its segment's flags, and for the requests that go out from it.
+    pub fn mark_fired(&mut self, trigger: TriggerId) {
+        self.mark(seg_flags::FIRED);
+        let known = &mut self.segment.triggers;
+        if !known.contains(&trigger)
+            && let Some(free) = known.iter_mut().find(|known| known.0 == 0)
+        {
+            *free = trigger;
         }
     }
 

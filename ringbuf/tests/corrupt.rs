@@ -63,6 +63,7 @@ fn written() -> (Arc<Mapping>, Writer<Arc<Mapping>>) {
         n_slots: 8,
         clock: Default::default(),
         ticks_per_second: 1000,
+        crumbs: Default::default(),
     };
     region::initialise(&mapping, &identity);
     lease::install(&mapping, LEASE);

@@ -129,7 +129,7 @@ impl<S: Storage + Clone> Run<S> {
             span: parent_span,
             from_agent: AgentId(n as u32),
             flags,
-            api: 0,
+            ..SegmentStart::default()
         }
     }
 

@@ -24,6 +24,7 @@ fn errors_name_file_key_value_and_what_is_allowed() {
         ),
         ("[pool]\nkept_share = 1.5\n", "pool.kept_share is 1.5, allowed is more than 0 and at most 1"),
         ("[pool]\nkept_share = nan\n", "pool.kept_share is NaN, allowed is more than 0 and at most 1"),
+        ("[crumbs]\npath_len = 6\n", "crumbs.path_len is 6, allowed is 1 to 5"),
         ("[triggers]\nrate_per_s = 0\n", "triggers.rate_per_s is 0, allowed is 1 to 1000000"),
         ("[agent]\nsocket = \"\"\n", "agent.socket is , allowed is a path of 1 to 107 B (this one has 0)"),
         ("[agent]\nsocket = \"/a\"\nadmin_socket = \"/a\"\n", "agent.admin_socket is /a, allowed is another path"),

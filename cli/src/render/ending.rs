@@ -47,7 +47,8 @@ pub(super) fn ending(trace: &TraceJson, style: &Style) -> String {
     for edge in &trace.open_edges {
         let at = time(trace, edge.process_idx, edge.at_ns);
         let span = if edge.span.is_empty() { "no span".to_owned() } else { format!("span {}", clean(&edge.span)) };
-        let text = format!("no answer  {} called at {at} from {span}", service(trace, edge.process_idx));
+        let to = if edge.expected.is_empty() { String::new() } else { format!(" agent {}", clean(&edge.expected)) };
+        let text = format!("no answer  {} called{to} at {at} from {span}", service(trace, edge.process_idx));
         out += &whole(style, Ink::Doubt, &text);
     }
     for (idx, process) in trace.processes.iter().enumerate() {

@@ -100,7 +100,12 @@ fn checkout() -> TraceJson {
             first_ns: 0,
             last_ns: 5000,
         }],
-        open_edges: vec![OpenEdgeJson { process_idx: 1, span: "b".to_owned(), at_ns: 3_900_000 }],
+        open_edges: vec![OpenEdgeJson {
+            process_idx: 1,
+            span: "b".to_owned(),
+            expected: "0000051".to_owned(),
+            at_ns: 3_900_000,
+        }],
         certificate: Some(CertificateJson {
             state: CompletenessJson::Partial,
             why: vec!["no_answer from stock".to_owned()],
@@ -128,7 +133,7 @@ fn a_checkout_that_died_reads_from_top_to_bottom() {
           30.0 ms   10.0 us           █          cart Audit  server  (its parent zz is not here)
 
         lost  cart thread 9: 12 records, 480 B (no_chunk), 0 ns to 5.00 us
-        no answer  cart called at 3.90 ms from span b
+        no answer  cart called agent 0000051 at 3.90 ms from span b
         died  stock (pid 42) at 9.00 ms by SIGSEGV, address 0x0, serving this trace
               at 0x55d0 < 0x55e0
         certificate  partial: no_answer from stock

@@ -39,7 +39,7 @@ extern "C" {
 #endif
 
 /* major << 16 | minor of what this header was written for. */
-#define BKS_ABI_VERSION 0x00010000u
+#define BKS_ABI_VERSION 0x00010001u
 
 #if defined(BKS_STRONG)
 #define BKS_API_
@@ -74,8 +74,36 @@ typedef struct bks_context {
     uint32_t from_agent;  /* the agent of the host that the request came from, 0 for none */
     uint32_t flags;       /* set by the library; 0 in a new one */
     uint32_t api;         /* the API that the request calls, for kernel probes; 0 for none */
-    uint32_t reserved[5]; /* 0 */
+    uint32_t older_agents[3]; /* the agents before `from_agent`, newest first, 0 for none */
+    uint32_t triggers[2];     /* the first triggers that fired for the trace, 0 for none */
 } bks_context;
+
+/* What is remembered of a peer: the agent that its last answer came from. One for each connection or peer address, 0 at first; threads may
+ * share it. Only the library writes it. */
+typedef uint32_t bks_connection;
+
+/* What a request brought along: bks_extract. */
+typedef struct bks_incoming {
+    bks_context context;       /* for bks_begin */
+    const char *tracestate;    /* inside what was given to bks_extract; or your own copy; NULL for none */
+    uint64_t tracestate_bytes;
+} bks_incoming;
+
+/* A call that went out; plain data, to be kept until its answer comes. */
+typedef struct bks_call {
+    bks_trace_id trace;
+    uint64_t span;
+    uint64_t is_recorded;
+} bks_call;
+
+/* The headers of a request that goes out: bks_inject. */
+typedef struct bks_outgoing {
+    bks_call call;
+    uint32_t tracestate_bytes; /* 0: do not set the header */
+    uint32_t reserved;
+    char traceparent[56]; /* with a NUL; empty without a trace */
+    char tracestate[520]; /* with a NUL */
+} bks_outgoing;
 
 /* A name of spans, events, attributes: static, made by BKS_NAME, interned at its first use. */
 typedef struct bks_name {
@@ -163,6 +191,9 @@ struct bks_block_ {
 
 BKS_ASSERT_(trace_id, sizeof(bks_trace_id) == 16);
 BKS_ASSERT_(context, sizeof(bks_context) == 64);
+BKS_ASSERT_(incoming, sizeof(bks_incoming) == 80);
+BKS_ASSERT_(call, sizeof(bks_call) == 32);
+BKS_ASSERT_(outgoing, sizeof(bks_outgoing) == 616);
 BKS_ASSERT_(span, sizeof(bks_span) == 32);
 BKS_ASSERT_(name, sizeof(bks_name) == 24);
 BKS_ASSERT_(settings, sizeof(struct bks_settings) == 24);
@@ -235,6 +266,26 @@ BKS_API_ void bks_status(int code, const char *text, size_t bytes);
 
 /* Interns a name before its first use; returns its id, 0 without a session. */
 BKS_API_ uint32_t bks_intern(bks_name *name);
+
+/* ---- requests between hosts: docs/spec/wire.md ---------------------------------------------------------------------------------------- */
+
+/* Reads the headers `traceparent` and `tracestate` of a request (NULL for none) to `out`. Returns 1 where it brought a trace, 0 where it begins
+ * one: without a traceparent or with a malformed one, whose tracestate is then ignored. */
+BKS_API_ int bks_extract(const char *traceparent, size_t traceparent_bytes, const char *tracestate, size_t tracestate_bytes,
+                         bks_incoming *out);
+
+/* Writes the headers of a request that the thread sends to `out`, and records that it goes out: an open edge until bks_crumb. It belongs to
+ * the active segment and its innermost span; outside a segment and without an agent to `request`, which then passes on as it came. The other
+ * vendors' members are those of `request` (NULL: none). `peer` may be NULL. Returns whether there is a trace. 24 bytes. */
+BKS_API_ int bks_inject(const bks_incoming *request, bks_connection *peer, bks_outgoing *out);
+
+/* Says that a call was answered; `header` is the response's header `backsight-crumb`, NULL where it has none. A call that failed in transport was
+ * not answered: do not call this. 24 bytes. */
+BKS_API_ void bks_crumb(const bks_call *call, const char *header, size_t bytes, bks_connection *peer);
+
+/* Writes the value of header `backsight-crumb` for the response that the active segment ends with to `out`, 9 bytes with the NUL. Returns its
+ * length, 0 where the header is not to be set. */
+BKS_API_ int bks_response_crumb(char *out);
 
 /* ---- triggers: this trace was worth keeping ---------------------------------------------------------------------------------------- */
 
@@ -467,6 +518,26 @@ BKS_INLINE_ void bks_attr_istr_(bks_name *key, bks_name *value) { BKS_CALL_(bks_
 BKS_INLINE_ void bks_link_(const bks_context *to) { BKS_CALL_(bks_link, (to)); }
 BKS_INLINE_ void bks_status_(int code, const char *text, size_t bytes) { BKS_CALL_(bks_status, (code, text, bytes)); }
 BKS_INLINE_ uint32_t bks_intern_(bks_name *name) { BKS_RETURN_(bks_intern, (name), 0); }
+BKS_INLINE_ int bks_extract_(const char *traceparent, size_t traceparent_bytes, const char *tracestate, size_t tracestate_bytes,
+                             bks_incoming *out) {
+    if (out != NULL) memset(out, 0, sizeof *out);
+    BKS_RETURN_(bks_extract, (traceparent, traceparent_bytes, tracestate, tracestate_bytes, out), 0);
+}
+BKS_INLINE_ int bks_inject_(const bks_incoming *request, bks_connection *peer, bks_outgoing *out) {
+    if (out != NULL) {
+        memset(&out->call, 0, sizeof out->call);
+        out->tracestate_bytes = out->reserved = 0;
+        out->traceparent[0] = out->tracestate[0] = 0;
+    }
+    BKS_RETURN_(bks_inject, (request, peer, out), 0);
+}
+BKS_INLINE_ void bks_crumb_(const bks_call *call, const char *header, size_t bytes, bks_connection *peer) {
+    BKS_CALL_(bks_crumb, (call, header, bytes, peer));
+}
+BKS_INLINE_ int bks_response_crumb_(char *out) {
+    if (out != NULL) out[0] = 0;
+    BKS_RETURN_(bks_response_crumb, (out), 0);
+}
 BKS_INLINE_ uint32_t bks_trigger_id_(const char *name) { return BKS_HAS_(bks_trigger_id) ? bks_trigger_id(name) : 0; }
 BKS_INLINE_ int bks_trigger_(uint32_t trigger) { BKS_RETURN_(bks_trigger, (trigger), 0); }
 BKS_INLINE_ int bks_trigger_for_(uint32_t trigger, const bks_trace_id *trace, const bks_trace_id *laterals, size_t n_laterals) {
@@ -510,6 +581,11 @@ BKS_INLINE_ int bks_auto_category_sample_(bks_auto_category *category, const voi
 #define bks_link(to) bks_link_(to)
 #define bks_status(code, text, bytes) bks_status_(code, text, bytes)
 #define bks_intern(name) bks_intern_(name)
+#define bks_extract(traceparent, traceparent_bytes, tracestate, tracestate_bytes, out) \
+    bks_extract_(traceparent, traceparent_bytes, tracestate, tracestate_bytes, out)
+#define bks_inject(request, peer, out) bks_inject_(request, peer, out)
+#define bks_crumb(call, header, bytes, peer) bks_crumb_(call, header, bytes, peer)
+#define bks_response_crumb(out) bks_response_crumb_(out)
 #define bks_trigger_id(name) bks_trigger_id_(name)
 #define bks_trigger(trigger) bks_trigger_(trigger)
 #define bks_trigger_for(trigger, trace, laterals, n_laterals) bks_trigger_for_(trigger, trace, laterals, n_laterals)

@@ -9,10 +9,11 @@ mod autotrigger;
 mod context;
 mod name;
 mod process;
+mod propagate;
 mod record;
 mod text;
 mod thread;
 mod trigger;
 
 /// `major << 16 | minor` of this face: the header compares it with its own.
-pub const BKS_ABI_VERSION: u32 = 1 << 16;
+pub const BKS_ABI_VERSION: u32 = 1 << 16 | 1;

@@ -96,6 +96,9 @@ fn check_recorded(program: &Path, name: &str) {
     assert!(raw_is(1, 1, "x") && raw_is(1, 1, &"r".repeat(50)) && raw_is(1, 1, "between"));
     let bytes: usize = of(1, 1, Kind::Raw).iter().map(|seen| seen.body.len()).sum();
     assert_eq!(bytes, 32 + 1 + 100_000 + 50 + 7, "fragments make up the whole");
+    let crumbs: Vec<u64> =
+        of(3, 1, Kind::Crumb).iter().map(|seen| u64::from_le_bytes(seen.body[..8].try_into().unwrap())).collect();
+    assert_eq!(crumbs, [3 << 32, 9 | 2 << 32, 9 | 3 << 32], "called, answered by agent 9, called there again");
     for thread in [1, 2] {
         let seen = of(2, thread, Kind::Raw);
         let mut numbers: Vec<i32> =
@@ -145,7 +148,11 @@ fn the_header_has_the_library_s_layout() {
     assert_eq!(of_header("bks_context.from_agent"), offset_of!(Context, from_agent));
     assert_eq!(of_header("bks_context.flags"), offset_of!(Context, flags));
     assert_eq!(of_header("bks_context.api"), offset_of!(Context, api));
-    assert_eq!(of_header("version"), 1 << 16);
+    assert_eq!(of_header("bks_context.older_agents"), offset_of!(Context, older_agents));
+    assert_eq!(of_header("bks_context.triggers"), offset_of!(Context, triggers));
+    assert_eq!(of_header("sizeof.call"), size_of::<backsight_client::Call>());
+    assert_eq!(of_header("sizeof.connection"), size_of::<backsight_client::Connection>());
+    assert_eq!(of_header("version"), 1 << 16 | 1);
 }
 
 #[test]

@@ -26,6 +26,10 @@ int main(void) {
     FIELD(bks_context, from_agent);
     FIELD(bks_context, flags);
     FIELD(bks_context, api);
+    FIELD(bks_context, older_agents);
+    FIELD(bks_context, triggers);
+    printf("sizeof.call %zu\n", sizeof(bks_call));
+    printf("sizeof.connection %zu\n", sizeof(bks_connection));
     printf("sizeof.context %zu\n", sizeof(bks_context));
     printf("version %u\n", BKS_ABI_VERSION);
     return 0;

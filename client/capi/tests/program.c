@@ -103,6 +103,43 @@ static void named_span(void) {
     bks_end();
 }
 
+#define PARENT "00-00000000000000030000000000000001-00f067aa0ba902b7-01"
+#define STATE "a=1,bks=12:0000004.0000003,b=2"
+
+/* A request comes in, two go out, one is answered. */
+static void requests(int linked) {
+    static bks_connection peer;
+    char crumb[9] = "x";
+    bks_incoming request;
+    bks_outgoing out, lost;
+    CHECK(bks_extract(PARENT, sizeof PARENT - 1, STATE, sizeof STATE - 1, &request) == linked);
+    CHECK((request.context.trace.hi == 3) == linked && (request.context.from_agent == 4) == linked);
+    CHECK((request.context.older_agents[0] == 3) == linked && (request.tracestate != NULL) == linked);
+    CHECK(bks_begin(&request.context) == recording);
+    bks_span span = bks_span_start(&name_span, BKS_SPAN_CLIENT);
+    CHECK(bks_inject(&request, &peer, &out) == linked);
+    CHECK(strncmp(out.traceparent, PARENT, 35) == 0 || !linked);
+    CHECK(strcmp(out.tracestate, recording ? "bks=12:0000005.0000004.0000003,a=1,b=2" : linked ? "bks=12:0000004.0000003,a=1,b=2" : "") == 0);
+    CHECK(out.tracestate_bytes == strlen(out.tracestate));
+    CHECK((out.call.span == span.id) == recording || !recording);
+    CHECK(bks_response_crumb(crumb) == (recording ? 7 : 0) && strcmp(crumb, recording ? "0000005" : "") == 0);
+    bks_crumb(&out.call, "0000009f", 8, &peer);
+    CHECK((peer == 9) == linked);
+    CHECK(bks_inject(&request, &peer, &lost) == linked);
+    CHECK((strncmp(lost.tracestate, "bks=13:", 7) == 0) == recording); /* it has fired at the callee */
+    CHECK(bks_response_crumb(crumb) == (recording ? 8 : 0));
+    bks_span_end(&span);
+    bks_end();
+    CHECK(bks_extract("nonsense", 8, STATE, sizeof STATE - 1, &request) == 0);
+    CHECK((request.context.trace.lo != 0) == linked && request.tracestate == NULL);
+    CHECK(bks_extract(NULL, 0, NULL, 0, NULL) == 0);
+    CHECK(bks_inject(NULL, NULL, &out) == 0 && out.traceparent[0] == 0 && out.tracestate[0] == 0);
+    CHECK(bks_inject(NULL, NULL, NULL) == 0);
+    bks_crumb(NULL, NULL, 0, NULL);
+    bks_crumb(&lost.call, NULL, 0, NULL); /* outside its segment: told by the ring */
+    CHECK(bks_response_crumb(NULL) == 0);
+}
+
 static void autotriggers(int linked) {
     char why[200] = "";
     static bks_auto_percentile *latency;
@@ -235,6 +272,7 @@ int main(int argc, char **argv) {
     CHECK((missing == 0) == recording);
     every_call();
     named_span();
+    requests(linked);
     autotriggers(linked);
     threads();
     handlers();

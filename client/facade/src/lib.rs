@@ -13,14 +13,49 @@
 //! }
 //! println!("{:?}", backsight::stats());
 //! ```
+//! # Requests between hosts
+//! A server reads what a request brings along, and its answer says where it was served. A client takes the context along and says when
+//! it was answered; a call that never is stays *open*, and the trace is not taken for complete.
+//! ```
+//! use backsight::{Connection, RESPONSE_HEADER, begin, extract_with, inject, response_crumb, span};
+//! # use std::collections::HashMap;
+//! # type Headers = HashMap<String, String>; // http::HeaderMap does the same
+//!
+//! static STOCK: Connection = Connection::new(); // one for each peer
+//!
+//! fn checkout(request: &Headers) -> Headers {
+//!     let incoming = extract_with(|name| request.get(name).map(|value| value.as_bytes()));
+//!     let _segment = begin(&incoming.context);
+//!     {
+//!         let _span = span!("reserve");
+//!         let outgoing = inject(&incoming.context, incoming.others, &STOCK);
+//!         let headers = outgoing.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+//!         if let Ok(response) = send_to_stock(headers) {
+//!             outgoing.call.answered(response.get(RESPONSE_HEADER).map(|value| value.as_bytes()), &STOCK);
+//!         } // else nobody answered: the call stays open
+//!     }
+//!     let mut response = Headers::new();
+//!     if let Some(crumb) = response_crumb() {
+//!         response.insert(RESPONSE_HEADER.to_owned(), crumb.as_str().to_owned());
+//!     }
+//!     response
+//! }
+//! # fn send_to_stock(headers: Headers) -> Result<Headers, std::io::Error> {
+//! #     assert!(headers["traceparent"].starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-"));
+//! #     Ok(Headers::new())
+//! # }
+//! # let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned();
+//! # checkout(&Headers::from([("traceparent".to_owned(), parent)]));
+//! ```
 //! Without an agent on the host all of this does nothing, and [`stats`](fn@stats) says why.
 #![forbid(unsafe_code)]
 
 pub use backsight_client::autotrigger;
 pub use backsight_client::{
-    AgentId, Context, InSegment, Missing, Name, Segment, SegmentExt, Settings, Span, SpanId, SpanKind, StaticName,
-    Stats, StatusCode, TraceId, TriggerId, Value, attach, begin, detach, exception, init, link, raw, stats, status,
-    trigger, trigger_for, trigger_with_laterals,
+    AgentId, Call, Connection, Context, InSegment, Incoming, KeptOthers, Missing, Name, Others, Outgoing,
+    RESPONSE_HEADER, ResponseText, Segment, SegmentExt, Settings, Span, SpanId, SpanKind, StaticName, Stats,
+    StatusCode, TRACEPARENT, TRACESTATE, TraceId, TriggerId, Value, attach, begin, detach, exception, extract,
+    extract_with, init, inject, link, raw, response_crumb, stats, status, trigger, trigger_for, trigger_with_laterals,
 };
 
 /// Starts a span whose name is interned once: `span!("checkout")`, or `span!("checkout", SpanKind::Server)`.

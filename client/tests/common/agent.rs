@@ -12,7 +12,7 @@ use backsight_core::trace::{Trace, assemble};
 use backsight_ringbuf::abi::{CHUNKS_PER_LEASE, ChunkId, Class, SLOTS_MAX, SPAN_OFFSET};
 use backsight_ringbuf::lease::{self, Lease};
 use backsight_ringbuf::reader;
-use backsight_ringbuf::region::{self, Identity};
+use backsight_ringbuf::region::{self, CrumbRules, Identity};
 use backsight_ringbuf::ring::{self, Signal};
 use backsight_ringbuf::shm::Mapping;
 use backsight_ringbuf::slot::{self, State};
@@ -47,11 +47,19 @@ pub(crate) struct Options {
     pub(crate) copies_strings: bool,
     /// Refuses every session.
     pub(crate) refuses: bool,
+    pub(crate) crumbs: CrumbRules,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { clock: ClockSource::Tsc, n_leases: 2, regrants: true, copies_strings: true, refuses: false }
+        Self {
+            clock: ClockSource::Tsc,
+            n_leases: 2,
+            regrants: true,
+            copies_strings: true,
+            refuses: false,
+            crumbs: CrumbRules::default(),
+        }
     }
 }
 
@@ -136,6 +144,18 @@ impl Agent {
         assemble(trace, &wrote)
     }
 
+    /// Returns the flags of the trace's segments, as they are now.
+    pub(crate) fn segment_flags(&self, trace: TraceId) -> Vec<u32> {
+        let slices = self.look(|sessions| sessions.iter().map(|session| session.slice(trace)).collect::<Vec<_>>());
+        let segments = slices.into_iter().flat_map(|slice| slice.segments);
+        segments.map(|segment| u32::from_le_bytes(segment.bytes[44..48].try_into().unwrap())).collect()
+    }
+
+    /// Returns the signals that threads sent since the last call.
+    pub(crate) fn take_signals(&self) -> Vec<Signal> {
+        self.look(|sessions| sessions.iter_mut().flat_map(|session| std::mem::take(&mut session.signals)).collect())
+    }
+
     /// Returns how many chunks were not what a client leaves.
     pub(crate) fn n_corrupt(&self) -> usize {
         self.look(|sessions| sessions.iter().map(|session| session.n_corrupt + session.unsealed().1).sum())
@@ -216,6 +236,7 @@ impl Session {
                 n_slots: SLOTS_MAX,
                 clock: options.clock,
                 ticks_per_second: TICKS_PER_SECOND,
+                crumbs: options.crumbs,
             },
         );
         let parent = others.iter().find(|other| Some(other.region) == fork_of);

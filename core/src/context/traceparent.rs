@@ -33,81 +33,89 @@ impl TraceParent {
     ///
     /// # Cost
     /// At most 55 bytes are read, whatever the header's length.
+    #[inline]
     pub fn parse(header: &[u8]) -> Option<Self> {
         let fixed: &[u8; TRACEPARENT_BYTES] = header.first_chunk()?;
-        let version = hex_2(fixed[0], fixed[1])?;
-        let goes_on = header.get(TRACEPARENT_BYTES);
-        let ends_well = match version {
-            0 => goes_on.is_none(),
-            0xff => false,
-            _ => goes_on.is_none_or(|byte| *byte == b'-'),
-        };
-        if !ends_well || fixed[2] != b'-' || fixed[35] != b'-' || fixed[52] != b'-' {
-            return None;
+        if header.len() != TRACEPARENT_BYTES || !fixed.starts_with(b"00") {
+            later_version(fixed, header.get(TRACEPARENT_BYTES))?;
         }
-        let trace = TraceId::new(hex_16(fixed, 3)?, hex_16(fixed, 19)?);
-        let span = SpanId(hex_16(fixed, 36)?);
-        let flags = hex_2(fixed[53], fixed[54])?;
-        (!trace.is_none() && !span.is_none()).then_some(Self { trace, span, flags })
+        let [_, _, b'-', ids @ ..] = fixed else { return None };
+        let (trace, [b'-', span @ ..]) = ids.split_first_chunk::<32>()? else { return None };
+        let (span, [b'-', flags @ ..]) = span.split_first_chunk::<16>()? else { return None };
+        let mut digits = [0; 48];
+        digits[..32].copy_from_slice(trace);
+        digits[32..].copy_from_slice(span);
+        let (values, are_hex) = hex_values(&digits);
+        let word = |idx: usize| values.as_chunks::<8>().0.get(idx).map_or(0, |values| packed(*values));
+        let trace = TraceId::new(word(0) << 32 | word(1), word(2) << 32 | word(3));
+        let span = SpanId(word(4) << 32 | word(5));
+        let flags = hex_byte(*flags.first_chunk()?)?;
+        (are_hex && !trace.is_none() && !span.is_none()).then_some(Self { trace, span, flags })
     }
 
     /// Returns the header in version 00.
+    #[inline]
     pub fn format(&self) -> [u8; TRACEPARENT_BYTES] {
+        let mut bytes = [0; 25];
+        bytes[..8].copy_from_slice(&self.trace.hi.to_be_bytes());
+        bytes[8..16].copy_from_slice(&self.trace.lo.to_be_bytes());
+        bytes[16..24].copy_from_slice(&self.span.0.to_be_bytes());
+        bytes[24] = self.flags;
+        let mut digits = [[0; 2]; 25];
+        for (pair, byte) in digits.iter_mut().zip(bytes) {
+            *pair = [hex_digit(byte >> 4), hex_digit(byte & 15)];
+        }
+        let digits = digits.as_flattened();
         let mut header = *b"00-00000000000000000000000000000000-0000000000000000-00";
-        put_hex(&mut header[3..19], self.trace.hi);
-        put_hex(&mut header[19..35], self.trace.lo);
-        put_hex(&mut header[36..52], self.span.0);
-        put_hex(&mut header[53..55], u64::from(self.flags));
+        header[3..35].copy_from_slice(&digits[..32]);
+        header[36..52].copy_from_slice(&digits[32..48]);
+        header[53..55].copy_from_slice(&digits[48..]);
         header
     }
 }
 
-/// Returns the value of the 16 lowercase hex digits at `at`.
-#[inline]
-fn hex_16(header: &[u8; TRACEPARENT_BYTES], at: usize) -> Option<u64> {
-    let word = |at: usize| header.get(at..)?.first_chunk().and_then(|digits| hex_word(*digits));
-    Some((word(at)? << 32) | word(at + 8)?)
+/// Judges a header that is not of version 00 and its length: `None` where it is malformed.
+#[cold]
+fn later_version(fixed: &[u8; TRACEPARENT_BYTES], next: Option<&u8>) -> Option<()> {
+    let version = hex_byte([fixed[0], fixed[1]])?;
+    let is_later = version != 0 && version != 0xff;
+    (is_later && next.is_none_or(|byte| *byte == b'-')).then_some(())
 }
 
-/// Returns the value of two lowercase hex digits.
-fn hex_2(high: u8, low: u8) -> Option<u8> {
-    hex_word([b'0', b'0', b'0', b'0', b'0', b'0', high, low]).map(|value| value as u8)
-}
-
-/// Returns the value of 8 lowercase hex digits, all at once: each byte of a word is a lane.
-#[inline]
-fn hex_word(digits: [u8; 8]) -> Option<u64> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let word = u64::from_be_bytes(digits);
-    let letters = (word >> 6) & ONES;
-    let values = (word & (0x0f * ONES)) + 9 * letters;
-    // Only digits come out again when the values are written as digits, and no value is above 15.
-    let above_nine = ((values + 6 * ONES) >> 4) & ONES;
-    let written = values + 0x30 * ONES + 0x27 * above_nine;
-    if written != word || values & (0xf0 * ONES) != 0 {
-        return None;
+/// Returns the values of lowercase hex digits, and whether all are digits. No branches: the compiler makes vectors of it.
+#[inline(always)]
+fn hex_values(digits: &[u8; 48]) -> ([u8; 48], bool) {
+    let (mut values, mut wrong) = ([0; 48], [0; 48]);
+    for (i, digit) in digits.iter().enumerate() {
+        let (number, letter) = (digit.wrapping_sub(b'0'), digit.wrapping_sub(b'a'));
+        values[i] = if number <= 9 { number } else { letter.wrapping_add(10) };
+        wrong[i] = u8::from(number > 9) & u8::from(letter > 5);
     }
+    (values, wrong.iter().fold(0, |any, wrong| any | wrong) == 0)
+}
+
+/// Returns the number whose 8 hex digits have these values, all at once: each byte of a word is a lane.
+#[inline(always)]
+const fn packed(values: [u8; 8]) -> u64 {
+    let values = u64::from_be_bytes(values);
     let pairs = (values | (values >> 4)) & 0x00ff_00ff_00ff_00ff;
     let quads = (pairs | (pairs >> 8)) & 0x0000_ffff_0000_ffff;
-    Some((quads | (quads >> 16)) & 0xffff_ffff)
+    (quads | (quads >> 16)) & 0xffff_ffff
 }
 
-/// Writes `value` as lowercase hex digits, as many as `out` has room for.
-fn put_hex(out: &mut [u8], value: u64) {
-    let bytes = value.to_be_bytes();
-    for (pair, byte) in out.chunks_exact_mut(2).rev().zip(bytes.iter().rev()) {
-        pair.copy_from_slice(&HEX_PAIRS[usize::from(*byte)]);
-    }
+/// Returns what two lowercase hex digits say.
+#[inline(always)]
+fn hex_byte(digits: [u8; 2]) -> Option<u8> {
+    let [high, low] = digits.map(|digit| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    });
+    Some(high? << 4 | low?)
 }
 
-/// The two digits of each byte.
-static HEX_PAIRS: [[u8; 2]; 256] = {
-    let digits = b"0123456789abcdef";
-    let mut pairs = [[0; 2]; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        pairs[byte] = [digits[byte >> 4], digits[byte & 15]];
-        byte += 1;
-    }
-    pairs
-};
+/// Returns the lowercase digit of a value below 16.
+#[inline(always)]
+const fn hex_digit(value: u8) -> u8 {
+    value + if value > 9 { b'a' - 10 } else { b'0' }
+}

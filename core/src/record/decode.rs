@@ -290,11 +290,10 @@ impl<'a> Record<'a> {
 
     fn decode_crumb(body: &mut Body<'a>) -> Result<Self, DecodeError> {
         let agent = AgentId(body.half()?);
-        let direction = match body.half()? & 0xff {
-            1 => CrumbDirection::From,
-            _ => CrumbDirection::To,
-        };
-        Ok(Self::Crumb { agent, direction, span: SpanId(body.word()?) })
+        let direction = CrumbDirection::from_code(body.half()? as u8);
+        let span = SpanId(body.word()?);
+        // A direction of a later version is none of the others: taken for an answer it would hide a missing callee.
+        Ok(direction.map_or(Self::Unknown, |direction| Self::Crumb { agent, direction, span }))
     }
 
     /// Reads the kinds whose body begins with a span id that may be elided.

@@ -95,7 +95,8 @@ struct LossDraft {
 struct EdgeEnd {
     ticks: u64,
     span: SpanId,
-    is_answer: bool,
+    /// Where a call went to, as far as its connection knew; `None` for an answer.
+    expected: Option<AgentId>,
 }
 
 /// Reads the log of one process.
@@ -327,8 +328,10 @@ impl<'a> ProcessReader<'a> {
     }
 
     fn take_crumb(&mut self, ticks: u64, direction: CrumbDirection, agent: AgentId, span: SpanId) {
-        if direction == CrumbDirection::To {
-            self.edge_ends.push(EdgeEnd { ticks, span, is_answer: !agent.is_none() });
+        match direction {
+            CrumbDirection::From => {}
+            CrumbDirection::To => self.edge_ends.push(EdgeEnd { ticks, span, expected: None }),
+            CrumbDirection::Out => self.edge_ends.push(EdgeEnd { ticks, span, expected: Some(agent) }),
         }
         if !agent.is_none() {
             self.add_crumb(direction, agent, span);
@@ -399,7 +402,10 @@ impl<'a> ProcessReader<'a> {
             Loss { process_idx, tid, reason, n_records: loss.n_records, bytes: loss.bytes, first_ns, last_ns }
         });
         let edges = open_edges(self.edge_ends).into_iter();
-        let edges = edges.map(|(at, span)| OpenEdge { process_idx, span, at_ns: clock.time(at) });
+        let edges = edges.map(|call| {
+            let OpenCall { ticks, span, expected } = call;
+            OpenEdge { process_idx, span, expected, at_ns: clock.time(ticks) }
+        });
         ReadProcess {
             spans: self.spans.into_iter().map(|(id, draft)| draft.finish(id, &context)).collect(),
             visits: self.visits.into_iter().filter_map(|draft| draft.finish(&context)).collect(),
@@ -435,17 +441,23 @@ fn saw(draft: &mut SpanDraft, ticks: u64, tid: u32) {
     draft.first_seen = Some(draft.first_seen.map_or(seen, |first| first.min(seen)));
 }
 
+/// A call that went out.
+struct OpenCall {
+    ticks: u64,
+    span: SpanId,
+    expected: AgentId,
+}
+
 /// Returns the calls without an answer: each answer closes the oldest open call of its span.
-fn open_edges(mut ends: Vec<EdgeEnd>) -> Vec<(u64, SpanId)> {
+fn open_edges(mut ends: Vec<EdgeEnd>) -> Vec<OpenCall> {
     ends.sort_by_key(|end| end.ticks);
-    let mut open: BTreeMap<SpanId, VecDeque<u64>> = BTreeMap::new();
-    for end in ends {
-        let calls = open.entry(end.span).or_default();
-        if end.is_answer {
-            calls.pop_front();
-        } else {
-            calls.push_back(end.ticks);
+    let mut open: BTreeMap<SpanId, VecDeque<OpenCall>> = BTreeMap::new();
+    for EdgeEnd { ticks, span, expected } in ends {
+        let calls = open.entry(span).or_default();
+        match expected {
+            Some(expected) => calls.push_back(OpenCall { ticks, span, expected }),
+            None => drop(calls.pop_front()),
         }
     }
-    open.into_iter().flat_map(|(span, calls)| calls.into_iter().map(move |ticks| (ticks, span))).collect()
+    open.into_values().flatten().collect()
 }

@@ -184,17 +184,33 @@ fn a_resumed_segment_on_another_thread_belongs_to_its_span_and_visit() {
 fn calls_without_an_answer_stay_open_and_crumbs_are_listed_once() {
     let mut w = LogWriter::new(TRACE, 0);
     w.segment(SpanId(6), AgentId(3), 0, u32::MAX);
-    w.crumb(0, CrumbDirection::To, 1);
-    w.crumb(0, CrumbDirection::To, 1);
-    w.crumb(0, CrumbDirection::To, 2);
+    w.crumb(7, CrumbDirection::Out, 1);
+    w.crumb(9, CrumbDirection::Out, 1);
+    w.crumb(0, CrumbDirection::Out, 2);
     w.crumb(8, CrumbDirection::To, 1);
+    w.crumb(8, CrumbDirection::To, 1_000); // an answer to no call of the log
     w.record(Kind::Fired, 0, &[4 | 2 << 32], b"");
     w.end();
     let trace = assembled(w);
-    assert_eq!(trace.open_edges.iter().map(|edge| edge.span.0).collect::<Vec<_>>(), [1, 2]);
+    let edges: Vec<_> = trace.open_edges.iter().map(|edge| (edge.span.0, edge.expected.0)).collect();
+    assert_eq!(edges, [(1, 9), (2, 0)], "the answer closed the oldest call, whose guess was wrong");
     let crumbs: Vec<_> = trace.crumbs.iter().map(|crumb| (crumb.direction, crumb.agent.0, crumb.span.0)).collect();
-    assert_eq!(crumbs, [(CrumbDirection::From, 3, 6), (CrumbDirection::To, 8, 1)]);
+    let (from, to, out) = (CrumbDirection::From, CrumbDirection::To, CrumbDirection::Out);
+    assert_eq!(crumbs, [(from, 3, 6), (to, 8, 1), (to, 8, 1_000), (out, 7, 1), (out, 9, 1)]);
     assert_eq!((trace.fired[0].trigger, trace.fired[0].n_laterals), (TriggerId::CLI, 2));
+}
+
+/// Somebody without a recorder is no agent to ask, and no callee that is missing.
+#[test]
+fn an_answer_without_a_recorder_closes_its_call() {
+    let mut w = LogWriter::new(TRACE, 0);
+    w.begin(SpanId(0), 0);
+    w.crumb(0, CrumbDirection::Out, 1);
+    w.crumb(0, CrumbDirection::To, 1);
+    w.record(Kind::Crumb, 0, &[8 | 9 << 32, 1], b""); // a direction of a later version
+    w.end();
+    let trace = assembled(w);
+    assert_eq!((trace.open_edges.len(), trace.crumbs.len(), trace.malformed), (0, 0, Default::default()));
 }
 
 #[test]
@@ -271,7 +287,8 @@ fn valid_log(actions: &[u8]) -> Vec<Segment> {
                 w.next_chunk();
                 w.record(Kind::Raw, flags::CONTINUES, &[], b"second");
             }
-            5 => w.crumb(u32::from(*action) / 64, CrumbDirection::To, n_spans),
+            5 if *action < 128 => w.crumb(u32::from(*action) / 64, CrumbDirection::Out, n_spans),
+            5 => w.crumb(u32::from(*action) / 64 - 2, CrumbDirection::To, n_spans),
             6 => {
                 w.end();
                 w.begin(SpanId(0), 0);

@@ -145,6 +145,7 @@ impl Source<'_> {
         let edges = self.trace.open_edges.iter().map(|edge| OpenEdgeJson {
             process_idx: edge.process_idx,
             span: span_text(edge.span),
+            expected: if edge.expected.is_none() { String::new() } else { edge.expected.to_string() },
             at_ns: self.offset_in(edge.process_idx, edge.at_ns),
         });
         edges.collect()
@@ -180,6 +181,7 @@ fn crumb(crumb: &backsight_core::trace::Crumb) -> CrumbJson {
         direction: match crumb.direction {
             CrumbDirection::From => "from".to_owned(),
             CrumbDirection::To => "to".to_owned(),
+            CrumbDirection::Out => "out".to_owned(),
         },
         agent: crumb.agent.to_string(),
         span: span_text(crumb.span),

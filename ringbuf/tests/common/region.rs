@@ -105,6 +105,7 @@ impl<S: Storage> Agent<S> {
             n_slots: 64,
             clock: Default::default(),
             ticks_per_second,
+            crumbs: Default::default(),
         };
         region::initialise(&store, &identity);
         let mut agent = Self {

@@ -105,6 +105,7 @@ fn make(id: RegionId) -> (Mapping, OwnedFd) {
         n_slots: 64,
         clock: ClockSource::Tsc,
         ticks_per_second: 2_000_000_000,
+        crumbs: Default::default(),
     };
     region::initialise(&mapping, &identity);
     let small = Lease { number: 0, class: Class::Small, offset: SPAN_OFFSET };

@@ -13,11 +13,11 @@ fuzz_target!(|header: &[u8]| {
     let mut trail = state.trail.unwrap_or_default();
     trail.leave(AgentId(7), 3);
     let mut first = [0; STATE_BYTES_MAX];
-    let len = state.format(&trail, &mut first);
+    let len = state.others.format(&trail, &mut first);
     let passed = TraceState::parse(&first[..len]);
     assert_eq!(passed.trail, Some(trail));
     // A second hop of the same host changes nothing more.
     let mut second = [0; STATE_BYTES_MAX];
-    let again = passed.format(&trail, &mut second);
+    let again = passed.others.format(&trail, &mut second);
     assert_eq!(&first[..len], &second[..again]);
 });

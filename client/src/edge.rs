@@ -1,0 +1,150 @@
+//! Edges to other processes: the record of a call that goes out, of its answer, and what a server's answer says.
+//!
+//! An out-edge is open from the call to its answer. One that stays open says that a callee may be missing from the trace.
+
+use crate::block;
+use crate::process;
+use crate::trigger;
+use backsight_core::context::{ResponseCrumb, ResponseText};
+use backsight_core::ids::{AgentId, SpanId, TraceId};
+use backsight_core::record::{CrumbDirection, Kind, seg_flags};
+use backsight_core::sync::{AtomicU32, Ordering};
+use backsight_core::telemetry::DropReason;
+use backsight_ringbuf::shm::View;
+use backsight_ringbuf::writer::Writer;
+use backsight_ringbuf::{region, ring};
+
+/// What is remembered of a peer: the agent that its last answer came from. One for each connection, or each peer address.
+///
+/// The next call writes it into the log, so that a callee that never answers is still found.
+///
+/// # Shape
+/// One word, 0 at first; shared between threads.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct Connection {
+    agent: AtomicU32,
+}
+
+impl Connection {
+    /// Returns a connection on which nothing has been answered.
+    #[expect(clippy::new_without_default, reason = "derived below would not be const")]
+    pub const fn new() -> Self {
+        Self { agent: AtomicU32::new(0) }
+    }
+
+    /// Returns the agent that the last answer came from, [`AgentId::NONE`] for none.
+    pub fn agent(&self) -> AgentId {
+        AgentId(self.agent.load(Ordering::Relaxed)) // a hint, whole in one word
+    }
+
+    fn remember(&self, agent: AgentId) {
+        self.agent.store(agent.0, Ordering::Relaxed); // as above
+    }
+}
+
+/// A call that went out: what [`Call::answered`] closes.
+///
+/// # Shape
+/// Plain data, 32 bytes, `Copy`: it goes along with the request's future, or in the map of requests under way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct Call {
+    trace: TraceId,
+    span: SpanId,
+    /// 1 where an open edge was recorded.
+    is_recorded: u64,
+}
+
+impl Call {
+    pub(crate) const NONE: Self = Self { trace: TraceId::NONE, span: SpanId::NONE, is_recorded: 0 };
+
+    /// Records the open edge of a call from `span` over `connection`.
+    ///
+    /// Called inside `with_writer`'s closure, with an attached writer.
+    #[inline]
+    pub(crate) fn record(
+        writer: &mut Writer<View>,
+        now: u64,
+        trace: TraceId,
+        span: SpanId,
+        connection: &Connection,
+    ) -> Self {
+        put_crumb(writer, now, trace, Crumb { direction: CrumbDirection::Out, agent: connection.agent(), span });
+        Self { trace, span, is_recorded: 1 }
+    }
+
+    /// Closes the edge: the callee has answered. `response_crumb` is the value of the response's header `backsight-crumb`, if it has one.
+    ///
+    /// An answer without that header, or with a malformed one, comes from somebody without a recorder. A call that failed in transport was
+    /// *not* answered: leave its edge open, so that the trace is not taken for complete.
+    ///
+    /// Where a trigger has fired for the trace at the callee, the active segment carries that on, and the agent is told.
+    ///
+    /// # Cost
+    /// 24 bytes of the log; 64 of the signal ring where the trace is not active on this thread, where there is no chunk, or where it has
+    /// fired.
+    pub fn answered(&self, response_crumb: Option<&[u8]>, connection: &Connection) {
+        let answer = response_crumb.and_then(ResponseCrumb::parse).unwrap_or_default();
+        connection.remember(answer.agent);
+        if self.is_recorded == 0 {
+            return;
+        }
+        block::with_writer(|writer, now| {
+            let now = block::attached(writer, now)?;
+            let crumb = Crumb { direction: CrumbDirection::To, agent: answer.agent, span: self.span };
+            put_crumb(writer, now, self.trace, crumb);
+            let is_news = writer.trace() != self.trace || writer.segment().flags & seg_flags::FIRED == 0;
+            if answer.fired && is_news {
+                trigger::tell_fired(writer, now, self.trace);
+            }
+            Some(())
+        });
+    }
+}
+
+/// Returns the value of header `backsight-crumb` for the response that the calling thread's segment ends with: it tells the caller where
+/// its request was served, and whether a trigger has fired for it here. `None` without a session, or where the agent keeps that to itself
+/// (`crumbs.response`).
+pub fn response_crumb() -> Option<ResponseText> {
+    let view = process::session()?.view;
+    if !region::crumbs(&view).in_responses {
+        return None;
+    }
+    let flags = block::existing().and_then(|_| block::with_writer(|writer, _| writer.segment().flags)).unwrap_or(0);
+    Some(ResponseCrumb { agent: region::agent(&view), fired: flags & seg_flags::FIRED != 0 }.format())
+}
+
+/// One end of an edge.
+struct Crumb {
+    direction: CrumbDirection,
+    agent: AgentId,
+    span: SpanId,
+}
+
+/// Leaves a crumb in the log of the active segment, and in the signal ring where there is no such log or the agent wants it at once.
+#[inline]
+fn put_crumb(writer: &mut Writer<View>, now: u64, trace: TraceId, crumb: Crumb) {
+    let is_active = writer.trace() == trace;
+    let word = u64::from(crumb.agent.0) | (crumb.direction as u64) << 32;
+    let is_logged = is_active && writer.record(now, Kind::Crumb, 0, [word, crumb.span.0], &[]);
+    let flags = writer.segment().flags;
+    if is_logged && flags & seg_flags::CRUMBS == 0 {
+        writer.mark(seg_flags::CRUMBS);
+    }
+    let is_urgent = flags & seg_flags::FIRED != 0 && !crumb.agent.is_none();
+    if !is_logged || is_urgent {
+        signal(writer, now, trace, &crumb, is_logged);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn signal(writer: &Writer<View>, now: u64, trace: TraceId, crumb: &Crumb, is_logged: bool) {
+    let view = *writer.store();
+    let pushed = ring::push_crumb(&view, writer.slot_number(), trace, crumb.agent, crumb.direction, crumb.span, now);
+    if !pushed && !is_logged {
+        writer.count_drop(DropReason::SignalFull);
+    }
+    process::ring_doorbell(&view);
+}
