@@ -328,3 +328,6 @@ impl Known {
         self.reports.iter().chain(&self.view).map(|entry| entry.place).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;
