@@ -1,7 +1,7 @@
 //! Makes Rust of the schema: messages, clients and servers. No `protoc` is needed.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let names = ["holding", "coordinator", "agent", "query"];
+    let names = ["holding", "coordinator", "agent", "query", "stored"];
     let files = names.map(|name| format!("schema/backsight/v1/{name}.proto"));
     println!("cargo:rerun-if-changed=schema");
     let descriptors = protox::compile(files, ["schema"])?;

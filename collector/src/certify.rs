@@ -204,11 +204,14 @@ impl Edges {
                     let answered = edges.answered.entry(((crumb.seen_by, crumb.span), crumb.agent)).or_default();
                     *answered = answered.saturating_add(crumb.n);
                 }
+                // Where a call went matters only while it has no answer: open edges tell.
+                CrumbDirection::Out => {}
             }
         }
         for edge in &trace.open_edges {
             let Some(process) = trace.processes.get(edge.process_idx) else { continue };
             *edges.open.entry((process.agent, edge.span)).or_default() += 1;
+            edges.expected.insert(edge.expected);
         }
         edges.spoke = trace.processes.iter().map(|process| process.agent).collect();
         edges

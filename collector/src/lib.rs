@@ -5,3 +5,23 @@
 #![forbid(unsafe_code)]
 
 pub mod certify;
+pub mod config;
+pub mod coordination;
+pub mod coordinator;
+pub mod daemon;
+pub mod http;
+pub mod intake;
+pub mod library;
+pub mod query;
+pub mod status;
+
+/// Returns an error with its causes, as one line of a log or an answer has it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -25,6 +25,7 @@
 #![forbid(unsafe_code)]
 
 pub mod certificate;
+pub mod checksum;
 pub mod clock;
 pub mod context;
 pub mod coordination;

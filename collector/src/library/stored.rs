@@ -1,0 +1,196 @@
+//! A stored trace: what agents reported of it, put together, and what the coordinator knew.
+//!
+//! Called by the library with entries as they were stored; pure. What comes twice counts once, and of two lengths of one segment the
+//! longer: reports are sent again until they are acknowledged, and segments grow while their threads write.
+
+use crate::certify::{Received, certify};
+use backsight_core::certificate::{Amount, Certificate};
+use backsight_core::clock::CalibrationPoint;
+use backsight_core::coordination::View;
+use backsight_core::holding::Holding;
+use backsight_core::ids::{AgentId, RegionId, StringId, TraceId, TriggerId};
+use backsight_core::segment::{Process, Segment, SegmentKey, Slice};
+use backsight_core::trace::{Trace, assemble};
+use backsight_proto::v1;
+use backsight_proto::wire::{Fired, Report, WireError, trace_bytes};
+use backsight_store::OwnedEntry;
+use prost::Message;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The kind of a stored [`v1::StoredReport`].
+pub const KIND_REPORT: u8 = 1;
+/// The kind of a stored [`v1::StoredView`].
+pub const KIND_VIEW: u8 = 2;
+/// Firings that are told of one trace; the first ones.
+pub const FIRED_MAX: usize = 256;
+
+/// All that is stored of one trace.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Stored {
+    /// The trace.
+    pub trace: TraceId,
+    /// What agents reported: one slice a process, its segments ascending.
+    pub slices: BTreeMap<AgentId, Vec<Slice>>,
+    /// What each of them said with it, of the highest revision.
+    pub holdings: BTreeMap<AgentId, Holding>,
+    /// What the coordinator knew last.
+    pub view: Option<View>,
+    /// Why it is stored, by time; at most [`FIRED_MAX`].
+    pub fired: Vec<Fired>,
+}
+
+/// An entry that cannot be read, though the disk gave what was written.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub(super) enum EntryError {
+    /// Not a message of its kind.
+    #[error("an entry of kind {kind} is not its message")]
+    Decode {
+        /// The kind.
+        kind: u8,
+        /// Why.
+        source: prost::DecodeError,
+    },
+    /// A message that says nothing.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+}
+
+impl Stored {
+    /// Returns what has arrived of each agent.
+    pub fn received(&self) -> BTreeMap<AgentId, Received> {
+        let mut received: BTreeMap<AgentId, Received> = BTreeMap::new();
+        for (agent, holding) in &self.holdings {
+            received.entry(*agent).or_default().holding = Some(holding.clone());
+        }
+        for (agent, slices) in &self.slices {
+            let segments = || slices.iter().flat_map(|slice| &slice.segments);
+            received.entry(*agent).or_default().amount = Amount {
+                n_segments: segments().count() as u64,
+                bytes: segments().map(|segment| segment.bytes.len() as u64).sum(),
+            };
+        }
+        received
+    }
+
+    /// Assembles the trace, and says whether it is complete.
+    ///
+    /// # Cost
+    /// That of [`assemble`].
+    pub fn examine(&self) -> (Trace, Certificate) {
+        let slices: Vec<Slice> = self.slices.values().flatten().cloned().collect();
+        let trace = assemble(self.trace, &slices);
+        let certificate = certify(self.view.as_ref(), &trace, &self.received());
+        (trace, certificate)
+    }
+
+    /// Returns the trace as the wire has it.
+    pub fn to_reply(&self) -> v1::GetReply {
+        let (_, certificate) = self.examine();
+        let hosts = self
+            .slices
+            .iter()
+            .map(|(agent, slices)| v1::HostSlices { agent: agent.0, slices: slices.iter().map(Into::into).collect() });
+        v1::GetReply {
+            trace: trace_bytes(self.trace),
+            hosts: hosts.collect(),
+            certificate: Some((&certificate).into()),
+            fired: self.fired.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+/// A trace that is being put together, entry by entry.
+#[derive(Debug, Default)]
+pub(super) struct Collecting {
+    processes: BTreeMap<(AgentId, RegionId), CollectedProcess>,
+    stored: Stored,
+    fired: BTreeSet<Fired>,
+}
+
+#[derive(Debug, Default)]
+struct CollectedProcess {
+    process: Process,
+    strings: BTreeMap<StringId, String>,
+    clock: BTreeMap<u64, CalibrationPoint>,
+    segments: BTreeMap<SegmentKey, Segment>,
+}
+
+impl Collecting {
+    pub(super) fn new(trace: TraceId) -> Self {
+        Self { stored: Stored { trace, ..Stored::default() }, ..Self::default() }
+    }
+
+    /// Adds an entry; kinds of a later version are passed over.
+    pub(super) fn add(&mut self, entry: &OwnedEntry) -> Result<(), EntryError> {
+        let decode = |source| EntryError::Decode { kind: entry.kind, source };
+        let missing = |field| WireError::Missing { field };
+        match entry.kind {
+            KIND_REPORT => {
+                let stored = v1::StoredReport::decode(entry.payload.as_slice()).map_err(decode)?;
+                let agent = AgentId(stored.agent);
+                let report = stored.report.ok_or(missing("stored_report.report"))?;
+                self.add_report(agent, report.into_report(agent)?);
+            }
+            KIND_VIEW => {
+                let stored = v1::StoredView::decode(entry.payload.as_slice()).map_err(decode)?;
+                self.stored.view = Some(stored.view.ok_or(missing("stored_view.view"))?.try_into()?);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn add_report(&mut self, agent: AgentId, report: Report) {
+        let fired = Fired { trigger: report.trigger, agent, fired_ns: report.fired_ns, base: report.base };
+        if fired.trigger != TriggerId::default() {
+            self.fired.insert(fired);
+        }
+        let holding = self.stored.holdings.entry(agent).or_default();
+        if report.holding.revision >= holding.revision {
+            *holding = report.holding;
+        }
+        for slice in report.slices {
+            self.processes.entry((agent, slice.process.region)).or_default().add(slice);
+        }
+    }
+
+    pub(super) fn finish(self) -> Stored {
+        let mut stored = self.stored;
+        for ((agent, _), process) in self.processes {
+            stored.slices.entry(agent).or_default().push(process.finish());
+        }
+        stored.fired = self.fired.into_iter().collect();
+        stored.fired.sort_by_key(|fired| (fired.fired_ns, *fired));
+        stored.fired.truncate(FIRED_MAX);
+        stored
+    }
+}
+
+impl CollectedProcess {
+    fn add(&mut self, slice: Slice) {
+        let mut process = slice.process;
+        self.strings.extend(std::mem::take(&mut process.strings));
+        self.clock.extend(std::mem::take(&mut process.clock).into_iter().map(|point| (point.ticks, point)));
+        for segment in slice.segments {
+            match self.segments.get(&segment.key) {
+                Some(longer) if longer.bytes.len() >= segment.bytes.len() => {}
+                _ => drop(self.segments.insert(segment.key, segment)),
+            }
+        }
+        // A later report knows more: a name that was said late, a death.
+        if process.death.is_none() {
+            process.death = self.process.death.take();
+        }
+        if process.service.is_empty() {
+            process.service = std::mem::take(&mut self.process.service);
+        }
+        self.process = process;
+    }
+
+    fn finish(self) -> Slice {
+        let mut process = self.process;
+        process.strings = self.strings.into_iter().collect();
+        process.clock = self.clock.into_values().collect();
+        Slice { process, segments: self.segments.into_values().collect() }
+    }
+}

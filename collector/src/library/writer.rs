@@ -1,0 +1,238 @@
+//! The thread that writes: whatever waits becomes one append and one `fdatasync`, then all who waited are told.
+//!
+//! Started by the library; the only one that appends. It ends when the last handle is gone, or when it is told to.
+
+use super::index::{Admission, EntryRef};
+use super::stats::Refusal;
+use super::{KIND_REPORT, KIND_VIEW, Shared, digest, in_one_line};
+use backsight_core::coordination::View;
+use backsight_core::ids::{AgentId, TraceId};
+use backsight_proto::v1;
+use backsight_store::format::PAYLOAD_MAX_BYTES;
+use backsight_store::{Entry, Place, StoreError, TraceStore};
+use prost::Message;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tracing::warn;
+
+/// What is written together at most, but for one call that brings more.
+const GROUP_MAX_BYTES: usize = 16 << 20;
+/// What one append takes.
+const APPEND_MAX_BYTES: usize = 32 << 20;
+
+/// What the writer is asked to do.
+pub(super) enum Ask {
+    /// Store reports, and say when they are durable.
+    Reports {
+        agent: AgentId,
+        reports: Vec<v1::TraceReport>,
+        bytes: usize,
+        done: oneshot::Sender<Result<(), StoreError>>,
+        /// Given back when the reports are gone from memory.
+        _room: OwnedSemaphorePermit,
+    },
+    /// Store a view.
+    View(Box<View>),
+    /// End.
+    Close(oneshot::Sender<()>),
+}
+
+pub(super) struct Writer {
+    store: Box<dyn TraceStore>,
+    shared: Arc<Shared>,
+    max_bytes: u64,
+}
+
+/// What is written together.
+#[derive(Default)]
+struct Group {
+    drafts: Vec<Draft>,
+    /// Reports of this group, by which a second of the same is known.
+    digests: BTreeSet<(TraceId, u64)>,
+    /// Where the view of a trace stands in `drafts`: a later one takes its place.
+    views: BTreeMap<TraceId, usize>,
+    waiting: Vec<oneshot::Sender<Result<(), StoreError>>>,
+    room: Vec<OwnedSemaphorePermit>,
+    bytes: usize,
+}
+
+struct Draft {
+    trace: TraceId,
+    kind: u8,
+    digest: u64,
+    payload: Vec<u8>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(super) fn start(
+        store: Box<dyn TraceStore>,
+        shared: Arc<Shared>,
+        max_bytes: u64,
+        queue: mpsc::Receiver<Ask>,
+    ) -> Result<(), StoreError> {
+        let writer = Self { store, shared, max_bytes };
+        let started = std::thread::Builder::new().name("bks-store".to_owned()).spawn(move || writer.run(queue));
+        started.map(drop).map_err(|error| StoreError::Io {
+            what: "start the thread",
+            path: "bks-store".into(),
+            source: Arc::new(error),
+        })
+    }
+
+    fn run(mut self, mut queue: mpsc::Receiver<Ask>) {
+        self.retire(); // the limit may have been lowered
+        while let Some(first) = queue.blocking_recv() {
+            let mut group = Group::default();
+            let mut closing = self.take(first, &mut group);
+            while closing.is_none() && group.bytes < GROUP_MAX_BYTES {
+                let Ok(next) = queue.try_recv() else { break };
+                closing = self.take(next, &mut group);
+            }
+            self.commit(group);
+            if let Some(done) = closing {
+                drop(self); // with it the lock of the store's folder
+                drop(queue);
+                let _ = done.send(());
+                return;
+            }
+        }
+    }
+
+    /// Checks what is asked and adds it to the group; returns whom to tell of the end.
+    fn take(&self, ask: Ask, group: &mut Group) -> Option<oneshot::Sender<()>> {
+        match ask {
+            Ask::Reports { agent, reports, bytes, done, _room } => {
+                for report in reports {
+                    self.take_report(agent, report, group);
+                }
+                group.bytes += bytes;
+                group.waiting.push(done);
+                group.room.push(_room);
+                None
+            }
+            Ask::View(view) => {
+                self.take_view(&view, group);
+                None
+            }
+            Ask::Close(done) => Some(done),
+        }
+    }
+
+    fn take_report(&self, agent: AgentId, report: v1::TraceReport, group: &mut Group) {
+        let mut stored = v1::StoredReport { agent: agent.0, report: Some(report) };
+        let payload = stored.encode_to_vec();
+        let checked = stored.report.take().unwrap_or_default().into_report(agent);
+        let trace = match checked {
+            Ok(report) => report.holding.trace,
+            Err(error) => {
+                let why = format!("from agent {agent}: {error}");
+                return self.shared.counters.refused(Refusal::Malformed, 1, &why);
+            }
+        };
+        if payload.len() > PAYLOAD_MAX_BYTES as usize {
+            let why = format!("trace {trace} from agent {agent}: {} bytes", payload.len());
+            return self.shared.counters.refused(Refusal::TooLong, 1, &why);
+        }
+        let digest = digest(&payload);
+        match self.shared.index().admit_report(trace, digest) {
+            Admission::New if group.digests.insert((trace, digest)) => {
+                group.drafts.push(Draft { trace, kind: KIND_REPORT, digest, payload });
+            }
+            Admission::New | Admission::Duplicate => self.shared.counters.duplicate(),
+            Admission::TooMany => {
+                let why = format!("trace {trace} from agent {agent}");
+                self.shared.counters.refused(Refusal::TooManyReports, 1, &why);
+            }
+        }
+    }
+
+    fn take_view(&self, view: &View, group: &mut Group) {
+        let trace = view.trace;
+        if trace.is_none() {
+            return self.shared.counters.refused(Refusal::Malformed, 1, "a view of no trace");
+        }
+        let payload = v1::StoredView { view: Some(view.into()) }.encode_to_vec();
+        let draft = Draft { trace, kind: KIND_VIEW, digest: digest(&payload), payload };
+        group.bytes += draft.payload.len();
+        match group.views.get(&trace).and_then(|idx| group.drafts.get_mut(*idx)) {
+            Some(before) => *before = draft,
+            None if self.shared.index().has_view(trace, draft.digest) => {}
+            None => {
+                group.views.insert(trace, group.drafts.len());
+                group.drafts.push(draft);
+            }
+        }
+    }
+
+    /// Writes a group, makes it durable, puts it into the index, and tells all who wait.
+    fn commit(&mut self, group: Group) {
+        let written = self.write(&group.drafts);
+        if let Ok(places) = &written {
+            let mut index = self.shared.index_mut();
+            let mut n_reports = 0;
+            for (draft, place) in group.drafts.iter().zip(places) {
+                let entry = EntryRef { place: *place, digest: draft.digest };
+                if draft.kind == KIND_REPORT {
+                    n_reports += 1;
+                    index.add_report(draft.trace, entry);
+                } else {
+                    index.add_view(draft.trace, entry);
+                }
+            }
+            self.shared.counters.stored(n_reports, group.drafts.len() as u64 - n_reports);
+        }
+        if let Err(error) = &written {
+            self.shared.counters.refused(Refusal::StoreFailed, group.drafts.len() as u64, &in_one_line(error));
+        }
+        self.retire();
+        drop(group.room);
+        for done in group.waiting {
+            let answer = written.as_ref().map(|_| ()).map_err(StoreError::clone);
+            let _ = done.send(answer); // whoever asked may be gone
+        }
+    }
+
+    fn write(&mut self, drafts: &[Draft]) -> Result<Vec<Place>, StoreError> {
+        let mut places = Vec::with_capacity(drafts.len());
+        let mut rest = drafts;
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let n = rest.iter().take_while(|draft| {
+                bytes += draft.payload.len();
+                bytes <= APPEND_MAX_BYTES
+            });
+            let (now, later) = rest.split_at(n.count().max(1));
+            let entries: Vec<_> =
+                now.iter().map(|d| Entry { trace: d.trace, kind: d.kind, payload: &d.payload }).collect();
+            places.extend(self.store.append(&entries)?);
+            rest = later;
+        }
+        if !places.is_empty() {
+            let start = Instant::now(); // only counted
+            self.store.sync()?;
+            self.shared.counters.synced(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        }
+        Ok(places)
+    }
+
+    /// Removes the oldest files while there are too many bytes.
+    fn retire(&mut self) {
+        let mut n_files = 0;
+        if self.store.bytes() > self.max_bytes {
+            match self.store.retire(self.max_bytes) {
+                Ok(files) => {
+                    n_files = files.len() as u64;
+                    let mut index = self.shared.index_mut();
+                    for file in files {
+                        index.retire(file);
+                    }
+                }
+                Err(error) => warn!(why = in_one_line(&error), "the store's oldest file cannot be removed"),
+            }
+        }
+        self.shared.counters.on_disk(self.store.bytes(), n_files);
+    }
+}
