@@ -3,3 +3,5 @@
 //! Run by `main`, and by tests inside their own process. It knows no agent, no kernel and no shared memory: what it is told comes over the
 //! network, in the messages of `backsight-proto`, and none of it is believed unchecked.
 #![forbid(unsafe_code)]
+
+pub mod coordinator;
