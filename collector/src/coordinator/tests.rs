@@ -185,6 +185,15 @@ fn what_was_not_answered_is_asked_again_on_reconnect_and_what_was_is_not() {
 }
 
 #[test]
+fn who_announces_instead_of_answering_is_not_asked_again_on_reconnect() {
+    let mut coordinator = with(&[A, B]);
+    assert_eq!(asked(&coordinator.step(ms(1), announced(A, 1, vec![holding(1, 1, &[2])]))), [B]);
+    coordinator.step(ms(2), announced(B, 1, vec![holding(1, 1, &[])]));
+    assert_eq!(coordinator.step(ms(3), Event::Disconnected { agent: B }), []);
+    assert_eq!(coordinator.step(ms(4), Event::Connected { agent: B }), []);
+}
+
+#[test]
 fn holdings_of_lower_revision_are_passed_over() {
     let mut coordinator = with(&[A, B]);
     coordinator.step(ms(1), announced(A, 1, vec![holding(1, 7, &[])]));
@@ -237,6 +246,10 @@ fn a_group_ends_when_nothing_new_is_heard_and_leaves_its_last_view() {
     assert_eq!(views(&actions), [], "its last view had been published");
     assert_eq!(coordinator.step(ms(90_001), Event::Reported { agent: A, holding: holding(1, 3, &[2]) }), []);
     assert_eq!(coordinator.counts().holdings_unfollowed, 1);
+    coordinator.step(ms(90_002), announced(A, 2, vec![holding(1, 4, &[3, 4])]));
+    assert_eq!((coordinator.n_waiting(C), coordinator.n_waiting(D)), (1, 1));
+    coordinator.step(ms(190_000), Event::Tick);
+    assert_eq!((coordinator.n_waiting(C), coordinator.n_waiting(D)), (0, 0), "nor does anything wait for it");
 }
 
 #[test]

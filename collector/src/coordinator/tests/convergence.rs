@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What a view says of each agent: its contact and the revision it told.
 type Known = BTreeMap<AgentId, (Contact, Option<u64>)>;
+/// Whom a group, by its trigger and base, has to ask.
+type Asked = BTreeMap<(u32, TraceId), BTreeSet<AgentId>>;
 
 /// Random agents, random call graphs with cycles, triggers that share traces.
 fn random(seed: u64) -> Network {
@@ -40,7 +42,7 @@ fn random(seed: u64) -> Network {
 }
 
 /// Returns the agents that each group has to ask, and who has a part in each trace: the rules once more, as a fixpoint.
-fn expected(network: &Network) -> (BTreeMap<(u32, TraceId), BTreeSet<AgentId>>, BTreeMap<TraceId, Known>) {
+fn expected(network: &Network) -> (Asked, BTreeMap<TraceId, Known>) {
     let mut groups: BTreeMap<(u32, TraceId), BTreeSet<TraceId>> = BTreeMap::new();
     let mut parts: BTreeMap<TraceId, BTreeSet<AgentId>> = BTreeMap::new();
     for (agent, host) in &network.hosts {
@@ -51,7 +53,7 @@ fn expected(network: &Network) -> (BTreeMap<(u32, TraceId), BTreeSet<AgentId>>, 
             }
         }
     }
-    let mut asked: BTreeMap<(u32, TraceId), BTreeSet<AgentId>> = BTreeMap::new();
+    let mut asked = Asked::new();
     loop {
         let before = (asked.clone(), parts.clone());
         for (key, traces) in &groups {
@@ -131,7 +133,7 @@ proptest! {
         for (question, n) in questions(&network) {
             prop_assert_eq!(n, 1, "{:?}", question);
         }
-        let mut reached: BTreeMap<(u32, TraceId), BTreeSet<AgentId>> = BTreeMap::new();
+        let mut reached = Asked::new();
         for (agent, of) in &network.collects {
             reached.entry((of.trigger.0, of.traces[0])).or_default().insert(*agent);
         }
