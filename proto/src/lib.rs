@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod export;
+pub mod otlp;
 pub mod text;
 pub mod trace_json;
 pub mod v1;

@@ -8,7 +8,7 @@
 //! process's first one.
 
 mod convert;
-mod number;
+pub(crate) mod number;
 
 use backsight_core::ids::TraceId;
 use serde::{Deserialize, Serialize};
