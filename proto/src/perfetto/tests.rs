@@ -93,7 +93,8 @@ fn calls_between_processes_are_flows_and_others_are_not() {
     let (caller, callee, visit) = (read.begin("span 2").1, read.begin("span 3").1, read.begin("visit").1);
     let mut ends = [callee.terminating_flow_ids.clone(), visit.terminating_flow_ids.clone()].concat();
     let mut begins = caller.flow_ids.clone();
-    (ends.sort_unstable(), begins.sort_unstable());
+    ends.sort_unstable();
+    begins.sort_unstable();
     assert_eq!(begins.len(), 2);
     assert_eq!(begins, ends);
     assert!(read.begin("span 4").1.terminating_flow_ids.is_empty(), "its parent is in the same process");
