@@ -125,6 +125,13 @@ number_id!(
     RegionId, u64, "{}"
 );
 
+impl SpanId {
+    /// Returns an id for something that nobody gave one, from what names it: the same for the same text, never none.
+    pub fn of_place(place: &str) -> Self {
+        Self(xxhash_rust::xxh3::xxh3_64(place.as_bytes()).max(1))
+    }
+}
+
 /// The id of an agent: what a breadcrumb holds. Zero means *unknown*.
 ///
 /// # Shape

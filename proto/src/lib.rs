@@ -6,6 +6,9 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod export;
+pub mod otlp;
+pub mod perfetto;
 pub mod text;
 pub mod trace_json;
 pub mod v1;

@@ -9,7 +9,7 @@
 
 mod certificate;
 mod convert;
-mod number;
+pub(crate) mod number;
 
 pub use certificate::why;
 

@@ -1,6 +1,6 @@
 //! Floating-point numbers in JSON, which knows no NaN and no infinities: those are text.
 //!
-//! Called by serde, from [`super::ValueJson`].
+//! Called by serde, from [`super::ValueJson`] and from the OTLP export.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -11,7 +11,7 @@ enum Number<'a> {
     Text(std::borrow::Cow<'a, str>),
 }
 
-pub(super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     let number = match *value {
         value if value.is_nan() => Number::Text("NaN".into()),
         f64::INFINITY => Number::Text("Infinity".into()),
@@ -21,7 +21,7 @@ pub(super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::
     number.serialize(serializer)
 }
 
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     match Number::deserialize(deserializer)? {
         Number::Finite(value) => Ok(value),
         Number::Text(text) => match &*text {

@@ -1,0 +1,371 @@
+//! The coordinator: follows a trigger from agent to agent along the breadcrumbs, and says who has what of a trace.
+//!
+//! Pure: events and the time go in, actions come out; the simulator runs this very code. The shell (streams, store, clock) calls
+//! [`Coordinator::step`] for whatever comes in, and for a tick every some 100 ms. It keeps soft state only: what it forgets, agents that
+//! announce again bring back. It must never believe that one agent speaks for another.
+
+mod ask;
+mod group;
+mod limits;
+mod peers;
+mod view;
+
+pub use limits::{
+    AGENTS_MAX, AGENTS_PER_TRACE_MAX, ANSWER_TIMEOUT, COLLECTS_IN_FLIGHT_MAX, COLLECTS_QUEUED_MAX, Counts, GROUP_LIFE,
+    GROUPS_MAX, GROUPS_PER_TRACE_MAX, Limits, PARTS_MAX, Refusal,
+};
+
+use backsight_core::coordination::{Announcement, Answer, Collection, Greeting, View};
+use backsight_core::holding::Holding;
+use backsight_core::ids::{AgentId, TraceId, TriggerId};
+use backsight_core::units::Nanos;
+use backsight_proto::wire::GROUP_MAX;
+use group::Group;
+use peers::{Peers, Rank};
+use std::collections::{BTreeMap, BTreeSet};
+use view::{Followed, GroupId, Source};
+
+/// What the coordinator is told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// An agent said hello. Said again without [`Event::Disconnected`] between, it means that the earlier stream is dead.
+    Connected {
+        /// Which.
+        agent: AgentId,
+    },
+    /// The newest stream of an agent has ended; the end of one that was replaced is not told.
+    Disconnected {
+        /// Which.
+        agent: AgentId,
+    },
+    /// A trigger fired.
+    Announced {
+        /// On whose host.
+        agent: AgentId,
+        /// What it says.
+        announcement: Announcement,
+    },
+    /// An agent answered a [`Collection`].
+    Answered {
+        /// Which.
+        agent: AgentId,
+        /// What it says.
+        answer: Answer,
+    },
+    /// An agent has more, or less, than it said.
+    Updated {
+        /// Which.
+        agent: AgentId,
+        /// Of what.
+        holdings: Vec<Holding>,
+    },
+    /// An agent reported data, and with it what it has now.
+    Reported {
+        /// Which.
+        agent: AgentId,
+        /// Of what.
+        holding: Holding,
+    },
+    /// Time has passed.
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Tell an agent that its announcement is followed, or why not.
+    Acknowledge {
+        /// Which.
+        agent: AgentId,
+        /// The announcement.
+        id: u64,
+        /// Why it is not followed, `None` where it is.
+        refusal: Option<Refusal>,
+    },
+    /// Ask a connected agent. It never has more than [`Limits::collects_in_flight_max`] of these unanswered.
+    Collect {
+        /// Which.
+        agent: AgentId,
+        /// For what.
+        collection: Collection,
+    },
+    /// Store what is known of a trace now.
+    Publish(View),
+}
+
+/// The coordinator.
+///
+/// # Cost
+/// Memory within [`Limits`]; a step takes time logarithmic in what is followed and linear in what changes.
+#[derive(Debug)]
+pub struct Coordinator {
+    limits: Limits,
+    greeting: Greeting,
+    next_group: GroupId,
+    groups: BTreeMap<GroupId, Group>,
+    by_key: BTreeMap<(TriggerId, TraceId), GroupId>,
+    by_priority: BTreeSet<Rank>,
+    traces: BTreeMap<TraceId, Followed>,
+    peers: Peers,
+    /// When it is looked at whether a group has ended: once for each.
+    reviews: BTreeSet<(Nanos, GroupId)>,
+    /// When an agent that was asked is late: once for each [`group::Ask`] that is awaited.
+    lates: BTreeSet<(Nanos, GroupId, AgentId)>,
+    n_parts: usize,
+    /// Traces whose view may have changed in this step.
+    touched: BTreeSet<TraceId>,
+    /// Traces whose view is published with the next tick.
+    changed: BTreeSet<TraceId>,
+    actions: Vec<Action>,
+    counts: Counts,
+}
+
+impl Coordinator {
+    /// Returns a coordinator that follows nothing and has seen nobody. Numbers of groups differ by the instance that it greets with.
+    pub fn new(limits: Limits, greeting: Greeting) -> Self {
+        Self {
+            limits,
+            greeting,
+            next_group: greeting.instance << 32,
+            groups: BTreeMap::new(),
+            by_key: BTreeMap::new(),
+            by_priority: BTreeSet::new(),
+            traces: BTreeMap::new(),
+            peers: Peers::default(),
+            reviews: BTreeSet::new(),
+            lates: BTreeSet::new(),
+            n_parts: 0,
+            touched: BTreeSet::new(),
+            changed: BTreeSet::new(),
+            actions: Vec::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Takes one event; `now` never goes back.
+    pub fn step(&mut self, now: Nanos, event: Event) -> Vec<Action> {
+        match event {
+            Event::Connected { agent } => self.connected(now, agent),
+            Event::Disconnected { agent } => self.disconnected(agent),
+            Event::Announced { agent, announcement } => self.announced(now, agent, &announcement),
+            Event::Answered { agent, answer } => self.answered(now, agent, &answer),
+            Event::Updated { agent, holdings } => {
+                for holding in &holdings {
+                    self.learn(now, agent, holding, Source::Told);
+                }
+            }
+            Event::Reported { agent, holding } => self.learn(now, agent, &holding, Source::Told),
+            Event::Tick => self.tick(now),
+        }
+        self.publish_settled();
+        std::mem::take(&mut self.actions)
+    }
+
+    /// Returns what the coordinator says first on every stream.
+    pub const fn greeting(&self) -> Greeting {
+        self.greeting
+    }
+
+    /// Returns how many groups are followed.
+    pub fn n_groups(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Returns how many traces are followed.
+    pub fn n_traces(&self) -> usize {
+        self.traces.len()
+    }
+
+    /// Returns how many pairs of a trace and an agent are known.
+    pub const fn n_parts(&self) -> usize {
+        self.n_parts
+    }
+
+    /// Returns how many agents are connected.
+    pub fn n_connected(&self) -> usize {
+        self.peers.n_connected()
+    }
+
+    /// Returns how many Collects wait for an agent that is away or slow.
+    pub fn n_waiting(&self, agent: AgentId) -> usize {
+        self.peers.n_waiting(agent)
+    }
+
+    /// Returns what happened since the start.
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    fn announced(&mut self, now: Nanos, agent: AgentId, announcement: &Announcement) {
+        self.counts.announcements += 1;
+        let followed = self.group_of(now, agent, announcement);
+        let refusal = followed.err();
+        self.actions.push(Action::Acknowledge { agent, id: announcement.id, refusal });
+        let Ok((id, is_new)) = followed else { return };
+        let n_joined = self.add_laterals(id, &announcement.holdings);
+        self.cover(id, agent, &announcement.holdings);
+        for holding in announcement.holdings.iter().take(GROUP_MAX) {
+            self.learn(now, agent, holding, Source::Announced);
+        }
+        if is_new || n_joined > 0 {
+            self.ask_all(now, id);
+        } else {
+            self.ask(now, id, agent);
+        }
+    }
+
+    /// Returns the group that an announcement belongs to, and whether it was begun for it.
+    fn group_of(&mut self, now: Nanos, agent: AgentId, said: &Announcement) -> Result<(GroupId, bool), Refusal> {
+        let base = said.holdings.first().map(|holding| holding.trace).unwrap_or_default();
+        if base.is_none() {
+            self.counts.refused_no_trace += 1;
+            return Err(Refusal::NoTrace);
+        }
+        let key = (said.trigger, base);
+        if let Some(id) = self.by_key.get(&key) {
+            return Ok((*id, false));
+        }
+        if self.is_busy(base) {
+            self.counts.refused_trace_busy += 1;
+            return Err(Refusal::TraceBusy);
+        }
+        let mut group = Group::new(key, self.greeting.cluster_seed, (agent, said.fired_ns), now);
+        if self.groups.len() >= self.limits.groups_max {
+            let lowest = self.by_priority.first().copied().filter(|(priority, _)| *priority < group.priority);
+            let Some((_, lowest)) = lowest else {
+                self.counts.refused_groups_full += 1;
+                return Err(Refusal::GroupsFull);
+            };
+            self.counts.refused_displaced += 1;
+            self.end(now, lowest);
+        }
+        let id = self.next_group;
+        self.next_group = self.next_group.wrapping_add(1);
+        group.review = later(now, self.limits.group_life);
+        self.reviews.insert((group.review, id));
+        self.by_key.insert(key, id);
+        self.by_priority.insert((group.priority, id));
+        self.traces.entry(base).or_default().groups.insert(id);
+        self.groups.insert(id, group);
+        self.counts.groups_started += 1;
+        Ok((id, true))
+    }
+
+    fn is_busy(&self, trace: TraceId) -> bool {
+        self.traces.get(&trace).is_some_and(|followed| followed.groups.len() >= self.limits.groups_per_trace_max)
+    }
+
+    /// Adds the laterals that an announcement names to its group; returns how many were new.
+    fn add_laterals(&mut self, id: GroupId, holdings: &[Holding]) -> usize {
+        let mut n_joined = 0;
+        for lateral in holdings.iter().skip(1).map(|holding| holding.trace) {
+            let is_busy = self.is_busy(lateral);
+            let Some(group) = self.groups.get_mut(&id) else { return n_joined };
+            if group.bit(lateral) != 0 {
+                continue;
+            }
+            if lateral.is_none() || group.traces.len() >= GROUP_MAX || is_busy {
+                self.counts.refused_laterals += 1;
+                continue;
+            }
+            group.traces.push(lateral);
+            self.traces.entry(lateral).or_default().groups.insert(id);
+            n_joined += 1;
+        }
+        n_joined
+    }
+
+    /// Takes what an agent says of one trace, and asks whom it names.
+    fn learn(&mut self, now: Nanos, agent: AgentId, holding: &Holding, source: Source) {
+        let Some(followed) = self.traces.get_mut(&holding.trace) else {
+            self.counts.holdings_unfollowed += 1;
+            return;
+        };
+        let here = self.limits.agents_per_trace_max.saturating_sub(followed.n_parts());
+        let room = here.min(self.limits.parts_max.saturating_sub(self.n_parts));
+        let learnt = followed.learn(agent, holding, source, room);
+        self.n_parts += learnt.n_added;
+        self.counts.refused_agents += learnt.n_refused;
+        self.counts.holdings_stale += u64::from(learnt.is_stale);
+        if !learnt.is_news && learnt.named.is_empty() {
+            return;
+        }
+        self.touched.insert(holding.trace);
+        for id in followed.groups.clone() {
+            if let Some(group) = self.groups.get_mut(&id) {
+                group.last_news = now;
+            }
+            for named in &learnt.named {
+                self.ask(now, id, *named);
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Nanos) {
+        self.pass_late(now);
+        while let Some((at, id)) = self.reviews.first().copied().filter(|(at, _)| *at <= now) {
+            self.reviews.remove(&(at, id));
+            let Some(group) = self.groups.get_mut(&id) else { continue };
+            group.review = later(group.last_news, self.limits.group_life);
+            if group.review > now {
+                self.reviews.insert((group.review, id));
+            } else {
+                self.counts.groups_ended += 1;
+                self.end(now, id);
+            }
+        }
+        self.changed.append(&mut self.touched);
+        for trace in std::mem::take(&mut self.changed) {
+            self.publish(trace);
+        }
+    }
+
+    /// Forgets a group, and what only it followed; the last view of that is published.
+    fn end(&mut self, now: Nanos, id: GroupId) {
+        let Some(group) = self.groups.remove(&id) else { return };
+        let rank = (group.priority, id);
+        self.by_key.remove(&(group.trigger, group.base()));
+        self.by_priority.remove(&rank);
+        self.reviews.remove(&(group.review, id));
+        for trace in &group.traces {
+            let Some(followed) = self.traces.get_mut(trace) else { continue };
+            followed.groups.remove(&id);
+            if followed.groups.is_empty() {
+                self.publish(*trace);
+                self.n_parts -= self.traces.remove(trace).map_or(0, |followed| followed.n_parts());
+            }
+        }
+        for (agent, ask) in group.asks {
+            if let Some(due) = ask.due {
+                self.lates.remove(&(due, id, agent));
+            }
+            self.peers.forget(agent, rank);
+            self.send_next(now, agent);
+        }
+    }
+
+    /// Publishes the traces whose last awaited agent has answered, or is known not to; the others wait for the tick.
+    fn publish_settled(&mut self) {
+        for trace in std::mem::take(&mut self.touched) {
+            if self.traces.get(&trace).is_some_and(Followed::has_just_settled) {
+                self.publish(trace);
+            } else {
+                self.changed.insert(trace);
+            }
+        }
+    }
+
+    fn publish(&mut self, trace: TraceId) {
+        self.changed.remove(&trace);
+        let view = self.traces.get_mut(&trace).and_then(|followed| followed.take_view(trace, self.greeting.seed_epoch));
+        self.actions.extend(view.map(Action::Publish));
+    }
+}
+
+/// Returns the instant `after` later.
+fn later(now: Nanos, after: Nanos) -> Nanos {
+    Nanos(now.0.saturating_add(after.0))
+}
+
+#[cfg(test)]
+mod tests;

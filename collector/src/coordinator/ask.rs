@@ -1,0 +1,171 @@
+//! Asking: who is sent a Collect, when it is late, and what happens when agents come and go.
+//!
+//! The part of the coordinator that talks to agents; called by its `step`. An agent is asked once for each trace of a group, and once
+//! more each time that it comes back without having answered.
+
+use super::peers::Queued;
+use super::view::GroupId;
+use super::{Action, Coordinator, Source, later};
+use backsight_core::certificate::Contact;
+use backsight_core::coordination::Answer;
+use backsight_core::holding::Holding;
+use backsight_core::ids::AgentId;
+use backsight_core::units::Nanos;
+use std::collections::BTreeSet;
+
+impl Coordinator {
+    pub(super) fn connected(&mut self, now: Nanos, agent: AgentId) {
+        for id in self.peers.connect(agent) {
+            let Some(group) = self.groups.get_mut(&id) else { continue };
+            if let Some(ask) = group.asks.get_mut(&agent) {
+                ask.requested &= ask.covered;
+            }
+            self.counts.collects_resent += u64::from(group.needed(agent) != 0);
+        }
+        self.send_next(now, agent);
+    }
+
+    pub(super) fn disconnected(&mut self, agent: AgentId) {
+        let (awaited, is_forgotten) = self.peers.disconnect(agent, self.limits.agents_max);
+        self.counts.refused_remembered += u64::from(is_forgotten);
+        for id in awaited {
+            self.await_until(id, agent, None);
+            self.mark(id, agent);
+        }
+    }
+
+    pub(super) fn answered(&mut self, now: Nanos, agent: AgentId, answer: &Answer) {
+        let id = answer.group;
+        let rank =
+            self.groups.get(&id).filter(|group| group.asks.contains_key(&agent)).map(|group| (group.priority, id));
+        match rank {
+            None => self.counts.answers_unasked += 1,
+            Some(rank) => {
+                self.cover(id, agent, &answer.holdings);
+                self.peers.answered(agent, rank);
+            }
+        }
+        for holding in &answer.holdings {
+            self.learn(now, agent, holding, Source::Told);
+        }
+        self.send_next(now, agent);
+    }
+
+    /// Notes of which traces of a group an agent has told.
+    pub(super) fn cover(&mut self, id: GroupId, agent: AgentId, holdings: &[Holding]) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        let told = holdings.iter().fold(0, |bits, holding| bits | group.bit(holding.trace));
+        let ask = group.asks.entry(agent).or_default();
+        ask.covered |= told;
+        let is_awaited = ask.requested & !ask.covered != 0;
+        if group.needed(agent) == 0 {
+            self.peers.unqueue(agent, (group.priority, id));
+            if !is_awaited {
+                self.await_until(id, agent, None);
+            }
+        }
+    }
+
+    /// Asks every agent that is known of any trace of the group.
+    pub(super) fn ask_all(&mut self, now: Nanos, id: GroupId) {
+        let Some(group) = self.groups.get(&id) else { return };
+        let mut known: BTreeSet<AgentId> = group.asks.keys().copied().collect();
+        for followed in group.traces.iter().filter_map(|trace| self.traces.get(trace)) {
+            known.extend(followed.members());
+        }
+        for agent in known {
+            self.ask(now, id, agent);
+        }
+    }
+
+    /// Asks an agent for what it has not been asked for in this group.
+    pub(super) fn ask(&mut self, now: Nanos, id: GroupId, agent: AgentId) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        group.asks.entry(agent).or_default();
+        if group.needed(agent) != 0 {
+            let rank = (group.priority, id);
+            match self.peers.queue(agent, rank, self.limits.collects_queued_max, self.limits.agents_max) {
+                Queued::Waits => self.begin_to_wait(now, id, agent),
+                Queued::Already => {}
+                Queued::Instead(other) => {
+                    self.counts.refused_collects += 1;
+                    self.begin_to_wait(now, id, agent);
+                    self.give_up(other, agent);
+                }
+                Queued::Refused => {
+                    self.counts.refused_remembered += 1;
+                    self.give_up(id, agent);
+                }
+            }
+            self.send_next(now, agent);
+        }
+        self.mark(id, agent);
+    }
+
+    fn begin_to_wait(&mut self, now: Nanos, id: GroupId, agent: AgentId) {
+        let is_here = self.peers.contact(agent) == Contact::Asked;
+        self.await_until(id, agent, is_here.then(|| later(now, self.limits.answer_timeout)));
+    }
+
+    fn give_up(&mut self, id: GroupId, agent: AgentId) {
+        self.await_until(id, agent, None);
+        if let Some(ask) = self.groups.get_mut(&id).and_then(|group| group.asks.get_mut(&agent)) {
+            ask.requested = u64::MAX;
+        }
+        self.mark(id, agent);
+    }
+
+    /// Sends an agent what waits for it, as far as it may have more.
+    pub(super) fn send_next(&mut self, now: Nanos, agent: AgentId) {
+        while let Some(id) = self.peers.next(agent, self.limits.collects_in_flight_max) {
+            let Some(group) = self.groups.get_mut(&id) else { continue };
+            let bits = group.needed(agent);
+            if bits == 0 {
+                self.peers.answered(agent, (group.priority, id));
+                continue;
+            }
+            let collection = group.collection(id, bits);
+            if let Some(ask) = group.asks.get_mut(&agent) {
+                ask.requested |= bits;
+            }
+            self.counts.collects_sent += 1;
+            self.await_until(id, agent, Some(later(now, self.limits.answer_timeout)));
+            self.mark(id, agent);
+            self.actions.push(Action::Collect { agent, collection });
+        }
+    }
+
+    /// Sets when an agent is late.
+    fn await_until(&mut self, id: GroupId, agent: AgentId, due: Option<Nanos>) {
+        let Some(ask) = self.groups.get_mut(&id).and_then(|group| group.asks.get_mut(&agent)) else { return };
+        if let Some(earlier) = std::mem::replace(&mut ask.due, due) {
+            self.lates.remove(&(earlier, id, agent));
+        }
+        self.lates.extend(due.map(|due| (due, id, agent)));
+    }
+
+    /// Finds the agents that did not answer in time.
+    pub(super) fn pass_late(&mut self, now: Nanos) {
+        while let Some((_, id, agent)) = self.lates.first().copied().filter(|(due, ..)| *due <= now) {
+            self.counts.timeouts += 1;
+            self.await_until(id, agent, None);
+            self.mark(id, agent);
+        }
+    }
+
+    /// Notes in the views of a group's traces whether an agent that has not told of them can be reached.
+    fn mark(&mut self, id: GroupId, agent: AgentId) {
+        let Some(group) = self.groups.get(&id) else { return };
+        let Some(ask) = group.asks.get(&agent) else { return };
+        let contact = match self.peers.contact(agent) {
+            Contact::Asked if ask.due.is_none() => Contact::Unreachable,
+            contact => contact,
+        };
+        for trace in group.traces_of(!ask.covered) {
+            if let Some(followed) = self.traces.get_mut(&trace) {
+                followed.set_contact(agent, contact);
+                self.touched.insert(trace);
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The agents: who is connected, who was ever, and the Collects that wait for each.
+//!
+//! Kept by the coordinator. Queues are ordered by priority; what is beyond a bound is returned to the caller, who counts it.
+
+use super::view::GroupId;
+use backsight_core::certificate::Contact;
+use backsight_core::ids::AgentId;
+use backsight_core::priority::Priority;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A group's place in a queue: the highest priority is the last.
+pub(super) type Rank = (Priority, GroupId);
+
+#[derive(Debug, Default)]
+struct Peer {
+    is_connected: bool,
+    was_seen: bool,
+    waiting: BTreeSet<Rank>,
+    in_flight: BTreeSet<Rank>,
+}
+
+impl Peer {
+    fn is_idle(&self) -> bool {
+        !self.is_connected && self.waiting.is_empty() && self.in_flight.is_empty()
+    }
+}
+
+/// Every agent that was here or is to be asked.
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    by_agent: BTreeMap<AgentId, Peer>,
+}
+
+/// What became of a Collect that was to wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Queued {
+    /// It waits.
+    Waits,
+    /// It waited already.
+    Already,
+    /// It waits, and this one of lower priority, or itself, was given up.
+    Instead(GroupId),
+    /// The agent would have to be remembered, and too many are.
+    Refused,
+}
+
+impl Peers {
+    /// Notes that `agent` is here. What it had and did not answer waits again; those groups are returned.
+    pub(super) fn connect(&mut self, agent: AgentId) -> Vec<GroupId> {
+        let peer = self.by_agent.entry(agent).or_default();
+        (peer.is_connected, peer.was_seen) = (true, true);
+        let again = std::mem::take(&mut peer.in_flight);
+        let groups = again.iter().map(|(_, group)| *group).collect();
+        peer.waiting.extend(again);
+        groups
+    }
+
+    /// Notes that `agent` has gone; returns the groups in which it is awaited, and whether it was forgotten because too many are known.
+    pub(super) fn disconnect(&mut self, agent: AgentId, agents_max: usize) -> (Vec<GroupId>, bool) {
+        let n_agents = self.by_agent.len();
+        let Some(peer) = self.by_agent.get_mut(&agent) else { return (Vec::new(), false) };
+        peer.is_connected = false;
+        let awaited = peer.waiting.iter().chain(&peer.in_flight).map(|(_, group)| *group).collect();
+        let is_forgotten = n_agents > agents_max && peer.is_idle();
+        if is_forgotten {
+            self.by_agent.remove(&agent);
+        }
+        (awaited, is_forgotten)
+    }
+
+    /// Lets a Collect wait for `agent`.
+    pub(super) fn queue(&mut self, agent: AgentId, rank: Rank, queued_max: usize, agents_max: usize) -> Queued {
+        if self.by_agent.len() >= agents_max && !self.by_agent.contains_key(&agent) {
+            return Queued::Refused;
+        }
+        let peer = self.by_agent.entry(agent).or_default();
+        if !peer.waiting.insert(rank) {
+            return Queued::Already;
+        }
+        if peer.waiting.len() <= queued_max {
+            return Queued::Waits;
+        }
+        peer.waiting.pop_first().map_or(Queued::Waits, |(_, group)| Queued::Instead(group))
+    }
+
+    /// Returns what is said of an agent that has not answered.
+    pub(super) fn contact(&self, agent: AgentId) -> Contact {
+        match self.by_agent.get(&agent) {
+            Some(peer) if peer.is_connected => Contact::Asked,
+            Some(peer) if peer.was_seen => Contact::Unreachable,
+            _ => Contact::Unknown,
+        }
+    }
+
+    /// Takes the next Collect that may be sent to `agent`: of the highest priority, while it is here and has not too many.
+    pub(super) fn next(&mut self, agent: AgentId, in_flight_max: usize) -> Option<GroupId> {
+        let peer = self.by_agent.get_mut(&agent)?;
+        if !peer.is_connected || peer.in_flight.len() >= in_flight_max {
+            return None;
+        }
+        let rank = peer.waiting.pop_last()?;
+        peer.in_flight.insert(rank);
+        Some(rank.1)
+    }
+
+    /// Notes that `agent` answered a group.
+    pub(super) fn answered(&mut self, agent: AgentId, rank: Rank) {
+        if let Some(peer) = self.by_agent.get_mut(&agent) {
+            peer.in_flight.remove(&rank);
+        }
+    }
+
+    /// Notes that nothing of a group has to wait for `agent` any longer.
+    pub(super) fn unqueue(&mut self, agent: AgentId, rank: Rank) {
+        if let Some(peer) = self.by_agent.get_mut(&agent) {
+            peer.waiting.remove(&rank);
+        }
+    }
+
+    /// Forgets a group, and the agent with it where nothing else is known of it.
+    pub(super) fn forget(&mut self, agent: AgentId, rank: Rank) {
+        let Some(peer) = self.by_agent.get_mut(&agent) else { return };
+        peer.waiting.remove(&rank);
+        peer.in_flight.remove(&rank);
+        if peer.is_idle() && !peer.was_seen {
+            self.by_agent.remove(&agent);
+        }
+    }
+
+    /// Returns how many Collects wait for `agent`.
+    pub(super) fn n_waiting(&self, agent: AgentId) -> usize {
+        self.by_agent.get(&agent).map_or(0, |peer| peer.waiting.len())
+    }
+
+    /// Returns how many agents are connected.
+    pub(super) fn n_connected(&self) -> usize {
+        self.by_agent.values().filter(|peer| peer.is_connected).count()
+    }
+}

@@ -1,0 +1,266 @@
+//! Claims about the coordinator: whom it asks, what it says of them, what it forgets and what it refuses.
+
+mod bounds;
+mod convergence;
+mod model;
+
+use super::{Action, Coordinator, Event, Limits, Refusal};
+use backsight_core::certificate::Contact;
+use backsight_core::coordination::{Answer, Collection, Greeting, View};
+use backsight_core::holding::{Holding, HoldingState};
+use backsight_core::ids::AgentId;
+use backsight_core::units::Nanos;
+use model::{announcement, holding, trace};
+
+const A: AgentId = AgentId(1);
+const B: AgentId = AgentId(2);
+const C: AgentId = AgentId(3);
+const D: AgentId = AgentId(4);
+
+fn ms(n: u64) -> Nanos {
+    Nanos::from_ms(n)
+}
+
+/// Returns a coordinator with agents that are connected.
+fn with(agents: &[AgentId]) -> Coordinator {
+    let mut coordinator = Coordinator::new(Limits::default(), Greeting::default());
+    for agent in agents {
+        assert_eq!(coordinator.step(ms(0), Event::Connected { agent: *agent }), []);
+    }
+    coordinator
+}
+
+fn announced(agent: AgentId, id: u64, holdings: Vec<Holding>) -> Event {
+    Event::Announced { agent, announcement: announcement(id, 300, holdings) }
+}
+
+fn answered(agent: AgentId, group: u64, holdings: Vec<Holding>) -> Event {
+    Event::Answered { agent, answer: Answer { group, holdings } }
+}
+
+fn collects(actions: &[Action]) -> Vec<(AgentId, Collection)> {
+    let one = |action: &Action| match action {
+        Action::Collect { agent, collection } => Some((*agent, collection.clone())),
+        _ => None,
+    };
+    actions.iter().filter_map(one).collect()
+}
+
+fn asked(actions: &[Action]) -> Vec<AgentId> {
+    collects(actions).into_iter().map(|(agent, _)| agent).collect()
+}
+
+fn views(actions: &[Action]) -> Vec<View> {
+    let one = |action: &Action| match action {
+        Action::Publish(view) => Some(view.clone()),
+        _ => None,
+    };
+    actions.iter().filter_map(one).collect()
+}
+
+fn contacts(view: &View) -> Vec<(u32, Contact)> {
+    view.agents.iter().map(|of| (of.agent.0, of.contact)).collect()
+}
+
+#[test]
+fn an_announcement_is_acknowledged_and_its_crumbs_are_followed_in_parallel() {
+    let mut coordinator = with(&[A, B, C, D]);
+    let actions = coordinator.step(ms(1), announced(A, 9, vec![holding(1, 1, &[2, 3])]));
+    assert_eq!(actions[0], Action::Acknowledge { agent: A, id: 9, refusal: None });
+    assert_eq!(asked(&actions), [B, C]);
+    let question = &collects(&actions)[0].1;
+    assert_eq!((question.origin, question.trigger.0, question.fired_ns), (A, 300, 5));
+    assert_eq!(question.traces, [trace(1)]);
+    let actions = coordinator.step(ms(2), answered(B, question.group, vec![holding(1, 1, &[1, 3, 4])]));
+    assert_eq!(asked(&actions), [D], "whoever was asked or has announced is not asked again");
+    assert_eq!(views(&actions), [], "two are awaited");
+    coordinator.step(ms(2), answered(C, question.group, vec![holding(1, 1, &[])]));
+    let actions = coordinator.step(ms(3), answered(D, question.group, vec![holding(1, 1, &[1])]));
+    let all = [1, 2, 3, 4].map(|agent| (agent, Contact::Answered));
+    assert_eq!(contacts(&views(&actions)[0]), all, "the last answer publishes at once");
+    assert_eq!(views(&coordinator.step(ms(100), Event::Tick)), [], "and nothing is published twice");
+}
+
+#[test]
+fn views_of_one_tick_are_one() {
+    let mut coordinator = with(&[A, B]);
+    coordinator.step(ms(1), announced(A, 1, vec![holding(1, 1, &[2])]));
+    for revision in 2..20 {
+        let updated = Event::Updated { agent: A, holdings: vec![holding(1, revision, &[2])] };
+        assert_eq!(coordinator.step(ms(revision), updated), []);
+    }
+    let published = views(&coordinator.step(ms(100), Event::Tick));
+    assert_eq!(published.len(), 1);
+    assert_eq!(published[0].agents[0].holding.as_ref().unwrap().revision, 19);
+}
+
+#[test]
+fn a_later_announcement_is_an_answer_for_what_it_covers_and_laterals_are_still_collected() {
+    let mut coordinator = with(&[A]);
+    let both = vec![holding(1, 1, &[2, 3]), holding(8, 1, &[])];
+    coordinator.step(ms(1), announced(A, 1, both));
+    coordinator.step(ms(1), announced(B, 1, vec![holding(1, 1, &[])]));
+    let actions = coordinator.step(ms(2), Event::Connected { agent: B });
+    assert_eq!(collects(&actions)[0].1.traces, [trace(1), trace(8)], "the lateral, behind its base");
+    coordinator.step(ms(2), announced(C, 1, vec![holding(1, 1, &[]), holding(8, 1, &[])]));
+    assert_eq!(asked(&coordinator.step(ms(3), Event::Connected { agent: C })), [], "it has told of everything");
+    assert_eq!(coordinator.n_groups(), 1, "the same trigger on the same trace is one group");
+}
+
+#[test]
+fn laterals_that_join_later_are_asked_of_those_who_answered() {
+    let mut coordinator = with(&[A, B, C]);
+    let actions = coordinator.step(ms(1), announced(A, 1, vec![holding(1, 1, &[2])]));
+    let group = collects(&actions)[0].1.group;
+    coordinator.step(ms(2), answered(B, group, vec![holding(1, 1, &[])]));
+    let actions = coordinator.step(ms(3), announced(C, 1, vec![holding(1, 1, &[]), holding(8, 1, &[])]));
+    let traces: Vec<_> = collects(&actions).into_iter().map(|(agent, of)| (agent, of.traces)).collect();
+    let question = vec![trace(1), trace(8)];
+    assert_eq!(traces, [(A, question.clone()), (B, question)]);
+}
+
+#[test]
+fn groups_that_share_a_trace_share_its_view_and_each_asks_for_itself() {
+    let mut coordinator = with(&[A, B]);
+    coordinator.step(ms(1), announced(A, 1, vec![holding(1, 1, &[2])]));
+    let second = Event::Announced {
+        agent: A,
+        announcement: announcement(2, 301, vec![holding(5, 1, &[]), holding(1, 1, &[2])]),
+    };
+    let actions = coordinator.step(ms(2), second);
+    assert_eq!(asked(&actions), [B], "whom the trace's crumbs name, the other group's trigger concerns too");
+    assert_eq!(coordinator.n_groups(), 2);
+    let group = collects(&actions)[0].1.group;
+    let nothing = Holding { trace: trace(5), state: HoldingState::NeverSeen, revision: 1, ..Holding::default() };
+    let actions = coordinator.step(ms(3), answered(B, group, vec![nothing, holding(1, 1, &[])]));
+    assert_eq!(contacts(&views(&actions)[0]), [(1, Contact::Answered), (2, Contact::Answered)]);
+    let published = views(&coordinator.step(ms(100), Event::Tick));
+    assert!(published.iter().all(|view| view.trace != trace(5) || view.agents.len() == 1), "B has no part in 5");
+}
+
+#[test]
+fn an_agent_that_does_not_answer_is_unreachable_and_its_answer_still_counts() {
+    let mut coordinator = with(&[A, B]);
+    let actions = coordinator.step(ms(1), announced(A, 1, vec![holding(1, 1, &[2])]));
+    let group = collects(&actions)[0].1.group;
+    let published = views(&coordinator.step(ms(5_000), Event::Tick));
+    assert_eq!(contacts(&published[0]), [(1, Contact::Answered), (2, Contact::Asked)]);
+    let published = views(&coordinator.step(ms(5_001), Event::Tick));
+    assert_eq!(contacts(&published[0]), [(1, Contact::Answered), (2, Contact::Unreachable)]);
+    let actions = coordinator.step(ms(9_000), answered(B, group, vec![holding(1, 1, &[3])]));
+    assert_eq!(asked(&actions), [], "the third is not here");
+    let published = views(&coordinator.step(ms(9_001), Event::Tick));
+    let third = (3, Contact::Unknown);
+    assert_eq!(contacts(&published[0]), [(1, Contact::Answered), (2, Contact::Answered), third]);
+    assert_eq!(coordinator.counts().timeouts, 1);
+}
+
+#[test]
+fn agents_that_are_away_are_told_apart_and_asked_when_they_come() {
+    let mut coordinator = with(&[A, B]);
+    coordinator.step(ms(1), Event::Disconnected { agent: B });
+    let actions = coordinator.step(ms(2), announced(A, 1, vec![holding(1, 1, &[2, 3])]));
+    let known = [(1, Contact::Answered), (2, Contact::Unreachable), (3, Contact::Unknown)];
+    assert_eq!(contacts(&views(&actions)[0]), known, "nobody is awaited");
+    assert_eq!((coordinator.n_waiting(B), coordinator.n_waiting(C)), (1, 1));
+    assert_eq!(asked(&coordinator.step(ms(3), Event::Connected { agent: C })), [C]);
+    assert_eq!(asked(&coordinator.step(ms(59_000), Event::Connected { agent: B })), [B]);
+    let published = views(&coordinator.step(ms(59_100), Event::Tick));
+    assert_eq!(contacts(&published[0])[1..], [(2, Contact::Asked), (3, Contact::Unreachable)]);
+}
+
+#[test]
+fn what_was_not_answered_is_asked_again_on_reconnect_and_what_was_is_not() {
+    let mut coordinator = with(&[A, B, C]);
+    let actions = coordinator.step(ms(1), announced(A, 1, vec![holding(1, 1, &[2, 3])]));
+    let group = collects(&actions)[0].1.group;
+    coordinator.step(ms(2), answered(C, group, vec![holding(1, 1, &[])]));
+    let actions = coordinator.step(ms(3), Event::Disconnected { agent: B });
+    assert_eq!(contacts(&views(&actions)[0])[1], (2, Contact::Unreachable));
+    coordinator.step(ms(3), Event::Disconnected { agent: C });
+    assert_eq!(asked(&coordinator.step(ms(4), Event::Connected { agent: B })), [B]);
+    assert_eq!(asked(&coordinator.step(ms(4), Event::Connected { agent: C })), []);
+    assert_eq!(asked(&coordinator.step(ms(5), Event::Connected { agent: B })), [B], "a stream that replaces another");
+    assert_eq!(coordinator.counts().collects_resent, 2);
+}
+
+#[test]
+fn who_announces_instead_of_answering_is_not_asked_again_on_reconnect() {
+    let mut coordinator = with(&[A, B]);
+    assert_eq!(asked(&coordinator.step(ms(1), announced(A, 1, vec![holding(1, 1, &[2])]))), [B]);
+    coordinator.step(ms(2), announced(B, 1, vec![holding(1, 1, &[])]));
+    assert_eq!(coordinator.step(ms(3), Event::Disconnected { agent: B }), []);
+    assert_eq!(coordinator.step(ms(4), Event::Connected { agent: B }), []);
+}
+
+#[test]
+fn holdings_of_lower_revision_are_passed_over() {
+    let mut coordinator = with(&[A, B]);
+    coordinator.step(ms(1), announced(A, 1, vec![holding(1, 7, &[])]));
+    let reported = |revision, next: &[u32]| Event::Reported { agent: A, holding: holding(1, revision, next) };
+    assert_eq!(asked(&coordinator.step(ms(2), reported(6, &[2]))), []);
+    assert_eq!(coordinator.counts().holdings_stale, 1);
+    assert_eq!(views(&coordinator.step(ms(100), Event::Tick)), []);
+    assert_eq!(asked(&coordinator.step(ms(200), reported(8, &[2]))), [B], "late crumbs are followed");
+}
+
+/// For every length and every dead agent of a chain: with three crumbs in each holding all others are reached, with one they are not.
+#[test]
+fn three_crumbs_pass_a_dead_agent() {
+    let reached = |len: u32, dead: u32, n_crumbs: u32| {
+        let limits = Limits::default();
+        let mut network = model::Network::new(1, limits);
+        for agent in 1..=len {
+            // An agent knows the last callers from the request's path: the trail holds them.
+            let callers: Vec<_> = (agent.saturating_sub(n_crumbs).max(1)..agent).collect();
+            let host = network.hosts.entry(AgentId(agent)).or_default();
+            host.has.insert(trace(1), holding(1, 1, &callers));
+            if agent != dead {
+                network.connect(AgentId(agent));
+            }
+        }
+        network.fire(AgentId(len), 300, vec![trace(1)]);
+        network.run(6_000);
+        let view = &network.views[&trace(1)];
+        view.agents.iter().filter(|of| of.contact == Contact::Answered).count() as u32
+    };
+    for len in 4..9 {
+        for dead in 2..len {
+            assert_eq!(reached(len, dead, 3), len - 1, "{dead} of {len} is dead");
+            assert_eq!(reached(len, dead, 1), len - dead, "one crumb ends at the dead agent");
+        }
+    }
+}
+
+#[test]
+fn a_group_ends_when_nothing_new_is_heard_and_leaves_its_last_view() {
+    let mut coordinator = with(&[A, B]);
+    coordinator.step(ms(1), announced(A, 1, vec![holding(1, 1, &[2])]));
+    coordinator.step(ms(30_000), Event::Reported { agent: A, holding: holding(1, 2, &[2]) });
+    coordinator.step(ms(61_000), Event::Tick);
+    assert_eq!(coordinator.n_groups(), 1, "the report was news");
+    coordinator.step(ms(80_000), Event::Reported { agent: A, holding: holding(1, 2, &[2]) });
+    coordinator.step(ms(89_999), Event::Reported { agent: A, holding: holding(1, 1, &[2]) });
+    let actions = coordinator.step(ms(90_000), Event::Tick);
+    assert_eq!((coordinator.n_groups(), coordinator.n_traces(), coordinator.n_parts()), (0, 0, 0));
+    assert_eq!(views(&actions), [], "its last view had been published");
+    assert_eq!(coordinator.step(ms(90_001), Event::Reported { agent: A, holding: holding(1, 3, &[2]) }), []);
+    assert_eq!(coordinator.counts().holdings_unfollowed, 1);
+    coordinator.step(ms(90_002), announced(A, 2, vec![holding(1, 4, &[3, 4])]));
+    assert_eq!((coordinator.n_waiting(C), coordinator.n_waiting(D)), (1, 1));
+    coordinator.step(ms(190_000), Event::Tick);
+    assert_eq!((coordinator.n_waiting(C), coordinator.n_waiting(D)), (0, 0), "nor does anything wait for it");
+}
+
+#[test]
+fn nobody_speaks_for_another_and_unknown_groups_are_no_harm() {
+    let mut coordinator = with(&[A, B, C]);
+    let actions = coordinator.step(ms(1), announced(A, 1, vec![holding(1, 1, &[2])]));
+    let group = collects(&actions)[0].1.group;
+    let actions = coordinator.step(ms(2), answered(C, group, vec![holding(1, 9, &[])]));
+    assert_eq!(coordinator.counts().answers_unasked, 1);
+    assert_eq!(asked(&actions), [C], "but it has a part in the trace, and is asked like any other");
+    assert_eq!(coordinator.step(ms(2), answered(B, group + 1, vec![holding(2, 9, &[])])), []);
+    let empty = coordinator.step(ms(3), announced(A, 4, Vec::new()));
+    assert_eq!(empty, [Action::Acknowledge { agent: A, id: 4, refusal: Some(Refusal::NoTrace) }]);
+}

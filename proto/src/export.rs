@@ -1,0 +1,80 @@
+//! What all exports of a trace share: what is known beside it, one clock for all processes, names for what has none.
+//!
+//! Called by `otlp` and `perfetto`. It knows no outside format.
+
+use backsight_core::certificate::Certificate;
+use backsight_core::ids::{AgentId, SpanId};
+use backsight_core::trace::{Notes, ProcessClock, Trace, Visit};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// What is known beside a trace.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extras<'a> {
+    /// What it says of its own completeness.
+    pub certificate: Option<&'a Certificate>,
+    /// Names of hosts, by agent, as far as they are known.
+    pub hosts: Option<&'a BTreeMap<AgentId, String>>,
+}
+
+impl<'a> Extras<'a> {
+    /// Returns the name of an agent's host.
+    pub(crate) fn host(self, agent: AgentId) -> Option<&'a str> {
+        self.hosts?.get(&agent).map(String::as_str)
+    }
+}
+
+/// Returns `trace` with all times in nanoseconds since 1970: ticks of processes without wall time count from the start of the trace.
+pub(crate) fn on_one_clock(trace: &Trace) -> Cow<'_, Trace> {
+    let is_ticks: Vec<_> = trace.processes.iter().map(|p| matches!(p.clock, ProcessClock::Ticks { .. })).collect();
+    if !is_ticks.contains(&true) {
+        return Cow::Borrowed(trace);
+    }
+    let start_ns = trace.interval_ns().map_or(0, |(start, _)| start);
+    let mut moved = trace.clone();
+    let behind = |process_idx: usize| if is_ticks.get(process_idx) == Some(&true) { start_ns } else { 0 };
+    for span in &mut moved.spans {
+        let by = behind(span.process_idx);
+        (span.start_ns, span.end_ns) = (later(span.start_ns, by), span.end_ns.map(|end| later(end, by)));
+        move_notes(&mut span.notes, by);
+    }
+    for visit in &mut moved.visits {
+        let by = behind(visit.process_idx);
+        (visit.start_ns, visit.end_ns) = (later(visit.start_ns, by), visit.end_ns.map(|end| later(end, by)));
+        move_notes(&mut visit.notes, by);
+    }
+    for edge in &mut moved.open_edges {
+        edge.at_ns = later(edge.at_ns, behind(edge.process_idx));
+    }
+    Cow::Owned(moved)
+}
+
+fn later(time: u64, by: u64) -> u64 {
+    time.saturating_add(by)
+}
+
+fn move_notes(notes: &mut Notes, by: u64) {
+    for event in &mut notes.events {
+        event.at_ns = later(event.at_ns, by);
+    }
+    for payload in &mut notes.payloads {
+        payload.at_ns = later(payload.at_ns, by);
+    }
+}
+
+/// Returns the id of the span that stands for a visit: the same for the same visit of the same process.
+pub(crate) fn visit_id(trace: &Trace, visit: &Visit) -> SpanId {
+    let process = trace.processes.get(visit.process_idx);
+    let (agent, region) = process.map(|process| (process.agent, process.region)).unwrap_or_default();
+    SpanId::of_place(&format!("visit {agent} {region} {} {}", visit.tid, visit.start_ns))
+}
+
+/// Returns the end of what began at `start_ns`: where it is not known, the last instant at which something is known to have happened.
+pub(crate) fn end_ns(start_ns: u64, end_ns: Option<u64>, notes: &Notes) -> u64 {
+    let events = notes.events.iter().map(|event| event.at_ns);
+    let last = || events.chain(notes.payloads.iter().map(|payload| payload.at_ns)).fold(start_ns, u64::max);
+    end_ns.unwrap_or_else(last).max(start_ns)
+}
+
+#[cfg(test)]
+pub(crate) mod sample;
