@@ -1,5 +1,5 @@
 //! Claims about kept traces: caps hold, the lowest priority goes first, and what is given up is counted.
-use super::{Copied, GivenUp, Kept, TRACE_MAX};
+use super::{Change, Copied, GivenUp, Kept, Piece, TRACE_MAX};
 use crate::triggers::Triggered;
 use backsight_core::clock::Timeline;
 use backsight_core::ids::{RegionId, StringId, TraceId, TriggerId};
@@ -14,7 +14,11 @@ fn trace(n: u64) -> TraceId {
 }
 
 fn triggered(n: u64, base: u64) -> Triggered {
-    Triggered { trace: trace(n), trigger: TriggerId::MANUAL, base: trace(base), fired: Nanos(n) }
+    Triggered { trace: trace(n), trigger: TriggerId::MANUAL, base: trace(base), fired: Nanos(n), fired_ns: None }
+}
+
+fn nothing_lingers(_: TraceId) -> bool {
+    false
 }
 
 fn copied(offset: u32, len: usize) -> Copied {
@@ -24,6 +28,8 @@ fn copied(offset: u32, len: usize) -> Copied {
         segment: Segment { key, slot: 0, tid: 1, prev_chunk: Segment::NO_CHUNK, bytes: vec![0; len] },
         strings: vec![(StringId(3), "name".into())],
         interval: (10, 20),
+        is_open: false,
+        is_live: true,
     }
 }
 
@@ -35,7 +41,7 @@ proptest! {
         let mut kept = Kept::new(cap, 0);
         for (offset, (n, len)) in (0_u32..).zip(steps) {
             let (n, base) = (u64::from(n % 32), u64::from(n % 32 / 4));
-            kept.keep(triggered(n, base), copied(8 * offset, len));
+            kept.keep(triggered(n, base), copied(8 * offset, len), &nothing_lingers);
             prop_assert!(kept.bytes() <= cap);
             prop_assert_eq!(kept.bytes().0, kept.traces().map(|kept| kept.bytes).sum::<u64>());
             prop_assert_eq!(kept.order.len(), kept.n_traces());
@@ -47,7 +53,7 @@ proptest! {
 fn the_lowest_priority_is_given_up_whoever_came_first() {
     let mut kept = Kept::new(Bytes::kib(40), 0);
     for n in 0..40 {
-        kept.keep(triggered(n, n), copied(0, 4096));
+        kept.keep(triggered(n, n), copied(0, 4096), &nothing_lingers);
     }
     let priority = |n| Priority::of(trace(n), 0, Salt::from_name("manual"));
     let mut by_priority: Vec<_> = (0..40).map(|n| (priority(n), trace(n))).collect();
@@ -61,7 +67,7 @@ fn the_lowest_priority_is_given_up_whoever_came_first() {
 fn a_longer_copy_of_a_segment_replaces_the_shorter_one() {
     let mut kept = Kept::new(Bytes::mib(1), 0);
     for len in [64, 256, 128] {
-        kept.keep(triggered(1, 1), copied(64, len));
+        kept.keep(triggered(1, 1), copied(64, len), &nothing_lingers);
     }
     let slices = kept.slices(trace(1), &Timeline::default()).unwrap();
     assert_eq!((slices.len(), slices[0].segments.len(), slices[0].segments[0].bytes.len()), (1, 1, 256));
@@ -71,7 +77,8 @@ fn a_longer_copy_of_a_segment_replaces_the_shorter_one() {
 #[test]
 fn one_trace_cannot_fill_the_heap() {
     let mut kept = Kept::new(Bytes::mib(64), 0);
-    let given_up: Vec<_> = (0..10).flat_map(|i| kept.keep(triggered(1, 1), copied(8 * i, 1 << 20))).collect();
+    let given_up: Vec<_> =
+        (0..10).flat_map(|i| kept.keep(triggered(1, 1), copied(8 * i, 1 << 20), &nothing_lingers).given_up).collect();
     assert!(kept.bytes() <= TRACE_MAX);
     assert!(given_up.contains(&GivenUp { trace: trace(1), reason: DropReason::TraceTooLarge }));
     assert!(kept.get(trace(1)).is_some_and(|kept| kept.n_segments == 7), "what fits stays");
@@ -80,8 +87,9 @@ fn one_trace_cannot_fill_the_heap() {
 #[test]
 fn a_death_is_noted_in_what_was_kept_before_it() {
     let mut kept = Kept::new(Bytes::mib(1), 0);
-    kept.keep(triggered(1, 1), copied(0, 64));
-    kept.note_death(RegionId(9), &LastWords { signal: 9, ..LastWords::default() });
+    kept.keep(triggered(1, 1), copied(0, 64), &nothing_lingers);
+    let death = LastWords { signal: 9, ..LastWords::default() };
+    assert_eq!(kept.note_ended(RegionId(9), Some(&death)), [trace(1)]);
     let slices = kept.slices(trace(1), &Timeline::default()).unwrap();
     assert_eq!(slices[0].process.death.as_ref().map(|death| death.signal), Some(9));
 }
