@@ -2,8 +2,11 @@
 use super::{Change, Copied, GivenUp, Kept, Piece, TRACE_MAX};
 use crate::triggers::Triggered;
 use backsight_core::clock::Timeline;
+use backsight_core::holding::CrumbTo;
+use backsight_core::ids::{AgentId, SpanId};
 use backsight_core::ids::{RegionId, StringId, TraceId, TriggerId};
 use backsight_core::priority::{Priority, Salt};
+use backsight_core::record::{CrumbDirection, Header, Kind, SEG_BYTES, seg_flags};
 use backsight_core::segment::{LastWords, Process, Segment, SegmentKey};
 use backsight_core::telemetry::DropReason;
 use backsight_core::units::{Bytes, Nanos};
@@ -92,4 +95,92 @@ fn a_death_is_noted_in_what_was_kept_before_it() {
     assert_eq!(kept.note_ended(RegionId(9), Some(&death)), [trace(1)]);
     let slices = kept.slices(trace(1), &Timeline::default()).unwrap();
     assert_eq!(slices[0].process.death.as_ref().map(|death| death.signal), Some(9));
+}
+
+/// The bytes of a segment with these flags that came from agent 5, and of `records` after it.
+fn segment_bytes(flags: u32, records: &[(Kind, &[u64])]) -> Vec<u8> {
+    let header = |kind: Kind, len: u64| Header { len: len as u16, kind: kind as u8, flags: 0, dt: 0 }.pack();
+    let mut words = vec![header(Kind::Seg, SEG_BYTES), 1, 1, 10, 77, 5 | u64::from(flags) << 32];
+    for (kind, body) in records {
+        words.push(header(*kind, 8 + 8 * body.len() as u64));
+        words.extend(*body);
+    }
+    words.into_iter().flat_map(u64::to_le_bytes).collect()
+}
+
+fn crumb_word(agent: u32, direction: CrumbDirection) -> u64 {
+    u64::from(agent) | (direction as u64) << 32
+}
+
+#[test]
+fn crumbs_are_read_as_copies_grow_and_open_edges_and_the_own_agent_are_none() {
+    let mut kept = Kept::new(Bytes::mib(1), 0);
+    let records: [(Kind, &[u64]); 3] = [
+        (Kind::Crumb, &[crumb_word(6, CrumbDirection::To), 8]),
+        (Kind::Crumb, &[crumb_word(0, CrumbDirection::To), 9]),
+        (Kind::Crumb, &[crumb_word(42, CrumbDirection::To), 9]),
+    ];
+    let crumb = |agent, direction, span| CrumbTo { agent: AgentId(agent), direction, span: SpanId(span) };
+    let expected = [crumb(5, CrumbDirection::From, 77), crumb(6, CrumbDirection::To, 8)];
+    for n in 0..=3 {
+        let mut copy = copied(0, 0);
+        copy.segment.bytes = segment_bytes(0, &records[..n]);
+        let (len, keeping) = (copy.segment.bytes.len() as u32, kept.keep(triggered(1, 1), copy, &nothing_lingers));
+        assert!(matches!(keeping.change, Change::Grew(Piece { len: grown, .. }) if grown == len));
+        let found: Vec<_> = kept.get(trace(1)).unwrap().crumbs(AgentId(42)).copied().collect();
+        assert_eq!(found, expected[..(n + 1).min(2)]);
+    }
+}
+
+#[test]
+fn a_segment_is_open_until_it_ends_goes_on_elsewhere_or_its_process_does() {
+    let mut kept = Kept::new(Bytes::mib(1), 0);
+    let mut keep = |chunk: u32, prev_chunk: u32, is_open: bool, bytes: Vec<u8>| {
+        let mut copy = Copied { is_open, ..copied(0, 0) };
+        (copy.segment.key.chunk, copy.segment.prev_chunk, copy.segment.bytes) = (chunk, prev_chunk, bytes);
+        kept.keep(triggered(1, 1), copy, &nothing_lingers);
+        kept.get(trace(1)).unwrap().n_open()
+    };
+    assert_eq!(keep(1, Segment::NO_CHUNK, true, segment_bytes(0, &[])), 1);
+    assert_eq!(keep(1, Segment::NO_CHUNK, false, segment_bytes(0, &[])), 1, "sealed, and it goes on somewhere");
+    assert_eq!(keep(2, 1, true, segment_bytes(seg_flags::CONTINUED, &[])), 1, "here it goes on");
+    assert_eq!(keep(2, 1, true, segment_bytes(seg_flags::CONTINUED, &[(Kind::SegEnd, &[])])), 0);
+    assert_eq!(keep(3, 2, false, segment_bytes(seg_flags::LOSS, &[])), 0, "it had no next chunk");
+    assert_eq!(keep(4, 3, true, segment_bytes(0, &[])), 1);
+    assert_eq!(kept.note_ended(RegionId(9), None), [trace(1)]);
+    assert_eq!(kept.get(trace(1)).unwrap().n_open(), 0);
+}
+
+#[test]
+fn what_a_collector_has_goes_first_oldest_first_unless_it_lingers() {
+    let mut kept = Kept::new(Bytes::kib(40), 0);
+    let mut released = Vec::new();
+    for n in 0..40 {
+        let keeping = kept.keep(triggered(n, n), copied(0, 4096), &|of| of == trace(2));
+        assert_eq!(keeping.given_up, [], "nothing that the collector lacks is given up");
+        released.extend(keeping.released);
+        kept.note_acked(trace(n));
+    }
+    let expected: Vec<_> = (0..40).filter(|n| *n != 2).map(trace).take(released.len()).collect();
+    assert!(!released.is_empty() && released == expected && kept.get(trace(2)).is_some());
+}
+
+#[test]
+fn a_report_carries_the_lengths_and_strings_that_are_asked_for() {
+    let mut kept = Kept::new(Bytes::mib(1), 0);
+    let name = 3_u64;
+    let mut copy = copied(0, 0);
+    copy.segment.bytes = segment_bytes(0, &[(Kind::SpanStart, &[1, 0, name]), (Kind::SegEnd, &[])]);
+    let (key, whole) = (copy.segment.key, copy.segment.bytes.len() as u32);
+    kept.keep(triggered(1, 1), copy, &nothing_lingers);
+    let slices = |segments: &[(SegmentKey, u32)], also: &[u64]| {
+        let also = also.iter().copied().map(RegionId).collect();
+        kept.get(trace(1)).unwrap().slices_of(segments, &also, &Timeline::default())
+    };
+    let all = slices(&[(key, whole)], &[]);
+    assert_eq!((all[0].segments[0].bytes.len() as u32, all[0].process.strings.len()), (whole, 1));
+    let head = slices(&[(key, 48)], &[]);
+    assert_eq!((head[0].segments[0].bytes.len(), head[0].process.strings.len()), (48, 0));
+    let death = slices(&[], &[9, 10]);
+    assert_eq!((death.len(), death[0].segments.len()), (1, 0), "processes that wrote nothing are not named");
 }
