@@ -13,11 +13,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 const RULES: Rules =
     Rules { batch_bytes: 700, bytes_per_s: 0, resend: Nanos::from_ms(2_000), linger: Nanos::from_ms(30_000) };
 
+/// A segment in a batch, and its length there.
+type Sent = (TraceId, SegmentKey, u32);
+
 /// A collector: what is on its disk, and what is on its way to it on the present stream.
 #[derive(Default)]
 struct Collector {
     disk: BTreeMap<(TraceId, SegmentKey), u32>,
-    arriving: VecDeque<(u64, Vec<(TraceId, SegmentKey, u32)>)>,
+    arriving: VecDeque<(u64, Vec<Sent>)>,
     instance: u64,
     acked_ids: BTreeSet<u64>,
     n_said: usize,
