@@ -51,6 +51,9 @@ pub fn strings_of(region: &Region, bytes: &[u8]) -> Vec<(StringId, String)> {
     string_ids(bytes).into_iter().filter_map(text).collect()
 }
 
+/// The kinds of records that a scan reads.
+const SCANNED: [u8; 3] = [Kind::Seg as u8, Kind::Time as u8, Kind::Crumb as u8];
+
 /// What the records of a segment say about where its trace went, and whether it is over.
 #[derive(Debug, Default)]
 pub struct Scanned {
@@ -58,20 +61,30 @@ pub struct Scanned {
     pub crumbs: Vec<CrumbTo>,
     /// Whether the last record ends the segment.
     pub is_ended: bool,
+    /// The time base after the last record: where a longer copy is read on.
+    pub base_ticks: u64,
+    /// Ticks of the last record.
+    pub last_ticks: u64,
 }
 
-/// Reads the records of a segment's copy from byte `from` on, where a record starts: what stands before was read in a shorter copy.
-pub fn scan(bytes: &[u8], from: usize) -> Scanned {
-    let mut scanned = Scanned::default();
+/// Reads the records of a segment's copy from byte `from` on, where a record starts: what stands before was read in a shorter copy, which
+/// ended with time base `base_ticks`.
+pub fn scan(bytes: &[u8], from: usize, base_ticks: u64) -> Scanned {
+    let mut scanned = Scanned { base_ticks, last_ticks: base_ticks, ..Scanned::default() };
     for raw in Records::new(bytes.get(from..).unwrap_or_default()).map_while(Result::ok) {
         scanned.is_ended = raw.header.kind == Kind::SegEnd as u8;
-        if raw.header.flags & flags::CONTINUES != 0 || ![Kind::Seg as u8, Kind::Crumb as u8].contains(&raw.header.kind)
-        {
+        scanned.last_ticks = scanned.base_ticks.saturating_add(raw.header.dt.into());
+        if raw.header.flags & flags::CONTINUES != 0 || !SCANNED.contains(&raw.header.kind) {
             continue;
         }
         let crumb = match Record::decode(raw.header, raw.body) {
-            Ok(Record::Seg { from_agent: agent, parent_span: span, .. }) => {
+            Ok(Record::Seg { from_agent: agent, parent_span: span, base_tsc, .. }) => {
+                (scanned.base_ticks, scanned.last_ticks) = (base_tsc, base_tsc);
                 CrumbTo { agent, direction: CrumbDirection::From, span }
+            }
+            Ok(Record::Time { tsc }) => {
+                (scanned.base_ticks, scanned.last_ticks) = (tsc, tsc);
+                continue;
             }
             Ok(Record::Crumb { agent, direction, span }) => CrumbTo { agent, direction, span },
             _ => continue,

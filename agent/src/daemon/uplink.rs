@@ -24,6 +24,8 @@ use tracing::{info, warn};
 const HEARD_PER_TURN: usize = 256;
 /// The shortest sleep while something waits to be sent.
 const SLEEP_MIN: Nanos = Nanos::from_ms(1);
+/// The shortest sleep while the link has no room for it.
+const SLEEP_NO_ROOM: Nanos = Nanos::from_ms(10);
 
 /// The collector, as the loop knows it.
 #[derive(Debug)]
@@ -78,7 +80,9 @@ impl Collector {
     /// Returns how long the loop may sleep.
     pub(super) fn sleep(&self, now: Nanos, longest: Nanos) -> Nanos {
         let until = self.uplink.wake_at().map_or(longest, |at| Nanos(at.0.saturating_sub(now.0)));
-        until.max(SLEEP_MIN).min(longest)
+        let room = self.link.room();
+        let least = if room.batches.min(room.coordination) == 0 { SLEEP_NO_ROOM } else { SLEEP_MIN };
+        until.max(least).min(longest)
     }
 
     /// Returns how far a kept trace has come.

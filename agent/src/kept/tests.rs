@@ -184,3 +184,16 @@ fn a_report_carries_the_lengths_and_strings_that_are_asked_for() {
     let death = slices(&[], &[9, 10]);
     assert_eq!((death.len(), death[0].segments.len()), (1, 0), "processes that wrote nothing are not named");
 }
+
+#[test]
+fn a_trace_was_active_until_its_last_record_whatever_its_thread_did_then() {
+    let mut kept = Kept::new(Bytes::mib(1), 0);
+    let mut keep = |records: &[(Kind, &[u64])], end| {
+        let mut copy = Copied { interval: (10, end), ..copied(0, 0) };
+        copy.segment.bytes = segment_bytes(0, records);
+        kept.keep(triggered(1, 1), copy, &nothing_lingers);
+        kept.get(trace(1)).unwrap().interval()
+    };
+    assert_eq!(keep(&[(Kind::Time, &[40])], 50), Some((10, 50)), "it is still being written");
+    assert_eq!(keep(&[(Kind::Time, &[40]), (Kind::Time, &[60]), (Kind::SegEnd, &[])], 5_000), Some((10, 60)));
+}

@@ -47,6 +47,9 @@ struct KeptSlice {
     is_live: bool,
     strings: BTreeMap<StringId, String>,
     segments: BTreeMap<SegmentKey, KeptSegment>,
+    /// Segments whose last record does not end them.
+    n_unended: u64,
+    /// Ticks of the first and the last record.
     interval: (u64, u64),
 }
 
@@ -57,6 +60,8 @@ struct KeptSegment {
     is_ended: bool,
     /// Whether a thread held its chunk when it was copied.
     is_open: bool,
+    /// The time base after its last record.
+    base_ticks: u64,
 }
 
 /// What another copy of a segment changed.
@@ -114,12 +119,12 @@ impl KeptTrace {
             is_live,
             strings: BTreeMap::new(),
             segments: BTreeMap::new(),
-            interval,
+            n_unended: 0,
+            interval: (interval.0, interval.0),
         });
-        slice.interval = (slice.interval.0.min(interval.0), slice.interval.1.max(interval.1));
         let (key, len, flags) = (segment.key, segment.bytes.len(), collect::seg_flags_of(&segment.bytes));
         let known = slice.segments.get_mut(&key);
-        let known_len = known.as_ref().map(|known| known.segment.bytes.len());
+        let before = known.as_ref().map(|known| (known.segment.bytes.len(), known.base_ticks, known.is_ended));
         if let Some(known) = known
             && known.segment.bytes.len() >= len
         {
@@ -136,11 +141,18 @@ impl KeptTrace {
                 self.bytes += cost;
             }
         }
-        let scanned = collect::scan(&segment.bytes, known_len.unwrap_or(0));
-        slice.segments.insert(key, KeptSegment { segment, flags, is_ended: scanned.is_ended, is_open });
-        let more = (len - known_len.unwrap_or(0)) as u64;
-        self.bytes += more + if known_len.is_none() { SEGMENT_OVERHEAD } else { 0 };
-        self.n_segments += u64::from(known_len.is_none());
+        let (known_len, base_ticks, was_ended) = before.unwrap_or((0, 0, true));
+        let scanned = collect::scan(&segment.bytes, known_len, base_ticks);
+        // What the thread wrote later in the same chunk was for others.
+        let (first, end) = interval;
+        let last = if scanned.is_ended { scanned.last_ticks.clamp(first, end.max(first)) } else { end };
+        slice.interval = (slice.interval.0.min(first), slice.interval.1.max(last));
+        slice.n_unended = slice.n_unended + u64::from(!scanned.is_ended) - u64::from(!was_ended);
+        let (is_ended, base_ticks) = (scanned.is_ended, scanned.base_ticks);
+        slice.segments.insert(key, KeptSegment { segment, flags, is_ended, is_open, base_ticks });
+        let more = (len - known_len) as u64;
+        self.bytes += more + if before.is_none() { SEGMENT_OVERHEAD } else { 0 };
+        self.n_segments += u64::from(before.is_none());
         self.record_bytes += more;
         self.left_out.remove(&key);
         for crumb in scanned.crumbs {
@@ -240,6 +252,9 @@ impl KeptSlice {
     }
 
     fn n_open(&self, is_cut: bool) -> u64 {
+        if self.n_unended == 0 {
+            return 0;
+        }
         let continued = |kept: &&KeptSegment| kept.flags & seg_flags::CONTINUED != 0;
         let continued: BTreeSet<(u32, u32)> =
             self.segments.values().filter(continued).map(|kept| (kept.segment.slot, kept.segment.prev_chunk)).collect();

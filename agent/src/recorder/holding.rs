@@ -32,7 +32,7 @@ impl Recorder {
     /// trigger fired, else *never seen*. Crumbs to this agent itself are left out: they lead to the same host.
     pub fn holding(&mut self, trace: TraceId, timeline: &Timeline, now: Now) -> Holding {
         self.revision += 1;
-        let horizon_ms = self.horizon_status(now).horizon_ms;
+        let horizon_ms = self.horizon.age_ticks(now.ticks).map(|age| self.ms_of(age));
         let kept = self.kept.get(trace);
         let (n_open, interval) = kept.map_or((0, None), |kept| (kept.n_open(), kept.interval()));
         let back = horizon_ms.unwrap_or(u64::MAX).saturating_mul(self.settings.ticks_per_second / 1000);

@@ -57,7 +57,7 @@ impl Recorder {
         Bytes(self.settings.budget.0.saturating_sub(held + fixed + self.kept.bytes().0 + self.index.bytes().0))
     }
 
-    fn ms_of(&self, ticks: u64) -> u64 {
+    pub(super) fn ms_of(&self, ticks: u64) -> u64 {
         (u128::from(ticks) * 1000 / u128::from(self.settings.ticks_per_second.max(1))) as u64
     }
 

@@ -49,7 +49,9 @@ impl Host {
                 Action::Acked { trace } => {
                     let of = |entry: &(&(TraceId, SegmentKey), &u32)| entry.0.0 == trace;
                     for (key, len) in self.kept.iter().filter(of) {
-                        prop_assert_eq!(collector.disk.get(key), Some(len), "called safe, and is not");
+                        // More is there of a trace that was given up and found again, in a shorter copy.
+                        let on_disk = collector.disk.get(key);
+                        prop_assert!(on_disk >= Some(len), "called safe, and is not: {on_disk:?} of {len}");
                     }
                 }
                 Action::ResetReports => self.is_reporting = false,
