@@ -126,6 +126,28 @@ pub struct Room {
     pub batches: usize,
 }
 
+/// Traces of which the coordinator is told in one turn of the loop: a holding takes microseconds to make, and all of them together must not
+/// keep the loop from its rounds.
+const TURN_TRACES: usize = 1024;
+
+/// What may still be said to the coordinator in this turn.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    n_messages: usize,
+    n_traces: usize,
+}
+
+impl Turn {
+    const fn is_over(self) -> bool {
+        self.n_messages == 0 || self.n_traces == 0
+    }
+
+    const fn note(&mut self, n_traces: usize) {
+        self.n_messages = self.n_messages.saturating_sub(1);
+        self.n_traces = self.n_traces.saturating_sub(n_traces);
+    }
+}
+
 /// What is to be done.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Action {
@@ -302,11 +324,10 @@ impl Uplink {
         self.announcements.expire(now, counters);
         self.updates.expire(now);
         if self.is_connected {
-            self.updates.answers(room.coordination, &mut actions, counters);
-            let left = room.coordination - actions.len();
-            self.announcements.due(now, left, &mut actions);
-            let left = room.coordination - actions.len();
-            self.updates.due(now, left, &mut actions, counters);
+            let mut turn = Turn { n_messages: room.coordination, n_traces: TURN_TRACES };
+            self.updates.answers(&mut turn, &mut actions, counters);
+            self.announcements.due(now, &mut turn, &mut actions);
+            self.updates.due(now, &mut turn, &mut actions, counters);
         }
         self.reports.due(now, room.batches, &mut actions, counters);
         actions

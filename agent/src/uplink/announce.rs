@@ -2,7 +2,7 @@
 //!
 //! Called by the uplink. Pure. What was acknowledged is remembered for a minute all the same: a coordinator that starts anew knows nothing.
 
-use super::{Action, Counters};
+use super::{Action, Counters, Turn};
 use backsight_core::ids::{TraceId, TriggerId};
 use backsight_core::units::Nanos;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,8 +17,6 @@ const WAIT_FIRST: Nanos = Nanos::from_ms(50);
 const WAIT_MAX: Nanos = Nanos::from_ms(5_000);
 /// How long an announcement is said again, or remembered.
 const LASTS: Nanos = Nanos::from_ms(60_000);
-/// Announcements sent in one turn.
-const PER_TURN: usize = 256;
 
 #[derive(Debug)]
 struct Announcement {
@@ -107,9 +105,9 @@ impl Announcements {
         }
     }
 
-    /// Says what is due, at most `room` announcements.
-    pub(super) fn due(&mut self, now: Nanos, room: usize, actions: &mut Vec<Action>) {
-        for _ in 0..room.min(PER_TURN) {
+    /// Says what is due, as far as the turn has room for it.
+    pub(super) fn due(&mut self, now: Nanos, turn: &mut Turn, actions: &mut Vec<Action>) {
+        while !turn.is_over() {
             let Some((due, id)) = self.due.first().copied().filter(|(due, _)| *due <= now) else { return };
             self.due.remove(&(due, id));
             let Some(announcement) = self.by_id.get_mut(&id) else { continue };
@@ -117,6 +115,7 @@ impl Announcements {
             announcement.due = Some(next);
             announcement.wait = Nanos((announcement.wait.0 * 2).min(WAIT_MAX.0));
             self.due.insert((next, id));
+            turn.note(announcement.traces.len());
             let (trigger, fired_ns) = (announcement.trigger, announcement.fired_ns);
             actions.push(Action::Announce { id, trigger, fired_ns, traces: announcement.traces.clone() });
         }

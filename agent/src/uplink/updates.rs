@@ -3,7 +3,7 @@
 //! Called by the uplink. Pure. A trace's changes are told of at most every 50 ms, for as long as it lingers; on a new stream everything
 //! that lingers is told of again, as what was said last may not have arrived.
 
-use super::{Action, Counters};
+use super::{Action, Counters, Turn};
 use backsight_core::ids::TraceId;
 use backsight_core::units::Nanos;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -14,8 +14,6 @@ pub const FOLLOWED_MAX: usize = 65_536;
 pub const ANSWERS_MAX: usize = 4_096;
 /// Traces of one update.
 const UPDATE_TRACES: usize = 32;
-/// Updates sent in one turn.
-const PER_TURN: usize = 16;
 /// How long changes of one trace are gathered.
 const GATHER: Nanos = Nanos::from_ms(50);
 /// How much longer than they linger traces are followed: a process may die while it holds a segment of theirs open.
@@ -104,18 +102,19 @@ impl Updates {
         }
     }
 
-    /// Answers, at most `room` times.
-    pub(super) fn answers(&mut self, room: usize, actions: &mut Vec<Action>, counters: &mut Counters) {
-        for _ in 0..room {
+    /// Answers, as far as the turn has room for it.
+    pub(super) fn answers(&mut self, turn: &mut Turn, actions: &mut Vec<Action>, counters: &mut Counters) {
+        while !turn.is_over() {
             let Some((group, traces)) = self.answers.pop_front() else { return };
+            turn.note(traces.len());
             counters.answered += 1;
             actions.push(Action::Answer { group, traces });
         }
     }
 
-    /// Tells of changes, in at most `room` messages.
-    pub(super) fn due(&mut self, now: Nanos, room: usize, actions: &mut Vec<Action>, counters: &mut Counters) {
-        for _ in 0..room.min(PER_TURN) {
+    /// Tells of changes, as far as the turn has room for it.
+    pub(super) fn due(&mut self, now: Nanos, turn: &mut Turn, actions: &mut Vec<Action>, counters: &mut Counters) {
+        while !turn.is_over() {
             let mut traces = Vec::new();
             while traces.len() < UPDATE_TRACES
                 && let Some((due, trace)) = self.due.first().copied().filter(|(due, _)| *due <= now)
@@ -129,6 +128,7 @@ impl Updates {
             if traces.is_empty() {
                 return;
             }
+            turn.note(traces.len());
             counters.updates += 1;
             actions.push(Action::Update { traces });
         }
