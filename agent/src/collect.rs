@@ -2,11 +2,14 @@
 //!
 //! Called by the recorder. Only copies are parsed; any bytes give an answer.
 
+use crate::losses::Lost;
 use crate::region::Region;
+use backsight_core::holding::CrumbTo;
 use backsight_core::ids::{SpanId, StringId, TraceId, TriggerId};
 use backsight_core::record::decode::Name;
-use backsight_core::record::{Kind, Record, Records, SpanKind, Value, ValueType, align8, flags};
+use backsight_core::record::{CrumbDirection, Kind, Record, Records, SpanKind, Value, ValueType, align8, flags};
 use backsight_core::segment::{Segment, SegmentKey};
+use backsight_core::telemetry::DropReason;
 use backsight_ringbuf::abi::ChunkId;
 use backsight_ringbuf::reader::{ChunkInfo, SegmentInfo};
 use backsight_ringbuf::strings;
@@ -48,8 +51,72 @@ pub fn strings_of(region: &Region, bytes: &[u8]) -> Vec<(StringId, String)> {
     string_ids(bytes).into_iter().filter_map(text).collect()
 }
 
+/// The kinds of records that a scan reads.
+const SCANNED: [u8; 3] = [Kind::Seg as u8, Kind::Time as u8, Kind::Crumb as u8];
+
+/// What the records of a segment say about where its trace went, and whether it is over.
+#[derive(Debug, Default)]
+pub struct Scanned {
+    /// Crumbs to agents that are known.
+    pub crumbs: Vec<CrumbTo>,
+    /// Whether the last record ends the segment.
+    pub is_ended: bool,
+    /// The time base after the last record: where a longer copy is read on.
+    pub base_ticks: u64,
+    /// Ticks of the last record.
+    pub last_ticks: u64,
+}
+
+/// Reads the records of a segment's copy from byte `from` on, where a record starts: what stands before was read in a shorter copy, which
+/// ended with time base `base_ticks`.
+pub fn scan(bytes: &[u8], from: usize, base_ticks: u64) -> Scanned {
+    let mut scanned = Scanned { base_ticks, last_ticks: base_ticks, ..Scanned::default() };
+    for raw in Records::new(bytes.get(from..).unwrap_or_default()).map_while(Result::ok) {
+        scanned.is_ended = raw.header.kind == Kind::SegEnd as u8;
+        scanned.last_ticks = scanned.base_ticks.saturating_add(raw.header.dt.into());
+        if raw.header.flags & flags::CONTINUES != 0 || !SCANNED.contains(&raw.header.kind) {
+            continue;
+        }
+        let crumb = match Record::decode(raw.header, raw.body) {
+            Ok(Record::Seg { from_agent: agent, parent_span: span, base_tsc, .. }) => {
+                (scanned.base_ticks, scanned.last_ticks) = (base_tsc, base_tsc);
+                CrumbTo { agent, direction: CrumbDirection::From, span }
+            }
+            Ok(Record::Time { tsc }) => {
+                (scanned.base_ticks, scanned.last_ticks) = (tsc, tsc);
+                continue;
+            }
+            Ok(Record::Crumb { agent, direction, span }) => CrumbTo { agent, direction, span },
+            _ => continue,
+        };
+        if !crumb.agent.is_none() {
+            scanned.crumbs.push(crumb);
+        }
+    }
+    scanned
+}
+
+/// Returns the losses that LOST records tell of.
+pub fn losses_in(bytes: &[u8]) -> impl Iterator<Item = Lost> {
+    whole_records(bytes).filter_map(|record| match record {
+        Record::Lost { reason, n, bytes, first_tsc, last_tsc } => Some(Lost {
+            first_ticks: first_tsc,
+            last_ticks: last_tsc,
+            reason: u8::try_from(reason).ok().and_then(DropReason::from_code),
+            n_records: n.into(),
+            bytes,
+        }),
+        _ => None,
+    })
+}
+
+/// Returns the flags of a segment's copy, as its SEG record has them.
+pub fn seg_flags_of(bytes: &[u8]) -> u32 {
+    bytes.get(44..48).and_then(|half| half.first_chunk()).map_or(0, |half| u32::from_le_bytes(*half))
+}
+
 /// Returns the ids of the strings that records name.
-fn string_ids(bytes: &[u8]) -> BTreeSet<StringId> {
+pub fn string_ids(bytes: &[u8]) -> BTreeSet<StringId> {
     let mut ids = BTreeSet::new();
     let mut add = |name: Name<'_>| {
         if let Name::Interned(id) = name {

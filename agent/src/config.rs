@@ -24,6 +24,10 @@ pub struct Config {
     pub triggers: TriggersConfig,
     /// How far breadcrumbs reach.
     pub crumbs: CrumbsConfig,
+    /// Who is told of what fires.
+    pub uplink: UplinkConfig,
+    /// How kept traces are sent.
+    pub report: ReportConfig,
     /// Where this agent lives.
     pub agent: AgentConfig,
 }
@@ -88,6 +92,8 @@ impl Default for HorizonConfig {
 pub struct TriggersConfig {
     /// How often one trigger may fire.
     pub rate_per_s: u64,
+    /// How often the coordinator may ask for traces, for all triggers together.
+    pub remote_rate_per_s: u64,
     /// How long a triggered trace stays triggered, so that later segments follow.
     pub linger_ms: u64,
     /// Traces that one trigger may name beside its own.
@@ -98,7 +104,39 @@ pub struct TriggersConfig {
 
 impl Default for TriggersConfig {
     fn default() -> Self {
-        Self { rate_per_s: 10_000, linger_ms: 30_000, lateral_max: 32, process_death_ms: 5_000 }
+        Self {
+            rate_per_s: 10_000,
+            remote_rate_per_s: 50_000,
+            linger_ms: 30_000,
+            lateral_max: 32,
+            process_death_ms: 5_000,
+        }
+    }
+}
+
+/// `[uplink]`
+#[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UplinkConfig {
+    /// The collectors to dial, as `http://host:port`. None or one.
+    pub collectors: Vec<String>,
+}
+
+/// `[report]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReportConfig {
+    /// The most that is sent in a second; 0 for no limit.
+    pub bytes_per_s: u64,
+    /// The size of a batch.
+    pub batch_bytes: u64,
+    /// How long an acknowledgement may take before everything is sent again.
+    pub resend_ms: u64,
+}
+
+impl Default for ReportConfig {
+    fn default() -> Self {
+        Self { bytes_per_s: 0, batch_bytes: 131_072, resend_ms: 2_000 }
     }
 }
 
@@ -154,6 +192,8 @@ pub struct Overrides {
     pub state_dir: Option<PathBuf>,
     /// See [`PoolConfig::budget_bytes`].
     pub budget_bytes: Option<u64>,
+    /// See [`UplinkConfig::collectors`].
+    pub collector: Option<String>,
 }
 
 /// A configuration that cannot be used.
@@ -209,6 +249,7 @@ impl Config {
         overrides.socket.into_iter().for_each(|path| config.agent.socket = path);
         overrides.admin_socket.into_iter().for_each(|path| config.agent.admin_socket = path);
         overrides.state_dir.into_iter().for_each(|path| config.agent.state_dir = path);
+        overrides.collector.into_iter().for_each(|url| config.uplink.collectors = vec![url]);
         config.check(file)?;
         Ok(config)
     }
@@ -230,10 +271,15 @@ impl Config {
         check.number("pool.grant_reserve_ms", pool.grant_reserve_ms, 1, 10_000)?;
         check.number("horizon.target_ms", self.horizon.target_ms, 1, 3_600_000)?;
         check.number("triggers.rate_per_s", self.triggers.rate_per_s, 1, 1_000_000)?;
+        check.number("triggers.remote_rate_per_s", self.triggers.remote_rate_per_s, 1, 10_000_000)?;
         check.number("triggers.linger_ms", self.triggers.linger_ms, 0, 600_000)?;
         check.number("triggers.lateral_max", self.triggers.lateral_max as u64, 0, 32)?;
         check.number("triggers.process_death_ms", self.triggers.process_death_ms, 0, 600_000)?;
         check.number("crumbs.path_len", self.crumbs.path_len.into(), 1, CRUMBS_MAX as u64)?;
+        check.number("report.bytes_per_s", self.report.bytes_per_s, 0, 1 << 40)?;
+        check.number("report.batch_bytes", self.report.batch_bytes, 4096, 4 << 20)?;
+        check.number("report.resend_ms", self.report.resend_ms, 100, 600_000)?;
+        check.collectors("uplink.collectors", &self.uplink.collectors)?;
         check.socket("agent.socket", &self.agent.socket)?;
         check.socket("agent.admin_socket", &self.agent.admin_socket)?;
         if self.agent.socket == self.agent.admin_socket {
@@ -267,6 +313,17 @@ impl Check {
         Err(self.error(key, value.to_string(), format!("{min} to {max}")))
     }
 
+    fn collectors(&self, key: &'static str, urls: &[String]) -> Result<(), ConfigError> {
+        if urls.len() > 1 {
+            let allowed = "one collector, or none: an agent talks to one for now".to_owned();
+            return Err(self.error(key, format!("a list of {}", urls.len()), allowed));
+        }
+        match urls.iter().find(|url| !is_collector(url)) {
+            Some(url) => Err(self.error(key, url.clone(), "http://host:port, as http://127.0.0.1:4390".into())),
+            None => Ok(()),
+        }
+    }
+
     fn socket(&self, key: &'static str, path: &Path) -> Result<(), ConfigError> {
         let len = path.as_os_str().len();
         if (1..=SOCKET_PATH_MAX_BYTES).contains(&len) {
@@ -275,6 +332,21 @@ impl Check {
         let allowed = format!("a path of 1 to {SOCKET_PATH_MAX_BYTES} B (this one has {len})");
         Err(self.error(key, path.display().to_string(), allowed))
     }
+}
+
+/// Returns whether `url` names a host and a port, and nothing else.
+fn is_collector(url: &str) -> bool {
+    let address = url.strip_prefix("http://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+    let is_host = |host: &str| {
+        let named = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        match bracketed {
+            Some(inner) => inner.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => !host.is_empty() && host.chars().all(named),
+        }
+    };
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port != 0);
+    address.and_then(|address| address.rsplit_once(':')).is_some_and(|(host, port)| is_host(host) && is_port(port))
 }
 
 /// The memory that an agent may use, and whether that is less than was configured.

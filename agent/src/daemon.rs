@@ -4,6 +4,7 @@
 //! client, a file or the admin thread.
 
 mod clients;
+mod uplink;
 
 use crate::admin::{self, Command, Commands, Reply};
 use crate::clock::{HostClock, monotonic};
@@ -17,6 +18,7 @@ use crate::status;
 use crate::triggers::Rules;
 use backsight_core::ids::{AgentId, RegionId, TriggerId};
 use backsight_core::units::{Bytes, Nanos};
+use backsight_proto::admin::KeptState;
 use backsight_ringbuf::region::CrumbRules;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
@@ -25,6 +27,7 @@ use rustix::net::SocketType;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use tracing::{info, warn};
+use uplink::Collector;
 
 /// How often calibration points and heartbeats are written.
 const BEAT_EVERY: Nanos = Nanos::from_ms(1_000);
@@ -68,6 +71,7 @@ enum Source {
     Client(u32),
     Process(u32),
     Doorbell(u32),
+    Collector,
 }
 
 impl Source {
@@ -79,6 +83,7 @@ impl Source {
             Self::Client(number) => (3, number),
             Self::Process(number) => (4, number),
             Self::Doorbell(number) => (5, number),
+            Self::Collector => (6, 0),
         };
         kind << 32 | number as u64
     }
@@ -92,6 +97,7 @@ impl Source {
             3 => Self::Client(number),
             4 => Self::Process(number),
             5 => Self::Doorbell(number),
+            6 => Self::Collector,
             _ => return None,
         })
     }
@@ -104,6 +110,8 @@ pub struct Daemon {
     clock: HostClock,
     recorder: Recorder,
     sessions: Sessions,
+    /// `None` where none is configured.
+    collector: Option<Collector>,
     listener: Listener,
     epoll: OwnedFd,
     commands: Commands,
@@ -156,7 +164,8 @@ impl Daemon {
         let server = admin::Server::start(admin_listener, client)
             .map_err(|source| StartError::System { what: "start the admin thread", source })?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system("make an epoll instance"))?;
-        let now = Now { time: monotonic(), ticks: clock.ticks() };
+        let now = now_on(&clock);
+        let collector = Collector::start(config, identified.agent, now.time)?;
         let settings = settings(config, identified.agent, &clock, budget(config));
         let limits =
             SessionLimits { sessions_max: config.pool.sessions_max, sessions_per_uid: config.pool.sessions_per_uid };
@@ -165,6 +174,7 @@ impl Daemon {
             clock,
             recorder: Recorder::new(settings, now),
             sessions: Sessions::new(limits),
+            collector,
             listener,
             epoll,
             commands,
@@ -180,6 +190,7 @@ impl Daemon {
         watch(daemon.listener.fd(), Source::Listener)?;
         watch(daemon.commands.eventfd(), Source::Commands)?;
         watch(daemon.stop.as_fd(), Source::Stop)?;
+        daemon.watch_collector().map_err(system("watch a descriptor"))?;
         info!(
             agent = %daemon.agent,
             socket = %config.agent.socket.display(),
@@ -235,6 +246,7 @@ impl Daemon {
             Source::Client(number) => self.hear(number),
             Source::Process(number) => self.process_ended(number),
             Source::Doorbell(number) => self.doorbell_rang(number),
+            Source::Collector => self.hear_collector(),
         }
     }
 
@@ -252,15 +264,16 @@ impl Daemon {
             self.close_silent();
             self.look_at_detached();
         }
-        match (round.has_data, round.is_awake) {
+        let sleep = match (round.has_data, round.is_awake) {
             (true, _) => POLL_BUSY,
             (false, true) => POLL_AWAKE,
             (false, false) => POLL_ASLEEP,
-        }
+        };
+        self.serve_collector().map_or(sleep, |until| until.min(sleep))
     }
 
     fn now(&self) -> Now {
-        Now { time: monotonic(), ticks: self.clock.ticks() }
+        now_on(&self.clock)
     }
 
     fn watch(&self, fd: BorrowedFd<'_>, source: Source) -> Result<(), Errno> {
@@ -283,13 +296,22 @@ impl Daemon {
         match command {
             Command::Status => {
                 let host = status::Host { agent: self.agent, uptime: Nanos(now.time.0 - self.started.0) };
-                Reply::Status(Box::new(status::status(&self.recorder, &self.clock, host, &self.names, now)))
+                let mut status = status::status(&self.recorder, &self.clock, host, &self.names, now);
+                status.uplink = self.collector.as_ref().map(|collector| collector.status(now.time));
+                Reply::Status(Box::new(status))
             }
             Command::Horizon => Reply::Horizon(self.recorder.horizon_status(now)),
             Command::Triggers => Reply::Triggers(self.recorder.trigger_list(&self.names)),
-            Command::Kept => Reply::Kept(self.recorder.kept_list(self.clock.timeline(), &self.names)),
+            Command::Kept => {
+                let collector = self.collector.as_ref();
+                let state = |trace| collector.map_or(KeptState::Kept, |of| of.state_of(trace, &self.recorder));
+                Reply::Kept(self.recorder.kept_list(self.clock.timeline(), &self.names, &state))
+            }
             Command::Trace(trace) => Reply::Trace(trace, self.recorder.slices(trace, self.clock.timeline(), now)),
-            Command::Metrics => Reply::Metrics(status::metrics(&self.recorder, now)),
+            Command::Metrics => {
+                let uplink = self.collector.as_ref().map(|collector| (collector.status(now.time), collector.details()));
+                Reply::Metrics(status::metrics(&self.recorder, uplink.as_ref(), now))
+            }
             Command::Fire { trigger, name, trace, laterals } => {
                 if self.names.len() < crate::limits::TRIGGERS_MAX {
                     self.names.insert(trigger, name);
@@ -298,6 +320,13 @@ impl Daemon {
             }
         }
     }
+}
+
+fn now_on(clock: &HostClock) -> Now {
+    let time = monotonic();
+    let newest = clock.timeline().points().last().copied().unwrap_or_default();
+    let wall_ns = newest.realtime_ns.saturating_add(time.0).saturating_sub(newest.monotonic_ns);
+    Now { time, ticks: clock.ticks(), wall_ns }
 }
 
 fn budget(config: &Config) -> Bytes {
@@ -336,8 +365,10 @@ fn settings(config: &Config, agent: AgentId, clock: &HostClock, budget: Bytes) -
         process_death: Nanos::from_ms(config.triggers.process_death_ms),
         rules: Rules {
             rate_per_s: config.triggers.rate_per_s,
+            remote_rate_per_s: config.triggers.remote_rate_per_s,
             linger: Nanos::from_ms(config.triggers.linger_ms),
             lateral_max: config.triggers.lateral_max,
         },
+        is_reporting: !config.uplink.collectors.is_empty(),
     }
 }

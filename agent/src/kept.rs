@@ -1,23 +1,24 @@
 //! The kept heap: copies of the segments that triggers asked for, under a cap, the lowest priority given up first.
 //!
-//! Called by the recorder. Pure. A trigger's trace and its laterals share one fate: they are given up together.
+//! Called by the recorder. Pure. A trigger's trace and its laterals share one fate: they are given up together. What a collector has on disk
+//! goes before anything else does, oldest first, and is not missed.
+
+mod trace;
+
+pub use crate::uplink::Piece;
+pub use trace::{Change, KeptTrace};
 
 use crate::triggers::Triggered;
 use backsight_core::clock::Timeline;
 use backsight_core::ids::{RegionId, StringId, TraceId, TriggerId};
 use backsight_core::priority::{Priority, Salt};
-use backsight_core::segment::{LastWords, Process, Segment, SegmentKey, Slice};
+use backsight_core::segment::{LastWords, Process, Segment, Slice};
 use backsight_core::telemetry::DropReason;
 use backsight_core::units::{Bytes, Nanos};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most that is kept of one trace on one host.
 pub const TRACE_MAX: Bytes = Bytes::mib(8);
-/// What a segment costs beside its bytes: its key, its place in the tables, the allocator's share.
-const SEGMENT_OVERHEAD: u64 = 160;
-/// What a trace costs beside its segments.
-const TRACE_OVERHEAD: u64 = 512;
-
 /// A copied segment with what is needed to read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Copied {
@@ -29,26 +30,10 @@ pub struct Copied {
     pub strings: Vec<(StringId, String)>,
     /// Ticks at its start and at its end, or when it was copied.
     pub interval: (u64, u64),
-}
-
-/// What is kept of one trace.
-#[derive(Clone, Debug)]
-pub struct KeptTrace {
-    /// Why.
-    pub triggered: Triggered,
-    /// Its segments.
-    pub n_segments: u64,
-    /// Their bytes and what holding them costs.
-    pub bytes: u64,
-    slices: BTreeMap<RegionId, KeptSlice>,
-}
-
-#[derive(Clone, Debug)]
-struct KeptSlice {
-    process: Process,
-    strings: BTreeMap<StringId, String>,
-    segments: BTreeMap<SegmentKey, Segment>,
-    interval: (u64, u64),
+    /// Whether a thread held its chunk.
+    pub is_open: bool,
+    /// Whether its process runs.
+    pub is_live: bool,
 }
 
 /// The place of a trace in the order of giving up: members of a group are neighbours.
@@ -63,6 +48,22 @@ pub struct GivenUp {
     pub reason: DropReason,
 }
 
+/// What keeping a segment did.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Keeping {
+    /// What it changed in its trace.
+    pub change: Change,
+    /// What had to be given up for it, the trace itself included where it has the lowest priority.
+    pub given_up: Vec<GivenUp>,
+    /// Traces that a collector has and that made room.
+    pub released: Vec<TraceId>,
+    /// Crumbs of the trace beyond those that are kept.
+    pub n_crumbs_left_out: u64,
+}
+
+/// Acknowledged traces that are looked at for one that no longer lingers, before others are given up.
+const RELEASE_LOOK: usize = 64;
+
 /// All kept traces of a host.
 #[derive(Debug)]
 pub struct Kept {
@@ -70,13 +71,15 @@ pub struct Kept {
     cluster_seed: u64,
     traces: BTreeMap<TraceId, KeptTrace>,
     order: BTreeSet<Rank>,
+    /// Traces that a collector has all of, by time of firing.
+    acked: BTreeSet<(Nanos, TraceId)>,
     bytes: u64,
 }
 
 impl Kept {
     /// Returns an empty heap that holds at most `cap`.
     pub const fn new(cap: Bytes, cluster_seed: u64) -> Self {
-        Self { cap, cluster_seed, traces: BTreeMap::new(), order: BTreeSet::new(), bytes: 0 }
+        Self { cap, cluster_seed, traces: BTreeMap::new(), order: BTreeSet::new(), acked: BTreeSet::new(), bytes: 0 }
     }
 
     /// Returns the memory in use.
@@ -101,38 +104,60 @@ impl Kept {
 
     /// Keeps a segment of a triggered trace. One that is kept already is replaced where the copy is longer.
     ///
-    /// Returns what had to be given up for it, the trace itself included where it has the lowest priority.
-    pub fn keep(&mut self, triggered: Triggered, copied: Copied) -> Vec<GivenUp> {
-        let trace = triggered.trace;
-        let cost = cost_of(&copied);
-        if self.traces.get(&trace).is_some_and(|kept| kept.bytes + cost > TRACE_MAX.0) || cost > TRACE_MAX.0 {
-            return vec![GivenUp { trace, reason: DropReason::TraceTooLarge }];
-        }
+    /// `lingers` says whether later segments of a trace are still awaited: such a trace is not released.
+    pub fn keep(&mut self, triggered: Triggered, copied: Copied, lingers: &dyn Fn(TraceId) -> bool) -> Keeping {
+        let (trace, key) = (triggered.trace, copied.segment.key);
+        let mut keeping =
+            Keeping { change: Change::None, given_up: Vec::new(), released: Vec::new(), n_crumbs_left_out: 0 };
         if !self.traces.contains_key(&trace) {
             self.order.insert(self.rank(&triggered));
-            self.bytes += TRACE_OVERHEAD;
-            let kept = KeptTrace { triggered, n_segments: 0, bytes: TRACE_OVERHEAD, slices: BTreeMap::new() };
+            let kept = KeptTrace::new(triggered);
+            self.bytes += kept.bytes;
             self.traces.insert(trace, kept);
         }
-        if let Some(kept) = self.traces.get_mut(&trace) {
-            let before = kept.bytes;
-            kept.add(copied);
-            self.bytes = self.bytes + kept.bytes - before;
+        let Some(kept) = self.traces.get_mut(&trace) else { return keeping };
+        if kept.bytes + kept.extra_cost(&copied) > TRACE_MAX.0 {
+            if kept.leave_out(key) {
+                keeping.change = Change::State;
+                keeping.given_up.push(GivenUp { trace, reason: DropReason::TraceTooLarge });
+            }
+            return keeping;
         }
-        let mut given_up = Vec::new();
+        let before = kept.bytes;
+        keeping.change = kept.add(copied);
+        keeping.n_crumbs_left_out = kept.take_crumbs_left_out();
+        self.bytes = self.bytes + kept.bytes - before;
+        if matches!(keeping.change, Change::Grew(_)) {
+            self.acked.remove(&(kept.fired(), trace));
+        }
         while self.bytes > self.cap.0 {
-            given_up.extend(self.give_up_lowest());
-        }
-        given_up
-    }
-
-    /// Notes how a process ended, in all that is kept of it.
-    pub fn note_death(&mut self, region: RegionId, death: &LastWords) {
-        for kept in self.traces.values_mut() {
-            if let Some(slice) = kept.slices.get_mut(&region) {
-                slice.process.death = Some(death.clone());
+            match self.release(lingers) {
+                Some(released) => keeping.released.push(released),
+                None => keeping.given_up.extend(self.give_up_lowest()),
             }
         }
+        keeping
+    }
+
+    /// Notes that a collector has all that is kept of a trace.
+    pub fn note_acked(&mut self, trace: TraceId) {
+        if let Some(kept) = self.traces.get(&trace) {
+            self.acked.insert((kept.fired(), trace));
+        }
+    }
+
+    /// Takes the cluster's seed, by which all hosts give up the same traces.
+    pub fn set_cluster_seed(&mut self, cluster_seed: u64) {
+        if self.cluster_seed != cluster_seed {
+            self.cluster_seed = cluster_seed;
+            self.order = self.traces.values().map(|kept| self.rank(&kept.triggered)).collect();
+        }
+    }
+
+    /// Notes that a process writes no more, and how it died if it did; returns the traces for which it wrote.
+    pub fn note_ended(&mut self, region: RegionId, death: Option<&LastWords>) -> Vec<TraceId> {
+        let ended = self.traces.iter_mut().filter_map(|(trace, kept)| kept.note_ended(region, death).then_some(*trace));
+        ended.collect()
     }
 
     /// Returns the slices of `trace`, with the calibration points around them.
@@ -159,13 +184,26 @@ impl Kept {
         };
         let mut given_up = Vec::new();
         while let Some(rank) = self.order.first().copied().filter(|rank| (rank.0, rank.1) == (priority, base)) {
+            self.remove(rank.2);
             self.order.remove(&rank);
-            if let Some(kept) = self.traces.remove(&rank.2) {
-                self.bytes -= kept.bytes;
-            }
             given_up.push(GivenUp { trace: rank.2, reason: DropReason::Priority });
         }
         given_up
+    }
+
+    /// Releases the oldest trace that a collector has and of which nothing more is awaited.
+    fn release(&mut self, lingers: &dyn Fn(TraceId) -> bool) -> Option<TraceId> {
+        let mut oldest = self.acked.iter().take(RELEASE_LOOK).map(|(_, trace)| *trace);
+        let trace = oldest.find(|trace| !lingers(*trace))?;
+        self.remove(trace);
+        Some(trace)
+    }
+
+    fn remove(&mut self, trace: TraceId) {
+        let Some(kept) = self.traces.remove(&trace) else { return };
+        self.bytes -= kept.bytes;
+        self.order.remove(&self.rank(&kept.triggered));
+        self.acked.remove(&(kept.fired(), trace));
     }
 
     fn rank(&self, triggered: &Triggered) -> Rank {
@@ -177,60 +215,6 @@ impl Kept {
 /// Returns the salt of a trigger's priorities: of its name where that is reserved, else of its id's text, the same on every host.
 fn salt_of(trigger: TriggerId) -> Salt {
     Salt::from_name(&trigger.to_string())
-}
-
-fn cost_of(copied: &Copied) -> u64 {
-    let strings: usize = copied.strings.iter().map(|(_, text)| text.len() + 48).sum();
-    (copied.segment.bytes.len() + strings) as u64 + SEGMENT_OVERHEAD
-}
-
-impl KeptTrace {
-    fn add(&mut self, copied: Copied) {
-        let Copied { process, segment, strings, interval } = copied;
-        let slice = self.slices.entry(process.region).or_insert_with(|| KeptSlice {
-            process,
-            strings: BTreeMap::new(),
-            segments: BTreeMap::new(),
-            interval,
-        });
-        slice.interval = (slice.interval.0.min(interval.0), slice.interval.1.max(interval.1));
-        for (id, text) in strings {
-            let cost = text.len() as u64 + 48;
-            if slice.strings.insert(id, text).is_none() {
-                self.bytes += cost;
-            }
-        }
-        let len = segment.bytes.len() as u64;
-        match slice.segments.get_mut(&segment.key) {
-            Some(known) if known.bytes.len() as u64 <= len => {
-                self.bytes = self.bytes + len - known.bytes.len() as u64;
-                *known = segment;
-            }
-            Some(_) => {}
-            None => {
-                self.bytes += len + SEGMENT_OVERHEAD;
-                self.n_segments += 1;
-                slice.segments.insert(segment.key, segment);
-            }
-        }
-    }
-
-    /// Returns when it fired first.
-    pub const fn fired(&self) -> Nanos {
-        self.triggered.fired
-    }
-
-    fn to_slices(&self, timeline: &Timeline) -> Vec<Slice> {
-        let slice = |kept: &KeptSlice| Slice {
-            process: Process {
-                strings: kept.strings.iter().map(|(id, text)| (*id, text.clone())).collect(),
-                clock: timeline.bracket(kept.interval.0, kept.interval.1).to_vec(),
-                ..kept.process.clone()
-            },
-            segments: kept.segments.values().cloned().collect(),
-        };
-        self.slices.values().map(slice).collect()
-    }
 }
 
 #[cfg(test)]

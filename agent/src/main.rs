@@ -30,6 +30,9 @@ struct Arguments {
     /// The most memory for recorded data (pool.budget_bytes).
     #[arg(long, value_name = "BYTES")]
     budget_bytes: Option<u64>,
+    /// The collector to which triggered traces go, as http://host:port (uplink.collectors).
+    #[arg(long, value_name = "URL")]
+    collector: Option<String>,
     /// Reads and checks the configuration, and ends.
     #[arg(long)]
     check: bool,
@@ -48,8 +51,8 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { config, socket, admin_socket, state_dir, budget_bytes, check } = arguments;
-    let overrides = Overrides { socket, admin_socket, state_dir, budget_bytes };
+    let Arguments { config, socket, admin_socket, state_dir, budget_bytes, collector, check } = arguments;
+    let overrides = Overrides { socket, admin_socket, state_dir, budget_bytes, collector };
     let config = Config::load(config.as_deref(), overrides)?;
     if check {
         return Ok(());

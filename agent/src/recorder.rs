@@ -6,22 +6,27 @@
 mod death;
 mod fire;
 mod grants;
+mod holding;
+mod loss;
 mod seal;
 mod view;
 
 pub use death::Ending;
 pub use fire::Fired;
 
+use crate::crumbs::RingCrumbs;
 use crate::demand::{Demand, PerClass, idx};
 use crate::horizon::{Horizon, WriteRate};
 use crate::index::Index;
 use crate::kept::Kept;
+use crate::losses::Losses;
 use crate::region::Region;
 use crate::retention::Retention;
 use crate::totals::Totals;
 use crate::triggers::{Event, Rules, Triggers};
+use crate::uplink;
 use backsight_core::clock::{CalibrationPoint, ClockSource};
-use backsight_core::ids::{AgentId, RegionId};
+use backsight_core::ids::{AgentId, RegionId, TraceId};
 use backsight_core::segment::{LastWords, Process};
 use backsight_core::telemetry::{DROP_COUNTERS, DropReason};
 use backsight_core::units::{Bytes, Nanos};
@@ -29,6 +34,7 @@ use backsight_ringbuf::abi::{Class, LEASES_MAX, RING_ENTRIES};
 use backsight_ringbuf::region::{self, CrumbRules, Identity};
 use backsight_ringbuf::shm::ShmError;
 use backsight_ringbuf::{slot, strings};
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::BorrowedFd;
 
 /// How often regions that sleep are looked at all the same.
@@ -51,6 +57,8 @@ pub struct Now {
     pub time: Nanos,
     /// The clock of records.
     pub ticks: u64,
+    /// Nanoseconds since 1970.
+    pub wall_ns: u64,
 }
 
 /// What the recorder is told once.
@@ -86,6 +94,8 @@ pub struct Settings {
     pub process_death: Nanos,
     /// What triggers may do.
     pub rules: Rules,
+    /// Whether anybody takes the news of what is kept.
+    pub is_reporting: bool,
 }
 
 /// A process that wants a region.
@@ -117,6 +127,8 @@ struct Member {
     n_corrupt: u64,
     /// Drop counters of threads that have exited, by reason code.
     drops: [u64; DROP_COUNTERS],
+    /// Open chunks, with their generations, whose LOST records were read.
+    told: BTreeSet<(u32, u32)>,
 }
 
 /// Why no region was made.
@@ -158,6 +170,16 @@ pub struct Recorder {
     rate: WriteRate,
     triggers: Triggers,
     kept: Kept,
+    losses: Losses,
+    ring_crumbs: RingCrumbs,
+    /// Triggered traces that are looked at again in open chunks, and until when at least.
+    restless: BTreeMap<TraceId, Nanos>,
+    /// Where the look into open chunks goes on.
+    next_open: usize,
+    /// The revision of the newest holding: above those of earlier starts, as it began at their wall time.
+    revision: u64,
+    /// What the collector has not been told of.
+    news: Vec<uplink::Event>,
     totals: Totals,
     /// Pages of all regions, the fixed parts as last measured.
     populated_bytes: u64,
@@ -187,6 +209,12 @@ impl Recorder {
             rate: WriteRate::default(),
             triggers: Triggers::new(settings.rules, now.time),
             kept: Kept::new(share(settings.kept_share), 0),
+            losses: Losses::new(settings.ticks_per_second),
+            ring_crumbs: RingCrumbs::default(),
+            restless: BTreeMap::new(),
+            next_open: 0,
+            revision: (now.wall_ns / 1_000_000) << 20,
+            news: Vec::new(),
             totals: Totals::default(),
             populated_bytes: 0,
             ahead_bytes: 0,
@@ -237,6 +265,7 @@ impl Recorder {
             bytes_written: 0,
             n_corrupt: 0,
             drops: [0; DROP_COUNTERS],
+            told: BTreeSet::new(),
         };
         let position = free.unwrap_or(self.members.len());
         match self.members.get_mut(position) {
@@ -337,8 +366,10 @@ impl Recorder {
     fn sweep(&mut self, due: &[u32], now: Now) {
         self.swept = now.time;
         for position in due {
-            self.reap_threads(*position);
+            self.reap_threads(*position, now);
         }
+        self.look_at_losses(now);
+        self.revisit(now);
         self.triggers.step(now.time, Event::Tick);
         let is_done = |member: &Member| !member.is_live && member.region.n_retained() == 0;
         let done = |(position, member): (usize, &Option<Member>)| {
@@ -349,7 +380,7 @@ impl Recorder {
     }
 
     /// Drains what exited threads left and frees their slots.
-    fn reap_threads(&mut self, position: u32) {
+    fn reap_threads(&mut self, position: u32, now: Now) {
         let Some(member) = self.members.get_mut(position as usize).and_then(Option::as_mut) else { return };
         let store = member.region.store();
         let mut n_threads = 0;
@@ -357,16 +388,22 @@ impl Recorder {
             .inspect(|_| n_threads += 1)
             .filter(|number| matches!(slot::state(store, *number), Some(slot::State::Exited { .. })))
             .collect();
+        member.n_threads = n_threads - exited.len() as u32;
+        self.take_untold(position, &exited, now);
+        let mut crumbs = Vec::new();
+        let Some(member) = self.members.get_mut(position as usize).and_then(Option::as_mut) else { return };
+        let store = member.region.store();
         for number in &exited {
             // What the thread fired between this round's look at its ring and its exit.
             let last = fire::signals_of(store, *number, RING_ENTRIES);
             self.pending.extend(last.events);
+            crumbs.extend(last.crumbs);
             member.n_corrupt += last.n_corrupt;
             let drops = slot::drops(store, *number);
             member.drops.iter_mut().zip(drops).for_each(|(total, n)| *total = total.wrapping_add(n));
             slot::release(store, *number);
         }
-        member.n_threads = n_threads - exited.len() as u32;
+        self.take_crumbs(crumbs);
     }
 
     /// Lets regions sleep that showed nothing for a while; returns whether any is awake.

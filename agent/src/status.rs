@@ -8,7 +8,7 @@ use crate::totals::{Listed, by_name};
 use backsight_core::clock::ClockSource;
 use backsight_core::ids::{AgentId, TriggerId};
 use backsight_core::units::Nanos;
-use backsight_proto::admin::{Capability, SessionState, Status};
+use backsight_proto::admin::{Capability, SessionState, Status, UplinkStatus};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -19,6 +19,27 @@ pub struct Host {
     pub agent: AgentId,
     /// How long it has run.
     pub uptime: Nanos,
+}
+
+/// What metrics show of the uplink beside its status.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct UplinkDetails {
+    /// Batches on their way.
+    pub in_flight: u64,
+    /// Announcements that are not acknowledged.
+    pub unacked_announces: u64,
+    /// Updates sent.
+    pub updates: u64,
+    /// Collections answered.
+    pub answered: u64,
+    /// Answers given up because there were too many.
+    pub answers_given_up: u64,
+    /// Streams ended because nothing was acknowledged on them.
+    pub resets: u64,
+    /// Segments that no batch takes.
+    pub too_large: u64,
+    /// Messages that no version says.
+    pub garbage: u64,
 }
 
 /// Returns the status of an agent.
@@ -40,6 +61,7 @@ pub fn status(
         triggers_fired: recorder.triggers_fired(names),
         drops: by_name(&recorder.drops(), Listed::NonZero),
         capabilities: vec![invariant_tsc(clock.source())],
+        uplink: None,
     }
 }
 
@@ -53,7 +75,7 @@ fn invariant_tsc(source: ClockSource) -> Capability {
 ///
 /// # Shape
 /// Prometheus text, version 0.0.4. A gauge that is not known yet (the horizon before the first eviction) is left out.
-pub fn metrics(recorder: &Recorder, now: Now) -> String {
+pub fn metrics(recorder: &Recorder, uplink: Option<&(UplinkStatus, UplinkDetails)>, now: Now) -> String {
     let mut out = Exposition::default();
     let (pool, horizon) = (recorder.pool_status(), recorder.horizon_status(now));
     let (chunks, totals) = (recorder.chunk_counts(), recorder.totals());
@@ -87,6 +109,13 @@ pub fn metrics(recorder: &Recorder, now: Now) -> String {
     out.counter("refused_sessions", "Sessions refused.", totals.refused_sessions);
     out.counter("closed_sessions", "Sessions closed for corrupt regions.", totals.closed_sessions);
     out.counter("cut_short_traces", "Triggered traces forgotten early, there were too many.", n_cut_short);
+    let remote = recorder.remote_counts();
+    out.counter("released_traces", "Kept traces that a collector has and that made room.", totals.released_traces);
+    out.counter("remote_triggers", "Groups that the coordinator asked for, refused ones included.", remote.fired);
+    out.counter("remote_triggers_refused", "Those of them that the rate refused.", remote.refused);
+    if let Some((status, details)) = uplink {
+        out.uplink(status, details);
+    }
     let fired = recorder.triggers_fired(&BTreeMap::new());
     out.counters("triggers", "Firings, refused ones included.", "trigger", fired);
     let drops = by_name(&recorder.drops(), Listed::All);
@@ -119,6 +148,30 @@ impl Exposition {
         for (value, n) in values {
             self.line(format_args!("backsight_agent_{name}_total{{{label}=\"{value}\"}} {n}"));
         }
+    }
+
+    fn uplink(&mut self, status: &UplinkStatus, details: &UplinkDetails) {
+        let (is_connected, is_reporting) = (u64::from(status.is_connected), u64::from(status.is_reporting));
+        self.gauge("uplink_connected", "Whether the coordinator has said welcome.", Some(is_connected));
+        self.gauge("uplink_reporting", "Whether the collector takes batches.", Some(is_reporting));
+        self.gauge("uplink_queued_bytes", "Kept bytes that wait to be sent.", Some(status.queued_bytes));
+        self.gauge("uplink_in_flight_batches", "Batches on their way.", Some(details.in_flight));
+        self.gauge("uplink_unacked_announces", "Announcements that wait.", Some(details.unacked_announces));
+        self.counter("uplink_announces", "Firings to announce.", status.announced_total);
+        self.counter("uplink_announces_acked", "Announcements acknowledged.", status.announces_acked_total);
+        self.counter("uplink_announces_refused", "Announcements not followed.", status.announces_refused_total);
+        self.counter("uplink_announces_given_up", "Announcements given up.", status.announces_given_up_total);
+        self.counter("uplink_collections", "Groups that the coordinator asked for.", status.collections_total);
+        self.counter("uplink_answers", "Groups that were answered.", details.answered);
+        self.counter("uplink_answers_given_up", "Answers given up, too many waited.", details.answers_given_up);
+        self.counter("uplink_updates", "Updates sent.", details.updates);
+        self.counter("uplink_batches", "Batches sent, those sent again included.", status.batches_total);
+        self.counter("uplink_batches_acked", "Batches acknowledged.", status.batches_acked_total);
+        self.counter("uplink_batches_resent", "Batches sent again.", status.batches_resent_total);
+        self.counter("uplink_bytes", "Bytes of all batches sent.", status.bytes_total);
+        self.counter("uplink_resets", "Streams ended as nothing was acknowledged.", details.resets);
+        self.counter("uplink_too_large_segments", "Segments that no batch takes.", details.too_large);
+        self.counter("uplink_garbage", "Messages of the collector that nobody understands.", details.garbage);
     }
 
     fn head(&mut self, name: &str, help: &str, kind: &str) {

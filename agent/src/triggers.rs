@@ -3,7 +3,7 @@
 //! Called by the recorder. Pure: events and the time go in, actions come out; the simulator runs this very code. Copying data out is the
 //! recorder's, what may stay is `kept`'s.
 
-use crate::limits::{TRIGGERS_MAX, TriggerLimits};
+use crate::limits::{TRIGGERS_MAX, TokenBucket, TriggerLimits};
 use backsight_core::ids::{TraceId, TriggerId};
 use backsight_core::units::Nanos;
 use std::collections::{BTreeMap, VecDeque};
@@ -25,6 +25,11 @@ pub enum Origin {
     Death,
     /// A person.
     Admin,
+    /// The coordinator: it fired on another host.
+    Remote {
+        /// When it fired there, in nanoseconds since 1970.
+        fired_ns: u64,
+    },
 }
 
 /// What the logic is told.
@@ -73,8 +78,10 @@ pub struct Triggered {
     pub trigger: TriggerId,
     /// The symptomatic trace, where this one is its lateral: they share one fate.
     pub base: TraceId,
-    /// When it fired first.
+    /// When it fired first, or was heard of.
     pub fired: Nanos,
+    /// When it fired on the host where it did, in nanoseconds since 1970; `None` where that is this one.
+    pub fired_ns: Option<u64>,
 }
 
 /// How often a trigger fired and was refused.
@@ -91,6 +98,8 @@ pub struct Counts {
 pub struct Rules {
     /// How often one trigger may fire.
     pub rate_per_s: u64,
+    /// How often the coordinator may ask, for all triggers together.
+    pub remote_rate_per_s: u64,
     /// How long a trace stays triggered.
     pub linger: Nanos,
     /// Laterals beyond this many are left out.
@@ -115,6 +124,8 @@ struct Entry {
 pub struct Triggers {
     rules: Rules,
     limits: TriggerLimits,
+    remote_limit: TokenBucket,
+    remote: Counts,
     entries: BTreeMap<TraceId, Entry>,
     expiry: VecDeque<(Nanos, TraceId)>,
     counts: BTreeMap<TriggerId, Counts>,
@@ -128,6 +139,8 @@ impl Triggers {
         Self {
             rules,
             limits: TriggerLimits::new(rules.rate_per_s, now),
+            remote_limit: TokenBucket::new(rules.remote_rate_per_s, now),
+            remote: Counts { fired: 0, refused: 0 },
             entries: BTreeMap::new(),
             expiry: VecDeque::new(),
             counts: BTreeMap::new(),
@@ -139,6 +152,9 @@ impl Triggers {
     /// Takes one event.
     pub fn step(&mut self, now: Nanos, event: Event) -> Vec<Action> {
         match event {
+            Event::Fired { trigger, trace, laterals, origin: Origin::Remote { fired_ns } } => {
+                self.asked(now, trigger, trace, &laterals, fired_ns)
+            }
             Event::Fired { trigger, trace, laterals, origin } => self.fired(now, trigger, trace, &laterals, origin),
             Event::Abandoned { trace } => {
                 self.set(now, trace, State::Abandoned);
@@ -167,6 +183,16 @@ impl Triggers {
     /// Returns whether the last firing for `trace` was refused by its trigger's limit.
     pub fn is_refused(&self, trace: TraceId) -> bool {
         self.entries.get(&trace).is_some_and(|entry| entry.state == State::Refused)
+    }
+
+    /// Returns whether what was kept of `trace` was given up again lately.
+    pub fn is_abandoned(&self, trace: TraceId) -> bool {
+        self.entries.get(&trace).is_some_and(|entry| entry.state == State::Abandoned)
+    }
+
+    /// Returns how often the coordinator asked, and how often that was refused.
+    pub const fn remote_counts(&self) -> Counts {
+        self.remote
     }
 
     /// Returns the counts by trigger; those of triggers beyond the table are under [`OTHERS`].
@@ -211,13 +237,40 @@ impl Triggers {
         }
         let laterals = laterals.iter().copied().filter(|lateral| !lateral.is_none() && *lateral != base);
         let group: Vec<_> = std::iter::once(base).chain(laterals.take(self.rules.lateral_max)).collect();
-        let mut actions = Vec::with_capacity(group.len());
-        for trace in group {
-            let triggered = self.triggered(trace).unwrap_or(Triggered { trace, trigger, base, fired: now });
-            self.set(now, trace, State::Lingering(triggered));
-            actions.push(Action::Collect(triggered));
+        self.collect(Triggered { trace: base, trigger, base, fired: now, fired_ns: None }, group)
+    }
+
+    /// Takes a trigger that fired on another host. Its own host's limit has admitted it; here only the rate of all such is limited.
+    fn asked(
+        &mut self,
+        now: Nanos,
+        trigger: TriggerId,
+        base: TraceId,
+        laterals: &[TraceId],
+        fired_ns: u64,
+    ) -> Vec<Action> {
+        let group: Vec<_> = std::iter::once(base).chain(laterals.iter().copied()).collect();
+        self.remote.fired += 1;
+        if !self.remote_limit.take(now) {
+            self.remote.refused += 1;
+            for trace in group {
+                if self.triggered(trace).is_none() {
+                    self.set(now, trace, State::Refused);
+                }
+            }
+            return vec![Action::Refused { trigger, trace: base }];
         }
-        actions
+        self.collect(Triggered { trace: base, trigger, base, fired: now, fired_ns: Some(fired_ns) }, group)
+    }
+
+    /// Has the traces of a group copied out; those that linger already keep the trigger that fired first.
+    fn collect(&mut self, first: Triggered, group: Vec<TraceId>) -> Vec<Action> {
+        let one = |trace| {
+            let triggered = self.triggered(trace).unwrap_or(Triggered { trace, ..first });
+            self.set(first.fired, trace, State::Lingering(triggered));
+            Action::Collect(triggered)
+        };
+        group.into_iter().map(one).collect()
     }
 
     fn counts_of(&mut self, trigger: TriggerId) -> &mut Counts {

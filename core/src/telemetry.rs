@@ -57,6 +57,10 @@ drop_reasons! {
     TraceTooLarge = 12, "trace_too_large";
     /// The shared memory held something that its writer could not have written.
     Corrupt = 13, "corrupt";
+    /// A trigger could not be announced to the collector, or not in time: too many waited, or it was away for too long.
+    Unannounced = 14, "unannounced";
+    /// More breadcrumbs than are kept of one trace, or at a time.
+    Crumbs = 15, "crumbs";
 }
 
 /// Counters of a thread slot: one for each code, code 0 unused.

@@ -77,6 +77,45 @@ pub struct Status {
     /// What the host allows.
     #[serde(default)]
     pub capabilities: Vec<Capability>,
+    /// The connection to the collector; `None` where none is configured.
+    #[serde(default)]
+    pub uplink: Option<UplinkStatus>,
+}
+
+/// An agent's connection to its collector, counted since the agent started.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UplinkStatus {
+    /// Whom it dials, as `http://host:port`.
+    pub collector: String,
+    /// Whether the coordinator has said welcome.
+    pub is_connected: bool,
+    /// Whether the collector takes batches.
+    pub is_reporting: bool,
+    /// Milliseconds since either began or ended.
+    pub since_ms: u64,
+    /// Why the last connection or stream ended, or was not made; empty where none ever did.
+    pub last_error: String,
+    /// Firings to announce.
+    pub announced_total: u64,
+    /// Announcements that the coordinator has.
+    pub announces_acked_total: u64,
+    /// Announcements that it has and does not follow.
+    pub announces_refused_total: u64,
+    /// Announcements given up.
+    pub announces_given_up_total: u64,
+    /// Collections that the coordinator asked for.
+    pub collections_total: u64,
+    /// Batches sent, those sent again included.
+    pub batches_total: u64,
+    /// Batches that the collector has on disk.
+    pub batches_acked_total: u64,
+    /// Batches that had to be sent again.
+    pub batches_resent_total: u64,
+    /// Bytes of all batches sent.
+    pub bytes_total: u64,
+    /// Bytes that wait to be sent.
+    pub queued_bytes: u64,
 }
 
 /// The memory of an agent, in bytes.

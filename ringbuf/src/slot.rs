@@ -119,6 +119,30 @@ pub fn drops<S: Storage>(store: &S, number: u32) -> [u64; DROP_COUNTERS] {
     std::array::from_fn(|i| store.word(at + 8 * i as u64).load(Relaxed)) // statistics
 }
 
+/// Records that a thread lost and that no LOST record tells of yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UntoldLoss {
+    /// How many.
+    pub n_records: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Ticks of the first.
+    pub first_ticks: u64,
+    /// Ticks of the last.
+    pub last_ticks: u64,
+}
+
+/// Returns what the thread of slot `number` lost since its last LOST record, `None` where that is nothing.
+///
+/// Of a thread that runs this is a snapshot whose words may be of neighbouring moments; of a dead one it is exact.
+pub fn untold_loss<S: Storage>(store: &S, number: u32) -> Option<UntoldLoss> {
+    let at = slot_offset(number % SLOTS_MAX);
+    let get = |offset| store.word(at + offset).load(Relaxed); // statistics; of exited threads acquired with their state
+    let n_records = get(slot::LOSS_RECORDS);
+    let (first_ticks, last_ticks) = (get(slot::LOSS_FIRST), get(slot::LOSS_LAST));
+    (n_records != 0).then(|| UntoldLoss { n_records, bytes: get(slot::LOSS_BYTES), first_ticks, last_ticks })
+}
+
 /// The context of a thread: what it works for right now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Context {

@@ -26,6 +26,17 @@ fn errors_name_file_key_value_and_what_is_allowed() {
         ("[pool]\nkept_share = nan\n", "pool.kept_share is NaN, allowed is more than 0 and at most 1"),
         ("[crumbs]\npath_len = 6\n", "crumbs.path_len is 6, allowed is 1 to 5"),
         ("[triggers]\nrate_per_s = 0\n", "triggers.rate_per_s is 0, allowed is 1 to 1000000"),
+        ("[triggers]\nremote_rate_per_s = 0\n", "triggers.remote_rate_per_s is 0, allowed is 1 to 10000000"),
+        ("[report]\nbatch_bytes = 1\n", "report.batch_bytes is 1, allowed is 4096 to 4194304"),
+        ("[report]\nresend_ms = 1\n", "report.resend_ms is 1, allowed is 100 to 600000"),
+        (
+            "[uplink]\ncollectors = [\"http://a:1\", \"http://b:1\"]\n",
+            "uplink.collectors is a list of 2, allowed is one collector, or none",
+        ),
+        ("[uplink]\ncollectors = [\"a:1\"]\n", "uplink.collectors is a:1, allowed is http://host:port"),
+        ("[uplink]\ncollectors = [\"http://a\"]\n", "uplink.collectors is http://a, allowed"),
+        ("[uplink]\ncollectors = [\"http://a:0\"]\n", "uplink.collectors is http://a:0, allowed"),
+        ("[uplink]\ncollectors = [\"http://a:1/x\"]\n", "uplink.collectors is http://a:1/x, allowed"),
         ("[agent]\nsocket = \"\"\n", "agent.socket is , allowed is a path of 1 to 107 B (this one has 0)"),
         ("[agent]\nsocket = \"/a\"\nadmin_socket = \"/a\"\n", "agent.admin_socket is /a, allowed is another path"),
         ("[pool]\nbugdet_bytes = 1\n", "bugdet_bytes"),
@@ -43,6 +54,10 @@ fn flags_override_the_file() {
     let overrides = Overrides { budget_bytes: Some(64 << 20), socket: Some("/x".into()), ..Overrides::default() };
     let config = Config::load(None, overrides).unwrap();
     assert_eq!((config.pool.budget_bytes, config.agent.socket), (64 << 20, PathBuf::from("/x")));
+    for url in ["http://[::1]:4390", "http://collector-1.example:4390/"] {
+        let dialled = Overrides { collector: Some(url.into()), ..Overrides::default() };
+        assert_eq!(Config::load(None, dialled).unwrap().uplink.collectors, [url]);
+    }
     let low = Overrides { budget_bytes: Some(1), ..Overrides::default() };
     assert!(Config::load(None, low).unwrap_err().to_string().starts_with("command line: pool.budget_bytes is 1 B"));
 }

@@ -1,9 +1,12 @@
 //! Claims about kept traces: caps hold, the lowest priority goes first, and what is given up is counted.
-use super::{Copied, GivenUp, Kept, TRACE_MAX};
+use super::{Change, Copied, GivenUp, Kept, Piece, TRACE_MAX};
 use crate::triggers::Triggered;
 use backsight_core::clock::Timeline;
+use backsight_core::holding::CrumbTo;
+use backsight_core::ids::{AgentId, SpanId};
 use backsight_core::ids::{RegionId, StringId, TraceId, TriggerId};
 use backsight_core::priority::{Priority, Salt};
+use backsight_core::record::{CrumbDirection, Header, Kind, SEG_BYTES, seg_flags};
 use backsight_core::segment::{LastWords, Process, Segment, SegmentKey};
 use backsight_core::telemetry::DropReason;
 use backsight_core::units::{Bytes, Nanos};
@@ -14,7 +17,11 @@ fn trace(n: u64) -> TraceId {
 }
 
 fn triggered(n: u64, base: u64) -> Triggered {
-    Triggered { trace: trace(n), trigger: TriggerId::MANUAL, base: trace(base), fired: Nanos(n) }
+    Triggered { trace: trace(n), trigger: TriggerId::MANUAL, base: trace(base), fired: Nanos(n), fired_ns: None }
+}
+
+fn nothing_lingers(_: TraceId) -> bool {
+    false
 }
 
 fn copied(offset: u32, len: usize) -> Copied {
@@ -24,6 +31,8 @@ fn copied(offset: u32, len: usize) -> Copied {
         segment: Segment { key, slot: 0, tid: 1, prev_chunk: Segment::NO_CHUNK, bytes: vec![0; len] },
         strings: vec![(StringId(3), "name".into())],
         interval: (10, 20),
+        is_open: false,
+        is_live: true,
     }
 }
 
@@ -35,7 +44,7 @@ proptest! {
         let mut kept = Kept::new(cap, 0);
         for (offset, (n, len)) in (0_u32..).zip(steps) {
             let (n, base) = (u64::from(n % 32), u64::from(n % 32 / 4));
-            kept.keep(triggered(n, base), copied(8 * offset, len));
+            kept.keep(triggered(n, base), copied(8 * offset, len), &nothing_lingers);
             prop_assert!(kept.bytes() <= cap);
             prop_assert_eq!(kept.bytes().0, kept.traces().map(|kept| kept.bytes).sum::<u64>());
             prop_assert_eq!(kept.order.len(), kept.n_traces());
@@ -47,7 +56,7 @@ proptest! {
 fn the_lowest_priority_is_given_up_whoever_came_first() {
     let mut kept = Kept::new(Bytes::kib(40), 0);
     for n in 0..40 {
-        kept.keep(triggered(n, n), copied(0, 4096));
+        kept.keep(triggered(n, n), copied(0, 4096), &nothing_lingers);
     }
     let priority = |n| Priority::of(trace(n), 0, Salt::from_name("manual"));
     let mut by_priority: Vec<_> = (0..40).map(|n| (priority(n), trace(n))).collect();
@@ -61,7 +70,7 @@ fn the_lowest_priority_is_given_up_whoever_came_first() {
 fn a_longer_copy_of_a_segment_replaces_the_shorter_one() {
     let mut kept = Kept::new(Bytes::mib(1), 0);
     for len in [64, 256, 128] {
-        kept.keep(triggered(1, 1), copied(64, len));
+        kept.keep(triggered(1, 1), copied(64, len), &nothing_lingers);
     }
     let slices = kept.slices(trace(1), &Timeline::default()).unwrap();
     assert_eq!((slices.len(), slices[0].segments.len(), slices[0].segments[0].bytes.len()), (1, 1, 256));
@@ -71,7 +80,8 @@ fn a_longer_copy_of_a_segment_replaces_the_shorter_one() {
 #[test]
 fn one_trace_cannot_fill_the_heap() {
     let mut kept = Kept::new(Bytes::mib(64), 0);
-    let given_up: Vec<_> = (0..10).flat_map(|i| kept.keep(triggered(1, 1), copied(8 * i, 1 << 20))).collect();
+    let given_up: Vec<_> =
+        (0..10).flat_map(|i| kept.keep(triggered(1, 1), copied(8 * i, 1 << 20), &nothing_lingers).given_up).collect();
     assert!(kept.bytes() <= TRACE_MAX);
     assert!(given_up.contains(&GivenUp { trace: trace(1), reason: DropReason::TraceTooLarge }));
     assert!(kept.get(trace(1)).is_some_and(|kept| kept.n_segments == 7), "what fits stays");
@@ -80,8 +90,110 @@ fn one_trace_cannot_fill_the_heap() {
 #[test]
 fn a_death_is_noted_in_what_was_kept_before_it() {
     let mut kept = Kept::new(Bytes::mib(1), 0);
-    kept.keep(triggered(1, 1), copied(0, 64));
-    kept.note_death(RegionId(9), &LastWords { signal: 9, ..LastWords::default() });
+    kept.keep(triggered(1, 1), copied(0, 64), &nothing_lingers);
+    let death = LastWords { signal: 9, ..LastWords::default() };
+    assert_eq!(kept.note_ended(RegionId(9), Some(&death)), [trace(1)]);
     let slices = kept.slices(trace(1), &Timeline::default()).unwrap();
     assert_eq!(slices[0].process.death.as_ref().map(|death| death.signal), Some(9));
+}
+
+/// The bytes of a segment with these flags that came from agent 5, and of `records` after it.
+fn segment_bytes(flags: u32, records: &[(Kind, &[u64])]) -> Vec<u8> {
+    let header = |kind: Kind, len: u64| Header { len: len as u16, kind: kind as u8, flags: 0, dt: 0 }.pack();
+    let mut words = vec![header(Kind::Seg, SEG_BYTES), 1, 1, 10, 77, 5 | u64::from(flags) << 32];
+    for (kind, body) in records {
+        words.push(header(*kind, 8 + 8 * body.len() as u64));
+        words.extend(*body);
+    }
+    words.into_iter().flat_map(u64::to_le_bytes).collect()
+}
+
+fn crumb_word(agent: u32, direction: CrumbDirection) -> u64 {
+    u64::from(agent) | (direction as u64) << 32
+}
+
+#[test]
+fn crumbs_are_read_as_copies_grow_and_open_edges_and_the_own_agent_are_none() {
+    let mut kept = Kept::new(Bytes::mib(1), 0);
+    let records: [(Kind, &[u64]); 3] = [
+        (Kind::Crumb, &[crumb_word(6, CrumbDirection::To), 8]),
+        (Kind::Crumb, &[crumb_word(0, CrumbDirection::To), 9]),
+        (Kind::Crumb, &[crumb_word(42, CrumbDirection::To), 9]),
+    ];
+    let crumb = |agent, direction, span| CrumbTo { agent: AgentId(agent), direction, span: SpanId(span) };
+    let expected = [crumb(5, CrumbDirection::From, 77), crumb(6, CrumbDirection::To, 8)];
+    for n in 0..=3 {
+        let mut copy = copied(0, 0);
+        copy.segment.bytes = segment_bytes(0, &records[..n]);
+        let (len, keeping) = (copy.segment.bytes.len() as u32, kept.keep(triggered(1, 1), copy, &nothing_lingers));
+        assert!(matches!(keeping.change, Change::Grew(Piece { len: grown, .. }) if grown == len));
+        let found: Vec<_> = kept.get(trace(1)).unwrap().crumbs(AgentId(42)).copied().collect();
+        assert_eq!(found, expected[..(n + 1).min(2)]);
+    }
+}
+
+#[test]
+fn a_segment_is_open_until_it_ends_goes_on_elsewhere_or_its_process_does() {
+    let mut kept = Kept::new(Bytes::mib(1), 0);
+    let mut keep = |chunk: u32, prev_chunk: u32, is_open: bool, bytes: Vec<u8>| {
+        let mut copy = Copied { is_open, ..copied(0, 0) };
+        (copy.segment.key.chunk, copy.segment.prev_chunk, copy.segment.bytes) = (chunk, prev_chunk, bytes);
+        kept.keep(triggered(1, 1), copy, &nothing_lingers);
+        kept.get(trace(1)).unwrap().n_open()
+    };
+    assert_eq!(keep(1, Segment::NO_CHUNK, true, segment_bytes(0, &[])), 1);
+    assert_eq!(keep(1, Segment::NO_CHUNK, false, segment_bytes(0, &[])), 1, "sealed, and it goes on somewhere");
+    assert_eq!(keep(2, 1, true, segment_bytes(seg_flags::CONTINUED, &[])), 1, "here it goes on");
+    assert_eq!(keep(2, 1, true, segment_bytes(seg_flags::CONTINUED, &[(Kind::SegEnd, &[])])), 0);
+    assert_eq!(keep(3, 2, false, segment_bytes(seg_flags::LOSS, &[])), 0, "it had no next chunk");
+    assert_eq!(keep(4, 3, true, segment_bytes(0, &[])), 1);
+    assert_eq!(kept.note_ended(RegionId(9), None), [trace(1)]);
+    assert_eq!(kept.get(trace(1)).unwrap().n_open(), 0);
+}
+
+#[test]
+fn what_a_collector_has_goes_first_oldest_first_unless_it_lingers() {
+    let mut kept = Kept::new(Bytes::kib(40), 0);
+    let mut released = Vec::new();
+    for n in 0..40 {
+        let keeping = kept.keep(triggered(n, n), copied(0, 4096), &|of| of == trace(2));
+        assert_eq!(keeping.given_up, [], "nothing that the collector lacks is given up");
+        released.extend(keeping.released);
+        kept.note_acked(trace(n));
+    }
+    let expected: Vec<_> = (0..40).filter(|n| *n != 2).map(trace).take(released.len()).collect();
+    assert!(!released.is_empty() && released == expected && kept.get(trace(2)).is_some());
+}
+
+#[test]
+fn a_report_carries_the_lengths_and_strings_that_are_asked_for() {
+    let mut kept = Kept::new(Bytes::mib(1), 0);
+    let name = 3_u64;
+    let mut copy = copied(0, 0);
+    copy.segment.bytes = segment_bytes(0, &[(Kind::SpanStart, &[1, 0, name]), (Kind::SegEnd, &[])]);
+    let (key, whole) = (copy.segment.key, copy.segment.bytes.len() as u32);
+    kept.keep(triggered(1, 1), copy, &nothing_lingers);
+    let slices = |segments: &[(SegmentKey, u32)], also: &[u64]| {
+        let also = also.iter().copied().map(RegionId).collect();
+        kept.get(trace(1)).unwrap().slices_of(segments, &also, &Timeline::default())
+    };
+    let all = slices(&[(key, whole)], &[]);
+    assert_eq!((all[0].segments[0].bytes.len() as u32, all[0].process.strings.len()), (whole, 1));
+    let head = slices(&[(key, 48)], &[]);
+    assert_eq!((head[0].segments[0].bytes.len(), head[0].process.strings.len()), (48, 0));
+    let death = slices(&[], &[9, 10]);
+    assert_eq!((death.len(), death[0].segments.len()), (1, 0), "processes that wrote nothing are not named");
+}
+
+#[test]
+fn a_trace_was_active_until_its_last_record_whatever_its_thread_did_then() {
+    let mut kept = Kept::new(Bytes::mib(1), 0);
+    let mut keep = |records: &[(Kind, &[u64])], end| {
+        let mut copy = Copied { interval: (10, end), ..copied(0, 0) };
+        copy.segment.bytes = segment_bytes(0, records);
+        kept.keep(triggered(1, 1), copy, &nothing_lingers);
+        kept.get(trace(1)).unwrap().interval()
+    };
+    assert_eq!(keep(&[(Kind::Time, &[40])], 50), Some((10, 50)), "it is still being written");
+    assert_eq!(keep(&[(Kind::Time, &[40]), (Kind::Time, &[60]), (Kind::SegEnd, &[])], 5_000), Some((10, 60)));
 }

@@ -4,6 +4,7 @@ use super::{Now, Recorder};
 use crate::collect::{self, ServedRequests};
 use crate::recorder::seal::Full;
 use crate::triggers::{Event, Origin};
+use crate::uplink;
 use backsight_core::ids::{TraceId, TriggerId};
 use backsight_core::segment::LastWords;
 use backsight_core::telemetry::DROP_COUNTERS;
@@ -35,6 +36,7 @@ impl Recorder {
         let mut full = self.look(&[position], now);
         full.extend(self.unsealed(position, now));
         events.extend(self.index_all(&full, now));
+        self.take_untold_of_all(position, now);
         let (words, active) = self.last_words(position);
         if let Some(member) = self.member_mut(position) {
             member.is_live = false;
@@ -58,12 +60,25 @@ impl Recorder {
             }
         }
         self.fire_all(events, now);
-        if ending == Ending::Death
-            && let Some(region) = self.member(position).map(|member| member.region.id())
-        {
-            self.kept.note_death(region, &words);
-        }
+        self.tell_of_end(position, (ending == Ending::Death).then_some(&words));
         self.release_free(position);
+    }
+
+    /// Notes in what is kept that a process writes no more.
+    fn tell_of_end(&mut self, position: u32, death: Option<&LastWords>) {
+        let Some(region) = self.member(position).map(|member| member.region.id()) else { return };
+        for trace in self.kept.note_ended(region, death) {
+            self.tell(match death {
+                Some(_) => uplink::Event::Died { trace, region },
+                None => uplink::Event::Changed { trace },
+            });
+        }
+    }
+
+    fn take_untold_of_all(&mut self, position: u32, now: Now) {
+        let Some(member) = self.member(position) else { return };
+        let numbers: Vec<u32> = slot::taken(member.region.store()).collect();
+        self.take_untold(position, &numbers, now);
     }
 
     /// Returns the chunks that threads held, as far as they hold anything, in the order in which they were opened.

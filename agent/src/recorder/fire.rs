@@ -2,8 +2,11 @@
 
 use super::{Now, Recorder};
 use crate::collect;
-use crate::kept::Copied;
+use crate::crumbs::Added;
+use crate::kept::{Change, Copied};
 use crate::triggers::{Action, Event, Origin, Triggered};
+use crate::uplink;
+use backsight_core::holding::CrumbTo;
 use backsight_core::ids::{TraceId, TriggerId};
 use backsight_core::segment::Slice;
 use backsight_core::telemetry::DropReason;
@@ -33,22 +36,23 @@ pub struct Fired {
 #[derive(Default)]
 pub(super) struct Signals {
     pub(super) events: Vec<Event>,
+    pub(super) crumbs: Vec<(TraceId, CrumbTo)>,
     pub(super) n_corrupt: u64,
     n_taken: u64,
 }
 
 /// A segment found in a region.
-struct Found {
-    position: u32,
-    id: ChunkId,
-    info: ChunkInfo,
-    segment: SegmentInfo,
+pub(super) struct Found {
+    pub(super) position: u32,
+    pub(super) id: ChunkId,
+    pub(super) info: ChunkInfo,
+    pub(super) segment: SegmentInfo,
 }
 
 impl Recorder {
     /// Takes the signals of all threads of `due`; what exceeds the bound of a process waits in its rings.
     pub(super) fn take_signals(&mut self, due: &[u32]) -> Vec<Event> {
-        let mut events = Vec::new();
+        let (mut events, mut crumbs) = (Vec::new(), Vec::new());
         for position in due {
             let Some(member) = self.members.get_mut(*position as usize).and_then(Option::as_mut) else { continue };
             let (mut n_left, mut n_corrupt) = (SIGNALS_PER_ROUND, 0);
@@ -58,24 +62,47 @@ impl Recorder {
                 n_left -= taken.n_taken;
                 n_corrupt += taken.n_corrupt;
                 events.extend(taken.events);
+                crumbs.extend(taken.crumbs);
             }
             member.n_corrupt += n_corrupt;
             self.totals.drop_n(DropReason::Corrupt, n_corrupt);
         }
+        self.take_crumbs(crumbs);
         events
+    }
+
+    /// Keeps crumbs that came through rings: no log record carries them, or their trace is triggered and they are needed at once.
+    pub(super) fn take_crumbs(&mut self, crumbs: Vec<(TraceId, CrumbTo)>) {
+        for (trace, crumb) in crumbs {
+            let (added, n_gone) = self.ring_crumbs.add(trace, crumb);
+            self.totals.drop_n(DropReason::Crumbs, n_gone + u64::from(added == Added::LeftOut));
+            if added == Added::New && self.triggers.triggered(trace).is_some() {
+                self.tell(uplink::Event::Changed { trace });
+            }
+        }
     }
 
     /// Decides about what was fired, and copies out what there is of the traces.
     pub(super) fn fire_all(&mut self, events: Vec<Event>, now: Now) {
         let mut wanted: BTreeMap<TraceId, Triggered> = BTreeMap::new();
         for event in events {
+            let local = match &event {
+                Event::Fired { origin: Origin::Remote { .. }, .. } => None,
+                Event::Fired { trigger, .. } => Some(*trigger),
+                Event::Abandoned { .. } | Event::Tick => None,
+            };
+            let mut traces = Vec::new();
             for action in self.triggers.step(now.time, event) {
                 match action {
                     Action::Collect(triggered) => {
+                        traces.push(triggered.trace);
                         wanted.insert(triggered.trace, triggered);
                     }
                     Action::Refused { .. } => self.totals.drop_n(DropReason::Rate, 1),
                 }
+            }
+            if let Some(trigger) = local.filter(|_| !traces.is_empty()) {
+                self.tell(uplink::Event::Fired { trigger, fired_ns: now.wall_ns, traces });
             }
         }
         self.collect(&wanted, now);
@@ -113,11 +140,11 @@ impl Recorder {
         if let Some(slices) = self.kept.slices(trace, timeline) {
             return Some(slices);
         }
-        let triggered = Triggered { trace, trigger: TriggerId::CLI, base: trace, fired: now.time };
+        let triggered = Triggered { trace, trigger: TriggerId::CLI, base: trace, fired: now.time, fired_ns: None };
         let mut shelf = crate::kept::Kept::new(crate::kept::TRACE_MAX, 0);
         for found in self.find(&BTreeMap::from([(trace, triggered)])) {
             if let Some(copied) = self.copy(&found, now) {
-                shelf.keep(triggered, copied);
+                shelf.keep(triggered, copied, &|_| true);
             }
         }
         shelf.slices(trace, timeline)
@@ -129,6 +156,8 @@ impl Recorder {
             return;
         }
         self.catch_up(now);
+        self.note_restless(wanted, now);
+        self.look_at_losses(now);
         for found in self.find(wanted) {
             self.keep_segment(found.position, found.id, &found.info, &found.segment, now);
         }
@@ -182,11 +211,27 @@ impl Recorder {
         let found = Found { position, id, info: *info, segment: *segment };
         let Some(triggered) = self.triggers.triggered(segment.trace) else { return };
         let Some(copied) = self.copy(&found, now) else { return };
-        for given_up in self.kept.keep(triggered, copied) {
+        let Self { kept, triggers, .. } = self;
+        let keeping = kept.keep(triggered, copied, &|trace| triggers.triggered(trace).is_some());
+        self.totals.drop_n(DropReason::Crumbs, keeping.n_crumbs_left_out);
+        let trace = triggered.trace;
+        match keeping.change {
+            Change::None => {}
+            Change::State => self.tell(uplink::Event::Changed { trace }),
+            Change::Grew(piece) => {
+                self.tell(uplink::Event::Grew { trace, why: Self::why(&triggered, now), piece });
+            }
+        }
+        for trace in keeping.released {
+            self.totals.released_traces += 1;
+            self.tell(uplink::Event::Gone { trace });
+        }
+        for given_up in keeping.given_up {
             self.totals.drop_n(given_up.reason, 1);
             // A trace that is too large stays as far as it is; one that was given up for others is gone.
             if given_up.reason == DropReason::Priority {
                 self.triggers.step(now.time, Event::Abandoned { trace: given_up.trace });
+                self.tell(uplink::Event::Gone { trace: given_up.trace });
             }
         }
     }
@@ -198,7 +243,8 @@ impl Recorder {
         let first = found.segment.base_ticks.min(now.ticks);
         let last = if found.info.last_ticks == 0 { now.ticks } else { found.info.last_ticks.min(now.ticks) };
         let interval = (first, last.max(first));
-        Some(Copied { process: member.process(self.settings.agent), segment, strings, interval })
+        let (is_open, is_live) = (member.is_live && !found.info.head.sealed, member.is_live);
+        Some(Copied { process: member.process(self.settings.agent), segment, strings, interval, is_open, is_live })
     }
 }
 
@@ -207,7 +253,14 @@ pub(super) fn signals_of(store: &Mapping, number: u32, n_max: u64) -> Signals {
     let mut signals = Signals::default();
     while signals.n_taken < n_max.min(RING_ENTRIES) {
         match ring::pop(store, number) {
-            Ok(Some(signal)) => signals.events.extend(event_of(signal)),
+            Ok(Some(Signal::Trigger { trigger, trace, laterals, .. })) => {
+                signals.events.push(Event::Fired { trigger, trace, laterals, origin: Origin::Signal });
+            }
+            // An edge that is open says only that somebody was called; its record is in the log.
+            Ok(Some(Signal::Crumb { trace, agent, direction, span, .. })) => {
+                let is_known = !agent.is_none() && !trace.is_none();
+                signals.crumbs.extend(is_known.then_some((trace, CrumbTo { agent, direction, span })));
+            }
             Ok(None) => break,
             Err(_) => {
                 signals.n_corrupt += 1;
@@ -217,14 +270,4 @@ pub(super) fn signals_of(store: &Mapping, number: u32, n_max: u64) -> Signals {
         signals.n_taken += 1;
     }
     signals
-}
-
-/// Returns what a signal asks for. Crumbs are read from the log when a trigger asks, so those of the ring say nothing new yet.
-fn event_of(signal: Signal) -> Option<Event> {
-    match signal {
-        Signal::Trigger { trigger, trace, laterals, .. } => {
-            Some(Event::Fired { trigger, trace, laterals, origin: Origin::Signal })
-        }
-        Signal::Crumb { .. } => None,
-    }
 }

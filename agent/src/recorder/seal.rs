@@ -102,6 +102,7 @@ impl Recorder {
             first_entry,
             n_entries: segments.len() as u32,
         });
+        self.note_losses(full.position, full.id, &full.info, &segments, now);
         let chunk = ChunkRef(full.position << 15 | full.id.code());
         let mut events = Vec::new();
         for segment in &segments {

@@ -2,9 +2,9 @@
 
 use super::{Member, Now, Recorder};
 use crate::totals::{Listed, Totals, by_name};
-use crate::triggers::OTHERS;
+use crate::triggers::{Counts, OTHERS};
 use backsight_core::clock::Timeline;
-use backsight_core::ids::TriggerId;
+use backsight_core::ids::{TraceId, TriggerId};
 use backsight_core::telemetry::DROP_COUNTERS;
 use backsight_core::units::{Bytes, Nanos};
 use backsight_proto::admin::{
@@ -57,7 +57,7 @@ impl Recorder {
         Bytes(self.settings.budget.0.saturating_sub(held + fixed + self.kept.bytes().0 + self.index.bytes().0))
     }
 
-    fn ms_of(&self, ticks: u64) -> u64 {
+    pub(super) fn ms_of(&self, ticks: u64) -> u64 {
         (u128::from(ticks) * 1000 / u128::from(self.settings.ticks_per_second.max(1))) as u64
     }
 
@@ -118,8 +118,23 @@ impl Recorder {
         TriggerList { triggers: ids.into_iter().map(status).collect() }
     }
 
-    /// Returns the kept traces, newest first.
-    pub fn kept_list(&self, timeline: &Timeline, names: &BTreeMap<TriggerId, String>) -> KeptList {
+    /// Returns whether later segments of a trace are still kept.
+    pub fn lingers(&self, trace: TraceId) -> bool {
+        self.triggers.triggered(trace).is_some()
+    }
+
+    /// Returns how often the coordinator asked for traces.
+    pub const fn remote_counts(&self) -> Counts {
+        self.triggers.remote_counts()
+    }
+
+    /// Returns the kept traces, newest first, and how far each has come by `state`.
+    pub fn kept_list(
+        &self,
+        timeline: &Timeline,
+        names: &BTreeMap<TriggerId, String>,
+        state: &dyn Fn(TraceId) -> KeptState,
+    ) -> KeptList {
         let mut kept: Vec<_> = self.kept.traces().collect();
         kept.sort_by_key(|kept| (std::cmp::Reverse(kept.fired()), kept.triggered.trace));
         let n_more = kept.len().saturating_sub(KEPT_LIST_MAX) as u64;
@@ -129,7 +144,7 @@ impl Recorder {
             fired_unix_ns: unix_ns(timeline, kept.fired()),
             n_segments: kept.n_segments,
             bytes: kept.bytes,
-            state: KeptState::Kept,
+            state: state(kept.triggered.trace),
         };
         KeptList { traces: kept.into_iter().take(KEPT_LIST_MAX).map(trace).collect(), n_more }
     }

@@ -3,7 +3,7 @@ use super::{Action, Event, LINGERING_MAX, Origin, Rules, Triggers};
 use backsight_core::ids::{TraceId, TriggerId};
 use backsight_core::units::Nanos;
 
-const RULES: Rules = Rules { rate_per_s: 3, linger: Nanos::from_ms(30_000), lateral_max: 2 };
+const RULES: Rules = Rules { rate_per_s: 3, remote_rate_per_s: 2, linger: Nanos::from_ms(30_000), lateral_max: 2 };
 
 fn trace(n: u64) -> TraceId {
     TraceId::new(7, n)
@@ -83,4 +83,18 @@ fn no_storm_of_traces_grows_the_tables_beyond_their_bounds() {
     assert!(triggers.n_lingering() <= LINGERING_MAX && triggers.expiry.len() <= 2 * LINGERING_MAX);
     assert_eq!(triggers.n_cut_short(), n - LINGERING_MAX as u64);
     assert!(triggers.counts().len() <= crate::limits::TRIGGERS_MAX + 1);
+}
+
+#[test]
+fn what_the_coordinator_asks_for_has_a_limit_of_its_own() {
+    let mut triggers = Triggers::new(Rules { rate_per_s: 1, ..RULES }, Nanos(0));
+    let remote = Origin::Remote { fired_ns: 5 };
+    assert_eq!(collected(&triggers.step(Nanos(0), fired(1, &[2, 3, 4], remote))).len(), 4, "its laterals are not cut");
+    assert_eq!(triggers.triggered(trace(3)).and_then(|triggered| triggered.fired_ns), Some(5));
+    triggers.step(Nanos(0), fired(5, &[], Origin::Signal));
+    assert!(triggers.triggered(trace(5)).is_some(), "the local limit is untouched");
+    triggers.step(Nanos(0), fired(6, &[], remote));
+    triggers.step(Nanos(0), fired(7, &[1, 8], remote));
+    assert!(triggers.is_refused(trace(7)) && triggers.is_refused(trace(8)) && triggers.triggered(trace(1)).is_some());
+    assert_eq!((triggers.remote_counts().fired, triggers.remote_counts().refused), (3, 1));
 }

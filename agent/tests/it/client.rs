@@ -161,9 +161,15 @@ impl Thread<'_> {
     }
 
     pub(crate) fn fire(&self, trigger: TriggerId, trace: TraceId, laterals: &[TraceId]) {
+        assert!(self.try_fire(trigger, trace, laterals), "the ring is full");
+    }
+
+    /// Fires unless the ring is full.
+    pub(crate) fn try_fire(&self, trigger: TriggerId, trace: TraceId, laterals: &[TraceId]) -> bool {
         let (number, now) = (self.writer.slot_number(), self.client.clock.ticks());
-        assert!(ring::push_trigger(&self.client.memory, number, trigger, trace, now, laterals), "the ring is full");
+        let fired = ring::push_trigger(&self.client.memory, number, trigger, trace, now, laterals);
         self.client.ring();
+        fired
     }
 
     pub(crate) fn exit(mut self) {

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 const SOCKET: &str = "BACKSIGHT_TEST_SOCKET";
 
-fn trace(n: u64) -> TraceId {
+pub(crate) fn trace(n: u64) -> TraceId {
     TraceId::new(0xdead, n)
 }
 
@@ -38,7 +38,7 @@ fn child_that_serves_until_it_is_killed() {
     std::thread::sleep(DEADLINE);
 }
 
-fn spawn(agent: &Agent) -> Child {
+pub(crate) fn spawn(agent: &Agent) -> Child {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", "death::child_that_serves_until_it_is_killed", "--nocapture"]);
     let mut child = child.env(SOCKET, agent.socket()).stdout(Stdio::piped()).spawn().unwrap();

@@ -4,9 +4,11 @@
 #![allow(clippy::unwrap_used)] // the whole crate is a test; clippy spares only the functions marked so
 
 mod client;
+mod collector;
 mod death;
 mod harness;
 mod hostile;
 mod retention;
 mod start;
 mod triggers;
+mod uplink;

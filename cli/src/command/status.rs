@@ -5,7 +5,7 @@ use super::{Asked, horizon};
 use crate::render::clean;
 use anyhow::Result;
 use backsight_core::units::Bytes;
-use backsight_proto::admin::{SessionState, SessionStatus, Status, route};
+use backsight_proto::admin::{SessionState, SessionStatus, Status, UplinkStatus, route};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -38,6 +38,7 @@ pub(super) fn overview(status: &Status) -> String {
         format!("fired     {}", counts(&status.triggers_fired)),
         format!("dropped   {}", counts(&status.drops)),
     ];
+    lines.extend(status.uplink.iter().map(uplink));
     for capability in status.capabilities.iter().filter(|capability| !capability.available) {
         lines.push(format!("missing   {}: {}", clean(&capability.name), clean(&capability.why)));
     }
@@ -48,6 +49,28 @@ pub(super) fn overview(status: &Status) -> String {
         write!(text, "{}", sessions(&status.sessions)).expect("writing to a String never fails");
     }
     text
+}
+
+/// Returns the connection to the collector as one or two lines.
+fn uplink(uplink: &UplinkStatus) -> String {
+    let since = horizon::time(uplink.since_ms);
+    let state = match (uplink.is_connected, uplink.is_reporting) {
+        (true, true) => format!("connected for {since}"),
+        (true, false) => format!("connected, but takes no reports since {since}"),
+        (false, _) => format!("not connected for {since}"),
+    };
+    let error = if uplink.is_connected && uplink.is_reporting { "" } else { &uplink.last_error };
+    let error = if error.is_empty() { String::new() } else { format!(": {}", clean(error)) };
+    format!(
+        "collector {}  {state}{error}\n          announced {} of {}, sent {} in {} batches, {} acknowledged, {} queued",
+        clean(&uplink.collector),
+        uplink.announces_acked_total,
+        uplink.announced_total,
+        Bytes(uplink.bytes_total),
+        uplink.batches_total,
+        uplink.batches_acked_total,
+        Bytes(uplink.queued_bytes),
+    )
 }
 
 fn sessions(sessions: &[SessionStatus]) -> String {

@@ -2,7 +2,7 @@
 
 use super::overview;
 use backsight_core::ids::AgentId;
-use backsight_proto::admin::{Capability, Horizon, PoolStatus, SessionState, SessionStatus, Status};
+use backsight_proto::admin::{Capability, Horizon, PoolStatus, SessionState, SessionStatus, Status, UplinkStatus};
 use expect_test::expect;
 
 #[test]
@@ -42,6 +42,20 @@ fn an_overview_shows_memory_horizon_drops_and_sessions() {
             Capability { name: "memfd".to_owned(), available: true, why: String::new() },
             Capability { name: "bpf".to_owned(), available: false, why: "no CAP_BPF".to_owned() },
         ],
+        uplink: Some(UplinkStatus {
+            collector: "http://10.0.0.9:4390".to_owned(),
+            is_connected: false,
+            is_reporting: false,
+            since_ms: 61_000,
+            last_error: "tcp connect error: connection refused".to_owned(),
+            announced_total: 12,
+            announces_acked_total: 10,
+            batches_total: 7,
+            batches_acked_total: 6,
+            bytes_total: 3 << 20,
+            queued_bytes: 2048,
+            ..UplinkStatus::default()
+        }),
     };
     expect![[r#"
         agent     000001a  version 0.1.0  pid 7  up 62 min 5 s
@@ -49,6 +63,8 @@ fn an_overview_shows_memory_horizon_drops_and_sessions() {
         horizon   nothing overwritten yet, predicted 9.00 s, target 10.0 s; below target, so detail is shed
         fired     cli 2
         dropped   nothing
+        collector http://10.0.0.9:4390  not connected for 61.0 s: tcp connect error: connection refused
+                  announced 10 of 12, sent 3 MiB in 7 batches, 6 acknowledged, 2 KiB queued
         missing   bpf: no CAP_BPF
 
         SERVICE   PID  STATE  THREADS  OPEN  AHEAD  WRITTEN  DROPPED

@@ -1,0 +1,196 @@
+//! What the host has of a trace, as it is told to a collector; and looking again at traces whose threads still write.
+//!
+//! Called by the daemon when it carries out what the uplink decided. A holding is made when it is sent, with a revision of its own: of two
+//! holdings of one trace the one that was made later is right.
+
+use super::fire::Found;
+use super::{Now, Recorder};
+use crate::collect;
+use crate::triggers::{self, Origin, Triggered};
+use crate::uplink;
+use backsight_core::clock::Timeline;
+use backsight_core::coordination::Collection;
+use backsight_core::holding::{CRUMBS_MAX, Holding, HoldingState};
+use backsight_core::ids::{RegionId, TraceId};
+use backsight_core::segment::{SegmentKey, Slice};
+use backsight_core::units::Nanos;
+use backsight_ringbuf::abi::ChunkId;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Traces that are looked at again in open chunks; beyond, what comes late is found when its chunk is sealed.
+const RESTLESS_MAX: usize = 4096;
+/// Open chunks looked into at a time for them, so that a look takes about a millisecond.
+const REVISIT_CHUNKS: usize = 256;
+/// How long after its trigger a trace is looked at again, even if no segment of it is open.
+const RESTLESS: Nanos = Nanos::from_ms(1_000);
+
+impl Recorder {
+    /// Returns what the host has of `trace`, right now.
+    ///
+    /// # Shape
+    /// A trace of which nothing is found, though it was asked for, is *evicted* where the host looks back less far than to the time when its
+    /// trigger fired, else *never seen*. Crumbs to this agent itself are left out: they lead to the same host.
+    pub fn holding(&mut self, trace: TraceId, timeline: &Timeline, now: Now) -> Holding {
+        self.revision += 1;
+        let horizon_ms = self.horizon.age_ticks(now.ticks).map(|age| self.ms_of(age));
+        let kept = self.kept.get(trace);
+        let (n_open, interval) = kept.map_or((0, None), |kept| (kept.n_open(), kept.interval()));
+        let back = horizon_ms.unwrap_or(u64::MAX).saturating_mul(self.settings.ticks_per_second / 1000);
+        let (first, last) = match interval {
+            Some((first, _)) if n_open > 0 => (first, now.ticks),
+            Some(interval) => interval,
+            None => (now.ticks.saturating_sub(back), now.ticks),
+        };
+        let from_log = kept.into_iter().flat_map(|kept| kept.crumbs(self.settings.agent));
+        let from_rings = self.ring_crumbs.of(trace).filter(|crumb| crumb.agent != self.settings.agent);
+        let crumbs: BTreeSet<_> = from_log.chain(from_rings).copied().collect();
+        Holding {
+            trace,
+            state: self.state_of(trace, horizon_ms, now),
+            revision: self.revision,
+            n_segments: kept.map_or(0, |kept| kept.n_segments),
+            bytes: kept.map_or(0, |kept| kept.record_bytes),
+            n_open,
+            n_left_out: kept.map_or(0, crate::kept::KeptTrace::n_left_out),
+            detail: 0,
+            horizon_ms,
+            crumbs: crumbs.into_iter().take(CRUMBS_MAX).collect(),
+            losses: self.losses.within(first, last, timeline),
+        }
+    }
+
+    fn state_of(&self, trace: TraceId, horizon_ms: Option<u64>, now: Now) -> HoldingState {
+        if self.kept.get(trace).is_some() {
+            return HoldingState::Kept;
+        }
+        if self.triggers.is_refused(trace) {
+            return HoldingState::Refused;
+        }
+        if self.triggers.is_abandoned(trace) {
+            return HoldingState::Abandoned;
+        }
+        let fired_ns = self.triggers.triggered(trace).and_then(|triggered| triggered.fired_ns);
+        let age_ms = fired_ns.map_or(0, |fired_ns| now.wall_ns.saturating_sub(fired_ns) / 1_000_000);
+        if horizon_ms.is_some_and(|horizon_ms| horizon_ms < age_ms) {
+            HoldingState::Evicted
+        } else {
+            HoldingState::NeverSeen
+        }
+    }
+
+    /// Returns why a kept trace is kept, and segments of it in the lengths that are wanted.
+    pub fn segments_of(
+        &self,
+        trace: TraceId,
+        segments: &[(SegmentKey, u32)],
+        also: &BTreeSet<RegionId>,
+        timeline: &Timeline,
+    ) -> Option<Vec<Slice>> {
+        Some(self.kept.get(trace)?.slices_of(segments, also, timeline))
+    }
+
+    /// Keeps what there is of traces whose triggers fired elsewhere.
+    pub fn collect_remote(&mut self, collections: &[Collection], now: Now) {
+        let fired = |collection: &Collection| {
+            let (trace, laterals) = collection.traces.split_first()?;
+            Some(triggers::Event::Fired {
+                trigger: collection.trigger,
+                trace: *trace,
+                laterals: laterals.to_vec(),
+                origin: Origin::Remote { fired_ns: collection.fired_ns },
+            })
+        };
+        self.fire_all(collections.iter().filter_map(fired).collect(), now);
+    }
+
+    /// Takes what has happened since the last call that a collector should hear of.
+    pub fn take_news(&mut self) -> Vec<uplink::Event> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Notes that the collector has all that is kept of a trace.
+    pub fn note_acked(&mut self, trace: TraceId) {
+        self.kept.note_acked(trace);
+    }
+
+    /// Takes the cluster's seed.
+    pub fn set_cluster_seed(&mut self, cluster_seed: u64) {
+        self.kept.set_cluster_seed(cluster_seed);
+    }
+
+    /// Says something to the collector, if there is one.
+    pub(super) fn tell(&mut self, event: uplink::Event) {
+        if self.settings.is_reporting {
+            self.news.push(event);
+        }
+    }
+
+    /// Returns why a trace is kept, as the collector is told.
+    pub(super) fn why(triggered: &Triggered, now: Now) -> uplink::Why {
+        let ago = now.time.0.saturating_sub(triggered.fired.0);
+        let fired_ns = triggered.fired_ns.unwrap_or(now.wall_ns.saturating_sub(ago));
+        uplink::Why { trigger: triggered.trigger, fired: triggered.fired, fired_ns, base: triggered.base }
+    }
+
+    /// Looks at these traces again soon: threads may be writing for them right now, in chunks that they will hold for long.
+    pub(super) fn note_restless(&mut self, wanted: &BTreeMap<TraceId, Triggered>, now: Now) {
+        for trace in wanted.keys() {
+            if self.restless.len() < RESTLESS_MAX || self.restless.contains_key(trace) {
+                self.restless.insert(*trace, Nanos(now.time.0 + RESTLESS.0));
+            }
+        }
+    }
+
+    /// Looks into open chunks for traces that fired a moment ago or of which a segment is open.
+    pub(super) fn revisit(&mut self, now: Now) {
+        let is_busy = |trace: &TraceId, until: &Nanos| {
+            let is_open = || self.kept.get(*trace).is_some_and(|kept| kept.n_open() > 0);
+            self.triggers.triggered(*trace).is_some() && (*until > now.time || is_open())
+        };
+        let busy: BTreeMap<TraceId, Nanos> = self
+            .restless
+            .iter()
+            .filter(|(trace, until)| is_busy(trace, until))
+            .map(|(t, until)| (*t, *until))
+            .collect();
+        self.restless = busy;
+        if self.restless.is_empty() {
+            return;
+        }
+        for found in self.find_open() {
+            if self.is_news(&found) {
+                self.keep_segment(found.position, found.id, &found.info, &found.segment, now);
+            }
+        }
+        self.trim(now);
+    }
+
+    /// Finds segments of restless traces in some of the open chunks; the next call goes on where this one ended.
+    fn find_open(&mut self) -> Vec<Found> {
+        let mut open: Vec<(u32, ChunkId)> = Vec::new();
+        for (position, member) in self.live() {
+            open.extend(member.region.open_chunks().into_iter().map(|id| (position, id)));
+        }
+        let start = if self.next_open < open.len() { self.next_open } else { 0 };
+        self.next_open = start + REVISIT_CHUNKS;
+        let mut found = Vec::new();
+        for (position, id) in open.into_iter().skip(start).take(REVISIT_CHUNKS) {
+            let Some(region) = self.member(position).map(|member| &member.region) else { continue };
+            let Some(Ok(info)) = region.chunk_info(id) else { continue };
+            let (segments, _) = collect::segments_of(region, id, &info);
+            let of_interest = segments.into_iter().filter(|segment| self.restless.contains_key(&segment.trace));
+            found.extend(of_interest.map(|segment| Found { position, id, info, segment }));
+        }
+        found
+    }
+
+    /// Returns whether a segment is not kept as it stands.
+    fn is_news(&self, found: &Found) -> bool {
+        let Some(member) = self.member(found.position) else { return false };
+        let (chunk, generation, offset) = (found.id.code(), found.info.head.generation, found.segment.offset);
+        let key = SegmentKey { region: member.region.id(), chunk, generation, offset };
+        let known = self.kept.get(found.segment.trace).and_then(|kept| kept.known(&key));
+        let len = found.segment.end.saturating_sub(offset) as usize;
+        known != Some((len, found.segment.flags, member.is_live && !found.info.head.sealed))
+    }
+}

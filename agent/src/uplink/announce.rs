@@ -1,0 +1,157 @@
+//! Announcements of what fired on this host, until the coordinator has them.
+//!
+//! Called by the uplink. Pure. What was acknowledged is remembered for a minute all the same: a coordinator that starts anew knows nothing.
+
+use super::{Action, Counters, Turn};
+use backsight_core::ids::{TraceId, TriggerId};
+use backsight_core::units::Nanos;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Announcements that are remembered at a time; beyond, the oldest goes.
+pub const ANNOUNCEMENTS_MAX: usize = 65_536;
+/// Traces that they name together at most: groups with many laterals are remembered for a shorter time.
+pub const ANNOUNCED_TRACES_MAX: usize = 262_144;
+/// The first wait for an acknowledgement; each further one is twice as long.
+const WAIT_FIRST: Nanos = Nanos::from_ms(50);
+/// The longest wait.
+const WAIT_MAX: Nanos = Nanos::from_ms(5_000);
+/// How long an announcement is said again, or remembered.
+const LASTS: Nanos = Nanos::from_ms(60_000);
+
+#[derive(Debug)]
+struct Announcement {
+    trigger: TriggerId,
+    fired_ns: u64,
+    traces: Vec<TraceId>,
+    fired: Nanos,
+    /// When it is to be said, `None` once it is acknowledged.
+    due: Option<Nanos>,
+    wait: Nanos,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Announcements {
+    next_id: u64,
+    by_id: BTreeMap<u64, Announcement>,
+    due: BTreeSet<(Nanos, u64)>,
+    /// The announcement of a trigger for a trace that waits for its acknowledgement: another firing says nothing new.
+    unacked: BTreeMap<(TriggerId, TraceId), u64>,
+    n_traces: usize,
+}
+
+impl Announcements {
+    /// Returns none.
+    pub(super) const fn new() -> Self {
+        Self { next_id: 1, by_id: BTreeMap::new(), due: BTreeSet::new(), unacked: BTreeMap::new(), n_traces: 0 }
+    }
+
+    /// Takes a firing: it is announced at once.
+    pub(super) fn fired(
+        &mut self,
+        now: Nanos,
+        trigger: TriggerId,
+        fired_ns: u64,
+        traces: Vec<TraceId>,
+        counters: &mut Counters,
+    ) {
+        let Some(base) = traces.first().copied() else { return };
+        let known = self.unacked.get(&(trigger, base)).and_then(|id| self.by_id.get(id));
+        if known.is_some_and(|known| traces.iter().all(|trace| known.traces.contains(trace))) {
+            return;
+        }
+        counters.announced += 1;
+        let id = self.next_id;
+        self.next_id += 1;
+        self.n_traces += traces.len();
+        self.unacked.insert((trigger, base), id);
+        self.due.insert((now, id));
+        let due = Some(now);
+        self.by_id.insert(id, Announcement { trigger, fired_ns, traces, fired: now, due, wait: WAIT_FIRST });
+        while self.by_id.len() > ANNOUNCEMENTS_MAX || self.n_traces > ANNOUNCED_TRACES_MAX {
+            self.forget_oldest(counters);
+        }
+    }
+
+    /// Takes an acknowledgement.
+    pub(super) fn acked(&mut self, id: u64, is_refused: bool, counters: &mut Counters) {
+        let Some(announcement) = self.by_id.get_mut(&id) else { return };
+        let Some(due) = announcement.due.take() else { return };
+        self.due.remove(&(due, id));
+        counters.announces_acked += 1;
+        counters.announces_refused += u64::from(is_refused);
+        let subject = announcement.subject();
+        self.settle(subject, id);
+    }
+
+    /// The coordinator is there again: what it has not acknowledged is said at once, and where it is another one, everything.
+    pub(super) fn reconnected(&mut self, now: Nanos, is_other: bool) {
+        for (id, announcement) in &mut self.by_id {
+            if announcement.due.is_none() && !is_other {
+                continue;
+            }
+            if let Some(due) = announcement.due.replace(now) {
+                self.due.remove(&(due, *id));
+            }
+            announcement.wait = WAIT_FIRST;
+            self.due.insert((now, *id));
+        }
+    }
+
+    /// Forgets what fired too long ago.
+    pub(super) fn expire(&mut self, now: Nanos, counters: &mut Counters) {
+        while self.by_id.first_key_value().is_some_and(|(_, oldest)| now.0.saturating_sub(oldest.fired.0) >= LASTS.0) {
+            self.forget_oldest(counters);
+        }
+    }
+
+    /// Says what is due, as far as the turn has room for it.
+    pub(super) fn due(&mut self, now: Nanos, turn: &mut Turn, actions: &mut Vec<Action>) {
+        while !turn.is_over() {
+            let Some((due, id)) = self.due.first().copied().filter(|(due, _)| *due <= now) else { return };
+            self.due.remove(&(due, id));
+            let Some(announcement) = self.by_id.get_mut(&id) else { continue };
+            let next = Nanos(now.0 + announcement.wait.0);
+            announcement.due = Some(next);
+            announcement.wait = Nanos((announcement.wait.0 * 2).min(WAIT_MAX.0));
+            self.due.insert((next, id));
+            turn.note(announcement.traces.len());
+            let (trigger, fired_ns) = (announcement.trigger, announcement.fired_ns);
+            actions.push(Action::Announce { id, trigger, fired_ns, traces: announcement.traces.clone() });
+        }
+    }
+
+    /// Returns when the next one is due.
+    pub(super) fn wake_at(&self) -> Option<Nanos> {
+        self.due.first().map(|(due, _)| *due)
+    }
+
+    /// Returns how many are not acknowledged.
+    pub(super) fn n_unacked(&self) -> usize {
+        self.due.len()
+    }
+
+    /// Notes that nobody waits for announcement `id` any more: its trigger's next firing is announced again.
+    fn settle(&mut self, subject: Option<(TriggerId, TraceId)>, id: u64) {
+        if let Some(subject) = subject.filter(|subject| self.unacked.get(subject) == Some(&id)) {
+            self.unacked.remove(&subject);
+        }
+    }
+
+    fn forget_oldest(&mut self, counters: &mut Counters) {
+        let Some((id, announcement)) = self.by_id.pop_first() else { return };
+        self.n_traces -= announcement.traces.len();
+        if let Some(due) = announcement.due {
+            self.due.remove(&(due, id));
+            counters.announces_given_up += 1;
+        }
+        let subject = announcement.subject();
+        self.settle(subject, id);
+    }
+}
+
+impl Announcement {
+    fn subject(&self) -> Option<(TriggerId, TraceId)> {
+        self.traces.first().map(|base| (self.trigger, *base))
+    }
+}

@@ -1,0 +1,367 @@
+//! Reports: which segments go into which batch, and what the collector has by now.
+//!
+//! Called by the uplink. Pure. Traces go in the order in which their triggers fired, laterals with their base; a segment is sent once it is
+//! kept and again whenever it grew. What was not acknowledged when a stream ends is sent again on the next, under new numbers. On one stream
+//! nothing is sent twice: it delivers in order, so that a missing acknowledgement means that the stream or the collector is stuck, and the
+//! stream is ended and opened anew.
+
+use super::{Action, Counters, Piece, Progress, Rules, Why};
+use backsight_core::ids::{RegionId, TraceId};
+use backsight_core::segment::SegmentKey;
+use backsight_core::units::{Bytes, Nanos};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Batches on their way at a time.
+pub const IN_FLIGHT_MAX: usize = 64;
+/// Bytes of batches made in one turn, so that copying them never stalls the loop.
+const TURN_BYTES: u64 = Bytes::mib(1).0;
+/// What a trace costs in a batch beside its segments: its holding.
+const TRACE_COST: u64 = 512;
+/// How long changes of a trace are gathered, so that one batch has its group.
+const GATHER: Nanos = Nanos::from_ms(20);
+/// The longest wait for an acknowledgement, after streams on which none came.
+const PATIENCE_MAX: Nanos = Nanos::from_ms(60_000);
+/// Every collector takes batches of this size.
+const BATCH_MAX_MIN: u64 = Bytes::kib(256).0;
+
+/// A batch to send.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Batch {
+    /// Its number on its stream.
+    pub number: u64,
+    /// What it says of which traces.
+    pub parts: Vec<Part>,
+}
+
+/// What a batch says of one trace.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Part {
+    /// The trace.
+    pub trace: TraceId,
+    /// Why it is kept.
+    pub why: Why,
+    /// The segments, each as long as it is to be sent.
+    pub segments: Vec<(SegmentKey, u32)>,
+    /// Processes of whose death it tells.
+    pub deaths: BTreeSet<RegionId>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct State {
+    len: u32,
+    cost: u32,
+    sent: u32,
+    acked: u32,
+}
+
+/// What is known of one kept trace.
+#[derive(Debug)]
+struct Ledger {
+    why: Why,
+    segments: BTreeMap<SegmentKey, State>,
+    unsent: BTreeSet<SegmentKey>,
+    deaths: BTreeSet<RegionId>,
+    /// Parts on their way that tell of a death.
+    n_deaths_in_flight: usize,
+    n_unacked: usize,
+    /// Until when its changes are gathered.
+    gathers: Option<Nanos>,
+}
+
+impl Ledger {
+    fn has_news(&self) -> bool {
+        !self.unsent.is_empty() || !self.deaths.is_empty()
+    }
+
+    fn is_acked(&self) -> bool {
+        !self.has_news() && self.n_unacked == 0 && self.n_deaths_in_flight == 0
+    }
+
+    fn place(&self, trace: TraceId) -> (Nanos, TraceId, TraceId) {
+        (self.why.fired, self.why.base, trace)
+    }
+}
+
+#[derive(Debug)]
+struct Stream {
+    batch_max: u64,
+    next_number: u64,
+    /// When something was last acknowledged, or the first of the batches on their way was sent.
+    progressed: Nanos,
+    in_flight: VecDeque<Batch>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Reports {
+    rules: Rules,
+    traces: BTreeMap<TraceId, Ledger>,
+    gathering: BTreeSet<(Nanos, TraceId)>,
+    ready: BTreeSet<(Nanos, TraceId, TraceId)>,
+    stream: Option<Stream>,
+    patience: Nanos,
+    /// Before this nothing is sent, by `report.bytes_per_s`.
+    paced: Nanos,
+    queued_bytes: u64,
+}
+
+impl Reports {
+    /// Returns the state in which nothing is kept.
+    pub(super) const fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            traces: BTreeMap::new(),
+            gathering: BTreeSet::new(),
+            ready: BTreeSet::new(),
+            stream: None,
+            patience: rules.resend,
+            paced: Nanos(0),
+            queued_bytes: 0,
+        }
+    }
+
+    /// A segment is kept, or longer than before.
+    pub(super) fn grew(&mut self, now: Nanos, trace: TraceId, why: Why, piece: Piece) {
+        let ledger = self.traces.entry(trace).or_insert_with(|| Ledger {
+            why,
+            segments: BTreeMap::new(),
+            unsent: BTreeSet::new(),
+            deaths: BTreeSet::new(),
+            n_deaths_in_flight: 0,
+            n_unacked: 0,
+            gathers: None,
+        });
+        let known = ledger.segments.entry(piece.key).or_insert(State { len: 0, cost: 0, sent: 0, acked: 0 });
+        if piece.len <= known.len {
+            return;
+        }
+        ledger.n_unacked += usize::from(known.acked == known.len);
+        if !ledger.unsent.insert(piece.key) {
+            self.queued_bytes -= u64::from(known.cost);
+        }
+        (known.len, known.cost) = (piece.len, piece.cost);
+        self.queued_bytes += u64::from(piece.cost);
+        self.gather(now, trace);
+    }
+
+    /// A process that wrote for a trace has died.
+    pub(super) fn died(&mut self, now: Nanos, trace: TraceId, region: RegionId) {
+        let Some(ledger) = self.traces.get_mut(&trace) else { return };
+        ledger.deaths.insert(region);
+        self.gather(now, trace);
+    }
+
+    /// A trace is kept no more.
+    pub(super) fn gone(&mut self, trace: TraceId) {
+        let Some(ledger) = self.traces.remove(&trace) else { return };
+        self.ready.remove(&ledger.place(trace));
+        if let Some(until) = ledger.gathers {
+            self.gathering.remove(&(until, trace));
+        }
+        let unsent = ledger.unsent.iter().filter_map(|key| ledger.segments.get(key));
+        self.queued_bytes -= unsent.map(|state| u64::from(state.cost)).sum::<u64>();
+    }
+
+    /// The collector takes batches on a new stream.
+    pub(super) fn ready(&mut self, now: Nanos, batch_max_bytes: u64, counters: &mut Counters) {
+        self.lost(counters);
+        let batch_max = batch_max_bytes.max(BATCH_MAX_MIN);
+        self.stream = Some(Stream { batch_max, next_number: 1, progressed: now, in_flight: VecDeque::new() });
+    }
+
+    /// The stream has ended: what was on its way is sent again on the next.
+    pub(super) fn lost(&mut self, counters: &mut Counters) {
+        let Some(stream) = self.stream.take() else { return };
+        counters.batches_resent += stream.in_flight.len() as u64;
+        for part in stream.in_flight.into_iter().flat_map(|batch| batch.parts) {
+            let Some(ledger) = self.traces.get_mut(&part.trace) else { continue };
+            for (key, _) in &part.segments {
+                let Some(state) = ledger.segments.get_mut(key) else { continue };
+                state.sent = state.acked;
+                if state.sent < state.len && ledger.unsent.insert(*key) {
+                    self.queued_bytes += u64::from(state.cost);
+                }
+            }
+            if !part.deaths.is_empty() {
+                ledger.n_deaths_in_flight = ledger.n_deaths_in_flight.saturating_sub(1);
+                ledger.deaths.extend(part.deaths);
+            }
+            if ledger.has_news() {
+                self.ready.insert(ledger.place(part.trace));
+            }
+        }
+    }
+
+    /// The collector has all batches up to `number`; returns the traces of which it has everything now.
+    pub(super) fn acked(&mut self, now: Nanos, number: u64, counters: &mut Counters) -> Vec<Action> {
+        let Some(stream) = &mut self.stream else { return Vec::new() };
+        let mut actions = Vec::new();
+        while let Some(batch) = stream.in_flight.pop_front_if(|batch| batch.number <= number) {
+            (stream.progressed, self.patience) = (now, self.rules.resend);
+            counters.batches_acked += 1;
+            for part in batch.parts {
+                let Some(ledger) = self.traces.get_mut(&part.trace) else { continue };
+                ledger.n_deaths_in_flight -= usize::from(!part.deaths.is_empty() && ledger.n_deaths_in_flight > 0);
+                for (key, len) in part.segments {
+                    let Some(state) = ledger.segments.get_mut(&key).filter(|state| state.acked < len) else { continue };
+                    state.acked = len.min(state.len);
+                    ledger.n_unacked -= usize::from(state.acked == state.len);
+                }
+                if ledger.is_acked() {
+                    actions.push(Action::Acked { trace: part.trace });
+                }
+            }
+        }
+        actions
+    }
+
+    /// Makes the batches that may be sent now, at most `room`, or ends a stream on which nothing moves.
+    pub(super) fn due(&mut self, now: Nanos, room: usize, actions: &mut Vec<Action>, counters: &mut Counters) {
+        while let Some((until, trace)) = self.gathering.first().copied().filter(|(until, _)| *until <= now) {
+            self.gathering.remove(&(until, trace));
+            if let Some(ledger) = self.traces.get_mut(&trace) {
+                ledger.gathers = None;
+                self.ready.insert(ledger.place(trace));
+            }
+        }
+        if self.stuck_at().is_some_and(|stuck| stuck <= now) {
+            self.patience = Nanos((self.patience.0 * 2).min(PATIENCE_MAX.0));
+            counters.resets += 1;
+            self.lost(counters);
+            return actions.push(Action::ResetReports);
+        }
+        let mut turn_bytes = 0;
+        for _ in 0..room {
+            if turn_bytes >= TURN_BYTES || now < self.paced {
+                return;
+            }
+            let Some((batch, cost)) = self.next_batch(now, counters) else { return };
+            turn_bytes += cost;
+            counters.batches += 1;
+            if let Some(pause) = (u128::from(cost) * 1_000_000_000).checked_div(u128::from(self.rules.bytes_per_s)) {
+                self.paced = Nanos(now.0.saturating_add(u64::try_from(pause).unwrap_or(u64::MAX)));
+            }
+            actions.push(Action::Batch(batch));
+        }
+    }
+
+    fn next_batch(&mut self, now: Nanos, counters: &mut Counters) -> Option<(Batch, u64)> {
+        let Self { stream, ready, traces, queued_bytes, .. } = self;
+        let stream = stream.as_mut().filter(|stream| stream.in_flight.len() < IN_FLIGHT_MAX)?;
+        let target = self.rules.batch_bytes.min(stream.batch_max / 2);
+        let mut filling = Filling { cost: 0, target, batch_max: stream.batch_max, n_segments: 0 };
+        let mut parts = Vec::new();
+        while filling.cost < target {
+            let Some(place) = ready.first().copied() else { break };
+            let Some(ledger) = traces.get_mut(&place.2) else {
+                ready.remove(&place);
+                continue;
+            };
+            let part = filling.take(place.2, ledger, queued_bytes, counters);
+            let has_more = ledger.has_news();
+            if !has_more {
+                ready.remove(&place);
+            }
+            if !part.segments.is_empty() || !part.deaths.is_empty() {
+                ledger.n_deaths_in_flight += usize::from(!part.deaths.is_empty());
+                parts.push(part);
+            }
+            if has_more {
+                break; // it goes on in the next batch
+            }
+        }
+        if parts.is_empty() {
+            return None;
+        }
+        if stream.in_flight.is_empty() {
+            stream.progressed = now;
+        }
+        let batch = Batch { number: stream.next_number, parts };
+        stream.next_number += 1;
+        stream.in_flight.push_back(batch.clone());
+        Some((batch, filling.cost))
+    }
+
+    fn gather(&mut self, now: Nanos, trace: TraceId) {
+        let Some(ledger) = self.traces.get_mut(&trace).filter(|ledger| ledger.gathers.is_none()) else { return };
+        let until = Nanos(now.0.saturating_add(GATHER.0));
+        ledger.gathers = Some(until);
+        self.gathering.insert((until, trace));
+    }
+
+    /// Returns when the stream counts as stuck.
+    fn stuck_at(&self) -> Option<Nanos> {
+        let stream = self.stream.as_ref().filter(|stream| !stream.in_flight.is_empty())?;
+        Some(Nanos(stream.progressed.0.saturating_add(self.patience.0)))
+    }
+
+    /// Returns when there will be something to do.
+    pub(super) fn wake_at(&self) -> Option<Nanos> {
+        let can_send = self.stream.as_ref().is_some_and(|stream| stream.in_flight.len() < IN_FLIGHT_MAX);
+        let send = (can_send && !self.ready.is_empty()).then_some(self.paced);
+        let gathered = self.gathering.first().map(|(until, _)| *until);
+        [send, gathered, self.stuck_at()].into_iter().flatten().min()
+    }
+
+    /// Returns how far a trace has come.
+    pub(super) fn progress(&self, trace: TraceId) -> Option<Progress> {
+        let ledger = self.traces.get(&trace)?;
+        Some(match () {
+            () if ledger.has_news() => Progress::Queued,
+            () if ledger.is_acked() => Progress::Acked,
+            () => Progress::Sent,
+        })
+    }
+
+    /// Returns the bytes that wait to be sent.
+    pub(super) const fn queued_bytes(&self) -> u64 {
+        self.queued_bytes
+    }
+
+    /// Returns how many batches are on their way.
+    pub(super) fn n_in_flight(&self) -> usize {
+        self.stream.as_ref().map_or(0, |stream| stream.in_flight.len())
+    }
+}
+
+/// A batch in the making.
+struct Filling {
+    cost: u64,
+    target: u64,
+    batch_max: u64,
+    n_segments: usize,
+}
+
+impl Filling {
+    /// Takes of a trace what fits; what is left stays unsent.
+    fn take(&mut self, trace: TraceId, ledger: &mut Ledger, queued_bytes: &mut u64, counters: &mut Counters) -> Part {
+        self.cost += TRACE_COST;
+        let deaths = std::mem::take(&mut ledger.deaths);
+        let mut part = Part { trace, why: ledger.why, segments: Vec::new(), deaths };
+        while let Some(key) = ledger.unsent.first().copied() {
+            let Some(state) = ledger.segments.get_mut(&key) else {
+                ledger.unsent.remove(&key);
+                continue;
+            };
+            let cost = u64::from(state.cost);
+            let is_too_large = cost + TRACE_COST > self.batch_max;
+            if !is_too_large && self.n_segments > 0 && self.cost + cost > self.target {
+                break;
+            }
+            ledger.unsent.remove(&key);
+            *queued_bytes -= cost;
+            state.sent = state.len;
+            if is_too_large {
+                // No collector will ever take it: only a client that lies names that many strings in one segment.
+                counters.too_large += 1;
+                ledger.n_unacked -= usize::from(state.acked < state.len);
+                state.acked = state.len;
+                continue;
+            }
+            self.n_segments += 1;
+            self.cost += cost;
+            part.segments.push((key, state.len));
+        }
+        part
+    }
+}

@@ -1,0 +1,148 @@
+//! Answers to the coordinator, and what changes afterwards in the traces that it knows of.
+//!
+//! Called by the uplink. Pure. A trace's changes are told of at most every 50 ms, for as long as it lingers; on a new stream everything
+//! that lingers is told of again, as what was said last may not have arrived.
+
+use super::{Action, Counters, Turn};
+use backsight_core::ids::TraceId;
+use backsight_core::units::Nanos;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Traces whose changes are told of at a time; beyond, the one that ends first goes.
+pub const FOLLOWED_MAX: usize = 65_536;
+/// Answers that wait for room on the link; beyond, the oldest goes: the coordinator asks again.
+pub const ANSWERS_MAX: usize = 4_096;
+/// Traces of one update.
+const UPDATE_TRACES: usize = 32;
+/// How long changes of one trace are gathered.
+const GATHER: Nanos = Nanos::from_ms(50);
+/// How much longer than they linger traces are followed: a process may die while it holds a segment of theirs open.
+const LONGER: Nanos = Nanos::from_ms(60_000);
+
+#[derive(Clone, Copy, Debug)]
+struct Followed {
+    until: Nanos,
+    /// When its change is to be told of.
+    due: Option<Nanos>,
+    told: Nanos,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Updates {
+    linger: Nanos,
+    followed: BTreeMap<TraceId, Followed>,
+    ends: BTreeSet<(Nanos, TraceId)>,
+    due: BTreeSet<(Nanos, TraceId)>,
+    answers: VecDeque<(u64, Vec<TraceId>)>,
+}
+
+impl Updates {
+    /// Returns the state in which nobody has asked.
+    pub(super) const fn new(linger: Nanos) -> Self {
+        Self {
+            linger,
+            followed: BTreeMap::new(),
+            ends: BTreeSet::new(),
+            due: BTreeSet::new(),
+            answers: VecDeque::new(),
+        }
+    }
+
+    /// Tells of changes of these traces from now on.
+    pub(super) fn follow(&mut self, now: Nanos, traces: &[TraceId]) {
+        let until = Nanos(now.0.saturating_add(self.linger.0).saturating_add(LONGER.0));
+        for trace in traces {
+            let known = self.followed.get(trace).copied();
+            if let Some(known) = known {
+                self.ends.remove(&(known.until, *trace));
+            }
+            self.ends.insert((until, *trace));
+            let due = known.and_then(|known| known.due);
+            self.followed.insert(*trace, Followed { until, due, told: now });
+        }
+        while self.followed.len() > FOLLOWED_MAX {
+            self.forget_first();
+        }
+    }
+
+    /// Takes a question: it is answered in the next turn.
+    pub(super) fn asked(&mut self, now: Nanos, group: u64, traces: Vec<TraceId>, counters: &mut Counters) {
+        self.follow(now, &traces);
+        self.answers.push_back((group, traces));
+        if self.answers.len() > ANSWERS_MAX {
+            self.answers.pop_front();
+            counters.answers_given_up += 1;
+        }
+    }
+
+    /// Notes that there is something new to say of a trace.
+    pub(super) fn changed(&mut self, now: Nanos, trace: TraceId) {
+        let Some(followed) = self.followed.get_mut(&trace).filter(|followed| followed.due.is_none()) else { return };
+        let due = Nanos(now.0.max(followed.told.0.saturating_add(GATHER.0)));
+        followed.due = Some(due);
+        self.due.insert((due, trace));
+    }
+
+    /// The coordinator is there again: it is told of everything that it may have missed.
+    pub(super) fn reconnected(&mut self, now: Nanos) {
+        let all: Vec<TraceId> = self.followed.keys().copied().collect();
+        all.into_iter().for_each(|trace| self.changed(now, trace));
+    }
+
+    /// The coordinator is gone: whoever asks next is another stream, with groups of its own.
+    pub(super) fn disconnected(&mut self) {
+        self.answers.clear();
+    }
+
+    /// Forgets what was followed for long enough.
+    pub(super) fn expire(&mut self, now: Nanos) {
+        while self.ends.first().is_some_and(|(until, _)| *until <= now) {
+            self.forget_first();
+        }
+    }
+
+    /// Answers, as far as the turn has room for it.
+    pub(super) fn answers(&mut self, turn: &mut Turn, actions: &mut Vec<Action>, counters: &mut Counters) {
+        while !turn.is_over() {
+            let Some((group, traces)) = self.answers.pop_front() else { return };
+            turn.note(traces.len());
+            counters.answered += 1;
+            actions.push(Action::Answer { group, traces });
+        }
+    }
+
+    /// Tells of changes, as far as the turn has room for it.
+    pub(super) fn due(&mut self, now: Nanos, turn: &mut Turn, actions: &mut Vec<Action>, counters: &mut Counters) {
+        while !turn.is_over() {
+            let mut traces = Vec::new();
+            while traces.len() < UPDATE_TRACES
+                && let Some((due, trace)) = self.due.first().copied().filter(|(due, _)| *due <= now)
+            {
+                self.due.remove(&(due, trace));
+                if let Some(followed) = self.followed.get_mut(&trace) {
+                    (followed.due, followed.told) = (None, now);
+                    traces.push(trace);
+                }
+            }
+            if traces.is_empty() {
+                return;
+            }
+            turn.note(traces.len());
+            counters.updates += 1;
+            actions.push(Action::Update { traces });
+        }
+    }
+
+    /// Returns when there is something to say.
+    pub(super) fn wake_at(&self) -> Option<Nanos> {
+        if self.answers.is_empty() { self.due.first().map(|(due, _)| *due) } else { Some(Nanos(0)) }
+    }
+
+    fn forget_first(&mut self) {
+        let Some((_, trace)) = self.ends.pop_first() else { return };
+        if let Some(due) = self.followed.remove(&trace).and_then(|followed| followed.due) {
+            self.due.remove(&(due, trace));
+        }
+    }
+}
