@@ -199,6 +199,17 @@ impl TriggerId {
         (id >= Self::FIRST_NAMED).then_some(Self(id))
     }
 
+    /// Returns the trigger that people call `text`: a reserved one by its name, one by its id as it prints (`0x…`), or one by its name.
+    ///
+    /// `None` where no trigger can be called so.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let reserved = [Self::HEAD, Self::PROCESS_DEATH, Self::MANUAL, Self::CLI];
+        let named = reserved.into_iter().find(|trigger| trigger.reserved_name() == Some(text));
+        let by_id = || u32::from_str_radix(text.strip_prefix("0x")?, 16).ok().map(Self);
+        let by_name = || Self::from_name(text).filter(|_| !text.is_empty());
+        named.or_else(by_id).or_else(by_name)
+    }
+
     /// Returns the name of a reserved trigger.
     pub const fn reserved_name(self) -> Option<&'static str> {
         match self.0 {

@@ -246,17 +246,6 @@ impl CrumbDirection {
     }
 }
 
-impl CrumbDirection {
-    /// Returns the direction with number `code`.
-    pub const fn from_code(code: u32) -> Option<Self> {
-        match code {
-            1 => Some(Self::From),
-            2 => Some(Self::To),
-            _ => None,
-        }
-    }
-}
-
 /// The first word of every record.
 ///
 /// # Shape

@@ -157,18 +157,11 @@ async fn fire(request: Request<Incoming>, client: &Client) -> Result<Answer, Ref
     let body = Limited::new(request.into_body(), REQUEST_MAX_BYTES).collect().await;
     let body = body.map_err(|_| bad(format!("the body is over {REQUEST_MAX_BYTES} B, or was cut short")))?;
     let request: FireRequest = serde_json::from_slice(&body.to_bytes()).map_err(|e| bad(e.to_string()))?;
-    let trigger = trigger_of(&request.trigger).ok_or_else(|| {
+    let trigger = TriggerId::from_text(&request.trigger).ok_or_else(|| {
         Refused::new(StatusCode::NOT_FOUND, format!("no trigger can be called `{}`", request.trigger))
     })?;
     let command = Command::Fire { trigger, name: request.trigger, trace: request.trace, laterals: request.laterals };
     reply(client.ask(command).await?).await
-}
-
-/// Returns the trigger called `name`.
-fn trigger_of(name: &str) -> Option<TriggerId> {
-    let reserved = [TriggerId::HEAD, TriggerId::PROCESS_DEATH, TriggerId::MANUAL, TriggerId::CLI];
-    let named = reserved.into_iter().find(|trigger| trigger.reserved_name() == Some(name));
-    named.or_else(|| TriggerId::from_name(name).filter(|_| !name.is_empty()))
 }
 
 fn json(status: StatusCode, value: &impl Serialize) -> Answer {
