@@ -198,7 +198,7 @@ fn a_loss_counts_where_it_touches_the_trace() {
 
 #[test]
 fn a_call_without_an_answer_needs_its_callee() {
-    let open = OpenEdge { process_idx: 0, span: CALL, at_ns: 1500 };
+    let open = OpenEdge { process_idx: 0, span: CALL, expected: AgentId::NONE, at_ns: 1500 };
     // Neither an answer nor a visit: whoever was called is missing.
     check(
         |case| {
@@ -206,6 +206,14 @@ fn a_call_without_an_answer_needs_its_callee() {
         },
         Verdict::Partial,
         &[(GapKind::NoAnswer, CALLER, 1)],
+    );
+    // The connection's last answer told whom to ask.
+    check(
+        |case| {
+            case.trace.open_edges = vec![OpenEdge { expected: AgentId(30), ..open }];
+        },
+        Verdict::Partial,
+        &[(GapKind::Unanswered, AgentId(30), 0), (GapKind::NoAnswer, CALLER, 1)],
     );
     // The callee died before it answered, and its visit was found.
     check(

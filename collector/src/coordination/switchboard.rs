@@ -1,0 +1,279 @@
+//! The coordinator's task: who is connected, what is said to whom, and the views of traces on their way to the library.
+
+use super::{Dialed, Heard, Said, Says};
+use crate::coordinator::{Action, Coordinator, Event, Limits};
+use crate::library::Library;
+use backsight_core::coordination::{Greeting, View};
+use backsight_core::ids::{AgentId, TraceId};
+use backsight_core::units::Nanos;
+use backsight_proto::v1;
+use backsight_proto::v1::coordinator_says::What;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, watch};
+use tokio::time::MissedTickBehavior;
+use tonic::Status;
+use tracing::{info, warn};
+
+/// How often the coordinator is told the time, and views are handed on.
+const TICK: Duration = Duration::from_millis(20);
+
+/// How often others see how things are.
+const SHOW_EVERY: Duration = Duration::from_millis(250);
+
+/// How things are.
+#[derive(Clone, Debug, Default)]
+pub struct Overview {
+    /// Every agent that is or was connected, ascending.
+    pub agents: Vec<AgentStatus>,
+    /// Groups that are followed now.
+    pub n_groups: usize,
+    /// What the coordinator counts, by name; refusals begin with `refused_`.
+    pub counts: BTreeMap<&'static str, u64>,
+}
+
+/// An agent that is or was connected.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AgentStatus {
+    /// The agent.
+    pub agent: AgentId,
+    /// Its host's name, as it says.
+    pub host: String,
+    /// Its version, as it says.
+    pub version: String,
+    /// Whether it is connected now.
+    pub is_connected: bool,
+    /// Batches of its that were stored.
+    pub n_batches: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// An agent that is or was connected.
+struct Line {
+    status: AgentStatus,
+    instance: u64,
+    /// Its present connection.
+    connection: Option<(u64, mpsc::Sender<Says>)>,
+}
+
+/// See the module.
+pub(super) struct Switchboard {
+    coordinator: Coordinator,
+    greeting: Greeting,
+    started: Instant,
+    agents_max: usize,
+    lines: BTreeMap<AgentId, Line>,
+    /// Agents that were refused because there were too many, or because their id was taken.
+    n_refused: u64,
+    /// Views that changed since they were handed on.
+    views: BTreeMap<TraceId, View>,
+    to_library: mpsc::Sender<Vec<View>>,
+    shown: watch::Sender<Arc<Overview>>,
+    shown_at: Instant,
+}
+
+impl Switchboard {
+    pub(super) fn new(
+        greeting: Greeting,
+        limits: Limits,
+        agents_max: usize,
+        library: Library,
+        shown: watch::Sender<Arc<Overview>>,
+    ) -> Self {
+        let (to_library, views) = mpsc::channel(1);
+        tokio::spawn(store_views(library, views));
+        Self {
+            coordinator: Coordinator::new(limits, greeting),
+            greeting,
+            started: Instant::now(),
+            agents_max,
+            lines: BTreeMap::new(),
+            n_refused: 0,
+            views: BTreeMap::new(),
+            to_library,
+            shown,
+            shown_at: Instant::now(),
+        }
+    }
+
+    /// Runs until nobody can say anything any more.
+    pub(super) async fn run(mut self, mut hears: mpsc::Receiver<Heard>) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                heard = hears.recv() => {
+                    let Some(heard) = heard else { return };
+                    self.hear(heard);
+                }
+                _ = ticks.tick() => {
+                    self.step(Event::Tick);
+                    self.hand_on();
+                    self.show();
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, heard: Heard) {
+        match heard {
+            Heard::Connected(dialed) => self.connect(dialed),
+            Heard::Said { connection, agent, what } => {
+                if self.is_current(agent, connection) {
+                    self.step(match what {
+                        Said::Announced(announcement) => Event::Announced { agent, announcement },
+                        Said::Answered(answer) => Event::Answered { agent, answer },
+                        Said::Updated(holdings) => Event::Updated { agent, holdings },
+                    });
+                }
+            }
+            Heard::Disconnected { connection, agent } => {
+                if self.is_current(agent, connection) {
+                    self.disconnect(agent);
+                }
+            }
+            Heard::Reported { agent, holdings, bytes } => {
+                if let Some(line) = self.lines.get_mut(&agent) {
+                    line.status.n_batches += 1;
+                    line.status.bytes += bytes;
+                }
+                for holding in holdings {
+                    self.step(Event::Reported { agent, holding });
+                }
+            }
+        }
+    }
+
+    /// Accepts an agent, unless another one with its id is here.
+    fn connect(&mut self, dialed: Dialed) {
+        let Dialed { agent, connection, hello, says, accepted } = dialed;
+        if let Err(status) = self.may_connect(agent, &hello) {
+            self.n_refused += 1;
+            warn!(agent = %agent, host = hello.host, reason = status.message(), "agent refused");
+            let _ = accepted.send(Err(status)); // the agent may be gone
+            return;
+        }
+        if self.lines.get(&agent).is_some_and(|line| line.connection.is_some()) {
+            self.disconnect(agent); // it dialed again before its last connection was seen to end
+        }
+        let welcome = v1::CoordinatorSays { what: Some(What::Welcome(self.greeting.into())) };
+        if says.try_send(Ok(welcome)).is_err() || accepted.send(Ok(())).is_err() {
+            return;
+        }
+        info!(agent = %agent, host = hello.host, version = hello.version, "agent connected");
+        let (n_batches, bytes) =
+            self.lines.get(&agent).map_or((0, 0), |line| (line.status.n_batches, line.status.bytes));
+        let (host, version) = (hello.host, hello.version);
+        let status = AgentStatus { agent, host, version, is_connected: true, n_batches, bytes };
+        let line = Line { status, instance: hello.instance, connection: Some((connection, says)) };
+        self.lines.insert(agent, line);
+        self.step(Event::Connected { agent });
+    }
+
+    fn may_connect(&mut self, agent: AgentId, hello: &v1::Hello) -> Result<(), Status> {
+        match self.lines.get(&agent) {
+            Some(line) if line.connection.is_some() && line.instance != hello.instance => {
+                let host = &line.status.host;
+                return Err(Status::already_exists(format!("agent id {agent} is in use on host `{host}`")));
+            }
+            Some(_) => return Ok(()),
+            None => {}
+        }
+        if self.lines.len() >= self.agents_max {
+            // Whoever is not here makes room.
+            let absent = self.lines.iter().find(|(_, line)| line.connection.is_none()).map(|(agent, _)| *agent);
+            let Some(absent) = absent else {
+                let reason = format!("{} agents are connected, collector.agents_max", self.agents_max);
+                return Err(Status::resource_exhausted(reason));
+            };
+            self.lines.remove(&absent);
+        }
+        Ok(())
+    }
+
+    fn is_current(&self, agent: AgentId, connection: u64) -> bool {
+        let line = self.lines.get(&agent).and_then(|line| line.connection.as_ref());
+        line.is_some_and(|(current, _)| *current == connection)
+    }
+
+    fn disconnect(&mut self, agent: AgentId) {
+        if let Some(line) = self.lines.get_mut(&agent) {
+            line.connection = None;
+            line.status.is_connected = false;
+            info!(agent = %agent, "agent disconnected");
+        }
+        self.step(Event::Disconnected { agent });
+    }
+
+    /// Steps the coordinator and does what it wants; agents that do not listen are disconnected, which it is told in turn.
+    fn step(&mut self, event: Event) {
+        let mut deaf = Vec::new();
+        for action in self.coordinator.step(self.now(), event) {
+            let (agent, what) = match action {
+                Action::Publish(view) => {
+                    self.views.insert(view.trace, view);
+                    continue;
+                }
+                Action::Acknowledge { agent, id, refusal } => {
+                    let refusal = refusal.map(|refusal| refusal.to_string()).unwrap_or_default();
+                    (agent, What::AnnounceAck(v1::AnnounceAck { id, refusal }))
+                }
+                Action::Collect { agent, collection } => (agent, What::Collect((&collection).into())),
+            };
+            let Some((_, says)) = self.lines.get(&agent).and_then(|line| line.connection.as_ref()) else { continue };
+            if says.try_send(Ok(v1::CoordinatorSays { what: Some(what) })).is_err() {
+                deaf.push(agent);
+            }
+        }
+        for agent in deaf {
+            if self.lines.get(&agent).is_some_and(|line| line.connection.is_some()) {
+                warn!(agent = %agent, "agent does not listen");
+                self.disconnect(agent);
+            }
+        }
+    }
+
+    /// Hands changed views to the library, unless it still stores the last ones: then only the newest of each is handed on later.
+    fn hand_on(&mut self) {
+        if !self.views.is_empty()
+            && let Ok(permit) = self.to_library.try_reserve()
+        {
+            permit.send(std::mem::take(&mut self.views).into_values().collect());
+        }
+    }
+
+    /// Lets others see how things are, now and then.
+    fn show(&mut self) {
+        if self.shown_at.elapsed() >= SHOW_EVERY {
+            self.shown_at = Instant::now();
+            self.shown.send_replace(Arc::new(self.overview()));
+        }
+    }
+
+    fn overview(&self) -> Overview {
+        let mut counts: BTreeMap<_, _> = self.coordinator.counts().named().collect();
+        counts.insert("refused_connections", self.n_refused);
+        Overview {
+            agents: self.lines.values().map(|line| line.status.clone()).collect(),
+            n_groups: self.coordinator.n_groups(),
+            counts,
+        }
+    }
+
+    fn now(&self) -> Nanos {
+        Nanos(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+/// Stores views as they come.
+async fn store_views(library: Library, mut views: mpsc::Receiver<Vec<View>>) {
+    while let Some(views) = views.recv().await {
+        for view in views {
+            if library.note_view(view).await.is_err() {
+                return; // the collector stops
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! A running collector: opens the store, listens, and serves agents and people until it is told to stop.
+//!
+//! Called by `main` and by tests.
+
+use crate::config::{Config, StoreConfig};
+use crate::coordination::Coordination;
+use crate::coordinator::Limits;
+use crate::http;
+use crate::intake::IntakeService;
+use crate::library::{self, Library};
+use crate::query::QueryService;
+use crate::status::Watch;
+use backsight_core::coordination::Greeting;
+use backsight_core::units::Nanos;
+use backsight_proto::v1::query_server::QueryServer;
+use backsight_store::StoreError;
+use backsight_store::log::{self, Log};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tracing::info;
+
+/// How often an idle connection is asked whether it lives, and how long it may take to say so.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
+const KEEPALIVE_WAIT: Duration = Duration::from_secs(10);
+/// How often traces that came to rest are looked for.
+const SETTLE_EVERY: Duration = Duration::from_millis(200);
+/// How long connections may take to end when the collector stops.
+const STOP_WAIT: Duration = Duration::from_secs(2);
+
+/// A collector that could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store could not be opened.
+    #[error("open the store in {}", .data_dir.display())]
+    Store {
+        /// Where.
+        data_dir: PathBuf,
+        /// Why not.
+        source: StoreError,
+    },
+    /// The address is taken, or not ours.
+    #[error("listen on {address}: set collector.listen to another")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+/// A running collector; it stops when this is dropped, or with [`Collector::stop`].
+#[derive(Debug)]
+pub struct Collector {
+    address: SocketAddr,
+    library: Library,
+    stop: Option<oneshot::Sender<()>>,
+    served: JoinHandle<Result<(), tonic::transport::Error>>,
+    settles: JoinHandle<()>,
+}
+
+impl Collector {
+    /// Opens the store and starts to serve.
+    ///
+    /// # Errors
+    /// A store that cannot be opened, or an address that cannot be listened on.
+    pub async fn start(config: &Config) -> Result<Self, StartError> {
+        let data_dir = config.collector.data_dir.clone();
+        let store = config.store.clone();
+        let opened = tokio::task::spawn_blocking(move || open(&data_dir, &store));
+        let library = match opened.await {
+            Ok(opened) => opened?,
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        };
+        let address = config.collector.listen;
+        let listen_error = |source| StartError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(listen_error)?;
+        let address = listener.local_addr().map_err(listen_error)?;
+        let limits = Limits { group_life: Nanos::from_ms(1000 * config.coordinator.ttl_s), ..Limits::default() };
+        let coordination = Coordination::start(greeting(), limits, config.collector.agents_max, library.clone());
+        let routes = Routes::new(coordination.server())
+            .add_service(IntakeService::server(library.clone(), coordination.clone()))
+            .add_service(QueryServer::new(QueryService::new(
+                library.clone(),
+                Arc::new(Watch::new(coordination.clone())),
+            )));
+        let routes = http::with_metrics(routes, library.clone(), coordination);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = Server::builder()
+            .accept_http1(true)
+            .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
+            .http2_keepalive_timeout(Some(KEEPALIVE_WAIT))
+            .tcp_nodelay(true)
+            .add_routes(routes);
+        let served = tokio::spawn(server.serve_with_incoming_shutdown(TcpListenerStream::new(listener), async {
+            let _ = stopped.await; // dropped is told as well
+        }));
+        let settles = tokio::spawn(settle(library.clone()));
+        info!(address = %address, data_dir = %config.collector.data_dir.display(), "collector started");
+        Ok(Self { address, library, stop: Some(stop), served, settles })
+    }
+
+    /// Returns where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops: connections end, and what was acknowledged is on disk.
+    pub async fn stop(mut self) {
+        self.stop = None;
+        self.settles.abort();
+        // Streams of agents never end by themselves.
+        if tokio::time::timeout(STOP_WAIT, &mut self.served).await.is_err() {
+            self.served.abort();
+        }
+        self.library.close().await;
+        info!("collector stopped");
+    }
+}
+
+/// Opens the store in `data_dir`, and the library of what it holds.
+fn open(data_dir: &Path, config: &StoreConfig) -> Result<Library, StartError> {
+    let store_error = |source| StartError::Store { data_dir: data_dir.to_owned(), source };
+    let log = Log::open(log::Options::new(data_dir)).map_err(store_error)?;
+    let StoreConfig { max_bytes, traces_max, queue_bytes } = *config;
+    let options = library::Options { max_bytes, traces_max, queue_bytes };
+    Library::open(Box::new(log), options).map_err(store_error)
+}
+
+/// Returns what agents are told first. There is one coordinator, so its list of members has epoch 1.
+fn greeting() -> Greeting {
+    let instance = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_nanos() as u64);
+    Greeting { instance, cluster_seed: 0, seed_epoch: 0, shard_epoch: 1 }
+}
+
+/// Sums traces up as they come to rest; without a pause while more of them wait than one round takes.
+async fn settle(library: Library) {
+    let started = Instant::now();
+    let mut ticks = tokio::time::interval(SETTLE_EVERY);
+    loop {
+        ticks.tick().await;
+        let library = library.clone();
+        let settled = tokio::task::spawn_blocking(move || {
+            let now = || u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            while library.settle(now()).n > 0 {}
+        });
+        if settled.await.is_err() {
+            return; // it panicked, and said so
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! `backsight-collector`: reads the configuration, starts the collector, and stops it on SIGTERM or SIGINT.
+//!
+//! Everything else is the library's.
+#![forbid(unsafe_code)]
+
+use anyhow::Context;
+use backsight_collector::config::{Config, Overrides};
+use backsight_collector::daemon::Collector;
+use clap::Parser;
+use sd_notify::NotifyState;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Follows triggers from host to host, and stores what hosts report.
+#[derive(Debug, Parser)]
+#[command(name = "backsight-collector", version)]
+struct Arguments {
+    /// The configuration file; the defaults where none is given.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where agents and people connect (collector.listen).
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// Where traces are stored (collector.data_dir).
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Reads and checks the configuration, and ends.
+    #[arg(long)]
+    check: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(cause = format_args!("{error:#}"), "collector ends");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { config, listen, data_dir, check } = arguments;
+    let config = Config::load(config.as_deref(), Overrides { listen, data_dir })?;
+    if check {
+        return Ok(());
+    }
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.thread_name("bks-collector").enable_all().build().context("start the runtime")?.block_on(serve(&config))
+}
+
+async fn serve(config: &Config) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("catch SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("catch SIGINT")?;
+    let collector = Collector::start(config).await?;
+    tell_manager(NotifyState::Ready);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tell_manager(NotifyState::Stopping);
+    collector.stop().await;
+    Ok(())
+}
+
+/// Tells the service manager, where one asked to be told.
+fn tell_manager(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(error = %error, "service manager not told");
+    }
+}
