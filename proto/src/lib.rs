@@ -9,6 +9,7 @@ pub mod admin;
 pub mod export;
 pub mod otlp;
 pub mod perfetto;
+pub mod summary_json;
 pub mod text;
 pub mod trace_json;
 pub mod v1;

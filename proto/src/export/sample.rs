@@ -77,7 +77,7 @@ pub(crate) fn trace() -> Trace {
         ],
         spans: vec![Span { notes: notes(), ..span(1, 0, 0, 10, Some(100)) }, client, server, span(4, 3, 1, 60, None)],
         visits: vec![Visit { parent: SpanId(2), process_idx: 2, tid: 7, start_ns: 4, ..Visit::default() }],
-        open_edges: vec![OpenEdge { process_idx: 0, span: SpanId(2), at_ns: START_NS + 70 }],
+        open_edges: vec![OpenEdge { process_idx: 0, span: SpanId(2), expected: AgentId::NONE, at_ns: START_NS + 70 }],
         fired: vec![Firing { process_idx: 0, trigger: TriggerId::MANUAL, n_laterals: 0, at_ns: START_NS + 80 }],
         losses: vec![Loss { process_idx: 1, tid: 1, reason: None, n_records: 3, bytes: 9, first_ns: 0, last_ns: 0 }],
         ..Trace::default()

@@ -56,7 +56,7 @@ impl From<&CrumbTo> for v1::CrumbTo {
 
 /// Reads a crumb; one that points nowhere, or in a direction of a later version, is passed over.
 fn crumb(crumb: v1::CrumbTo) -> Option<CrumbTo> {
-    let direction = CrumbDirection::from_code(crumb.direction)?;
+    let direction = u8::try_from(crumb.direction).ok().and_then(CrumbDirection::from_code)?;
     let agent = AgentId(crumb.agent);
     (!agent.is_none()).then_some(CrumbTo { agent, direction, span: SpanId(crumb.span) })
 }
