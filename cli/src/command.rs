@@ -4,6 +4,7 @@
 
 mod doctor;
 mod horizon;
+mod search;
 mod status;
 mod table;
 mod trace;
@@ -11,8 +12,10 @@ mod trigger;
 
 use crate::admin::{Admin, Reply};
 use crate::args::{Args, Command, TraceCommand, TriggerCommand};
+use crate::collector::Collector;
 use crate::output;
-use anyhow::Result;
+use anyhow::{Result, anyhow};
+use backsight_proto::admin::{Status, route};
 use serde::de::DeserializeOwned;
 use std::process::ExitCode;
 
@@ -21,12 +24,14 @@ use std::process::ExitCode;
 /// # Errors
 /// The agent is not there, or says no.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let asked = Asked { admin: Admin::new(&args.agent), is_json: args.json };
+    let asked = Asked { admin: Admin::new(&args.agent), collector: args.collector.as_deref(), is_json: args.json };
     match &args.command {
         Command::Status => status::run(&asked),
         Command::Horizon => horizon::run(&asked),
-        Command::Trace(TraceCommand::Get { id }) => trace::get(&asked, *id),
+        Command::Trace(TraceCommand::Get { id, format, output }) => trace::get(&asked, *id, *format, output.as_deref()),
         Command::Trace(TraceCommand::List) => trace::list(&asked),
+        Command::Trace(TraceCommand::Search { filter, limit }) => search::search(&asked, filter, *limit),
+        Command::Trace(TraceCommand::Tail { filter }) => search::tail(&asked, filter),
         Command::Trigger(TriggerCommand::List) => trigger::list(&asked),
         Command::Trigger(TriggerCommand::Fire { trace, trigger, laterals }) => {
             trigger::fire(&asked, *trace, trigger, laterals)
@@ -36,12 +41,36 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// Whom to ask, and how to answer.
-struct Asked {
+struct Asked<'a> {
     admin: Admin,
+    /// The collector's address, where the command line names one.
+    collector: Option<&'a str>,
     is_json: bool,
 }
 
-impl Asked {
+impl Asked<'_> {
+    /// Returns the collector: the one that the command line names, or the one that the agent reports to; `None` where there is neither.
+    ///
+    /// # Errors
+    /// None is named, and the agent cannot be asked.
+    fn find_collector(&self) -> Result<Option<Collector>> {
+        if let Some(url) = self.collector {
+            return Ok(Some(Collector::new(url)));
+        }
+        let status: Status = self.admin.get(route::STATUS)?.parse()?;
+        Ok(status.uplink.map(|uplink| Collector::new(&uplink.collector)))
+    }
+
+    /// Returns the collector, without which there is nothing to say.
+    ///
+    /// # Errors
+    /// As [`Asked::find_collector`], or the agent reports to none.
+    fn collector(&self) -> Result<Collector> {
+        self.find_collector()?.ok_or_else(|| {
+            anyhow!("the agent reports to no collector; name one with --collector, or in uplink.collectors of its configuration")
+        })
+    }
+
     /// Prints an answer: as it is, or as the text that `text` makes of it.
     fn print<T: DeserializeOwned>(&self, reply: &Reply, text: impl FnOnce(&T) -> String) -> Result<ExitCode> {
         let out = if self.is_json { reply.pretty()? } else { text(&reply.parse()?) };

@@ -6,6 +6,7 @@
 
 mod admin;
 mod args;
+mod collector;
 mod command;
 mod output;
 mod render;

@@ -12,8 +12,16 @@ const WIDTH_DEFAULT: usize = 120;
 /// # Errors
 /// Standard output cannot be written.
 pub(crate) fn print(text: &str) -> Result<()> {
+    print_bytes(text.as_bytes())
+}
+
+/// Writes bytes, as [`print`] writes text.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub(crate) fn print_bytes(bytes: &[u8]) -> Result<()> {
     let mut stdout = stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("write to standard output"),
         _ => Ok(()),
     }

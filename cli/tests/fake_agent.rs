@@ -12,7 +12,12 @@ const TRACE: &str = r#"{"trace":"000000000000000000000000000000ab","start_unix_n
     "spans":[{"span":"0000000000000001","name":"GET /cart","kind":"server","process_idx":0,"service":"cart","tid":1,
     "start_ns":0,"duration_ns":5000,"is_cut":false,"status":"ok","is_started":true}]}"#;
 
-/// Serves one request with a canned answer, and returns what was asked: request line, then body.
+/// What an agent that reports to no collector says of itself.
+const STATUS: &str = r#"{"agent":"000001a","version":"0.1.0","uptime_ms":1,"pid":1,
+    "pool":{"budget_bytes":0,"populated_bytes":0,"retained_bytes":0,"kept_bytes":0,"index_bytes":0},
+    "horizon":{"horizon_ms":null,"predicted_ms":null,"target_ms":10000}}"#;
+
+/// Serves requests with canned answers, one a connection, and returns what the last one asked: request line, then body.
 struct FakeAgent {
     _folder: tempfile::TempDir,
     socket: PathBuf,
@@ -21,37 +26,46 @@ struct FakeAgent {
 
 impl FakeAgent {
     fn answering(status: &'static str, body: &'static str) -> Self {
+        Self::answering_all(vec![(status, body)])
+    }
+
+    fn answering_all(answers: Vec<(&'static str, &'static str)>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("admin.sock");
         let listener = UnixListener::bind(&socket).unwrap();
         let asked = std::thread::Builder::new().name("fake-agent".to_owned());
-        let asked = asked.spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut reader = BufReader::new(stream.try_clone().unwrap());
-            let mut request = String::new();
-            reader.read_line(&mut request).unwrap();
-            let mut len = 0;
-            loop {
-                let mut header = String::new();
-                reader.read_line(&mut header).unwrap();
-                if header.trim().is_empty() {
-                    break;
-                }
-                if let Some(value) = header.to_lowercase().strip_prefix("content-length:") {
-                    len = value.trim().parse().unwrap();
-                }
-            }
-            let mut asked = vec![0; len];
-            reader.read_exact(&mut asked).unwrap();
-            write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
-            (request.trim().to_owned(), String::from_utf8(asked).unwrap())
-        });
-        Self { _folder: folder, socket, asked: asked.unwrap() }
+        let serve = move || {
+            let asked: Vec<_> = answers.into_iter().map(|(status, body)| serve(&listener, status, body)).collect();
+            asked.last().unwrap().clone()
+        };
+        Self { _folder: folder, socket, asked: asked.spawn(serve).unwrap() }
     }
 
     fn asked(self) -> (String, String) {
         self.asked.join().unwrap()
     }
+}
+
+fn serve(listener: &UnixListener, status: &str, body: &str) -> (String, String) {
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut request = String::new();
+    reader.read_line(&mut request).unwrap();
+    let mut len = 0;
+    loop {
+        let mut header = String::new();
+        reader.read_line(&mut header).unwrap();
+        if header.trim().is_empty() {
+            break;
+        }
+        if let Some(value) = header.to_lowercase().strip_prefix("content-length:") {
+            len = value.trim().parse().unwrap();
+        }
+    }
+    let mut asked = vec![0; len];
+    reader.read_exact(&mut asked).unwrap();
+    write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+    (request.trim().to_owned(), String::from_utf8(asked).unwrap())
 }
 
 fn backsight(socket: &Path, args: &[&str]) -> Output {
@@ -65,7 +79,7 @@ fn text(bytes: &[u8]) -> &str {
 
 #[test]
 fn a_trace_is_printed_as_a_tree() {
-    let agent = FakeAgent::answering("200 OK", TRACE);
+    let agent = FakeAgent::answering_all(vec![("200 OK", STATUS), ("200 OK", TRACE)]);
     let output = backsight(&agent.socket, &["trace", "get", "ab"]);
     let printed = text(&output.stdout);
     assert!(printed.contains("cart GET /cart  server  ok") && !printed.contains('\x1b'), "{printed}");
@@ -84,7 +98,8 @@ fn json_is_printed_as_the_agent_gave_it() {
 
 #[test]
 fn what_is_not_there_exits_with_one_and_the_agents_sentence() {
-    let agent = FakeAgent::answering("404 Not Found", r#"{"error":"trace ab is not here"}"#);
+    let agent =
+        FakeAgent::answering_all(vec![("200 OK", STATUS), ("404 Not Found", r#"{"error":"trace ab is not here"}"#)]);
     let output = backsight(&agent.socket, &["trace", "get", "ab"]);
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(1), "backsight: trace ab is not here\n"));
 }

@@ -54,7 +54,7 @@ impl Check {
 }
 
 /// Runs every check; fails where something needed is missing.
-pub(super) fn run(asked: &Asked) -> Result<ExitCode> {
+pub(super) fn run(asked: &Asked<'_>) -> Result<ExitCode> {
     let checks = [agent(asked), memfd(), noexec_seal(), invariant_tsc(), pidfd(), ptrace(), address_space()];
     let text = if asked.is_json {
         serde_json::to_string_pretty(&checks).context("write the checks")? + "\n"
@@ -79,7 +79,7 @@ fn line(check: &Check) -> String {
     line
 }
 
-fn agent(asked: &Asked) -> Check {
+fn agent(asked: &Asked<'_>) -> Check {
     let name = "agent";
     match asked.admin.get(route::STATUS).and_then(|reply| reply.parse::<Status>()) {
         Ok(status) => Check::ok(name, format!("{}, version {}, pid {}", status.agent, status.version, status.pid)),

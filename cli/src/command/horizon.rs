@@ -6,7 +6,7 @@ use backsight_core::units::Nanos;
 use backsight_proto::admin::{Horizon, route};
 use std::process::ExitCode;
 
-pub(super) fn run(asked: &Asked) -> Result<ExitCode> {
+pub(super) fn run(asked: &Asked<'_>) -> Result<ExitCode> {
     asked.print(&asked.admin.get(route::HORIZON)?, |horizon| format!("{}\n", line(horizon)))
 }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::process::ExitCode;
 
-pub(super) fn run(asked: &Asked) -> Result<ExitCode> {
+pub(super) fn run(asked: &Asked<'_>) -> Result<ExitCode> {
     asked.print(&asked.admin.get(route::STATUS)?, overview)
 }
 

@@ -1,19 +1,67 @@
-//! `backsight trace`: one trace, or the list of those that are kept.
+//! `backsight trace get` and `trace list`: one trace, and those that this host keeps.
 
 use super::Asked;
 use super::table::{Align, table};
+use crate::args::Format;
 use crate::{output, render};
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use backsight_core::ids::TraceId;
 use backsight_core::units::Bytes;
 use backsight_proto::admin::{KeptList, route};
+use backsight_proto::export::Extras;
+use backsight_proto::otlp::ExportRequest;
+use backsight_proto::perfetto;
+use backsight_proto::trace_json::TraceJson;
+use backsight_proto::wire::StoredTrace;
+
+use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 
-pub(super) fn get(asked: &Asked, id: TraceId) -> Result<ExitCode> {
-    asked.print(&asked.admin.get(&route::trace(id))?, |trace| render::render(trace, &output::style()))
+/// Prints a trace, from the collector where that has it, else what this host has.
+pub(super) fn get(asked: &Asked<'_>, id: TraceId, format: Format, file: Option<&Path>) -> Result<ExitCode> {
+    let stored = match asked.find_collector()? {
+        Some(collector) => collector.get(id)?,
+        None => None,
+    };
+    let format = if asked.is_json { Format::Json } else { format };
+    let bytes = match (format, stored) {
+        (Format::Otlp, Some(stored)) => {
+            let request = ExportRequest::new(&stored.assemble(), beside(&stored));
+            serde_json::to_vec(&request).context("write JSON")?
+        }
+        (Format::Perfetto, Some(stored)) => perfetto::export(&stored.assemble(), beside(&stored)),
+        (Format::Otlp | Format::Perfetto, None) => {
+            bail!("no collector has trace {id}, and only stored traces are exported")
+        }
+        (format, stored) => as_people_read_it(asked, id, format, stored.as_ref())?.into_bytes(),
+    };
+    match file {
+        Some(file) => std::fs::write(file, bytes).with_context(|| format!("write {}", file.display()))?,
+        None if format == Format::Perfetto && std::io::stdout().is_terminal() => {
+            bail!("a Perfetto file is not text: name a file with --output, and open it at https://ui.perfetto.dev")
+        }
+        None => output::print_bytes(&bytes)?,
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn list(asked: &Asked) -> Result<ExitCode> {
+fn beside(stored: &StoredTrace) -> Extras<'_> {
+    Extras { certificate: Some(&stored.certificate), hosts: None }
+}
+
+fn as_people_read_it(asked: &Asked<'_>, id: TraceId, format: Format, stored: Option<&StoredTrace>) -> Result<String> {
+    let trace = match stored {
+        Some(stored) => stored.to_json(),
+        None => asked.admin.get(&route::trace(id))?.parse::<TraceJson>()?,
+    };
+    Ok(match format {
+        Format::Json => format!("{}\n", serde_json::to_string_pretty(&trace).context("write JSON")?),
+        _ => render::render(&trace, &output::style()),
+    })
+}
+
+pub(super) fn list(asked: &Asked<'_>) -> Result<ExitCode> {
     asked.print(&asked.admin.get(route::TRACES)?, kept)
 }
 

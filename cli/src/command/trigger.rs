@@ -9,12 +9,12 @@ use backsight_core::units::Bytes;
 use backsight_proto::admin::{FireReply, FireRequest, TriggerList, route};
 use std::process::ExitCode;
 
-pub(super) fn list(asked: &Asked) -> Result<ExitCode> {
+pub(super) fn list(asked: &Asked<'_>) -> Result<ExitCode> {
     asked.print(&asked.admin.get(route::TRIGGERS)?, triggers)
 }
 
 /// Fires a trigger; the exit code says whether the trace is now kept.
-pub(super) fn fire(asked: &Asked, trace: TraceId, trigger: &str, laterals: &[TraceId]) -> Result<ExitCode> {
+pub(super) fn fire(asked: &Asked<'_>, trace: TraceId, trigger: &str, laterals: &[TraceId]) -> Result<ExitCode> {
     let request = FireRequest { trace, trigger: trigger.to_owned(), laterals: laterals.to_vec() };
     let reply = asked.admin.post(route::FIRE, &request)?;
     let fired: FireReply = reply.parse()?;

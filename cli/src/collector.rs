@@ -1,0 +1,110 @@
+//! The client of a collector's queries.
+//!
+//! Called by the subcommands that look at stored traces. Errors say which collector, why, and what to do.
+
+use anyhow::{Context, Result, anyhow};
+use backsight_core::ids::TraceId;
+use backsight_proto::v1;
+use backsight_proto::v1::query_client::QueryClient;
+use backsight_proto::wire::{StoredTrace, Summary, trace_bytes};
+use std::time::Duration;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+
+/// How long a collector may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long it may take to answer, but for `tail`.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// The largest answer that is read: the most that ten hosts keep of one trace.
+const REPLY_MAX_BYTES: usize = 256 << 20;
+
+/// A collector, by its address.
+pub(crate) struct Collector {
+    url: String,
+}
+
+/// What a search found.
+pub(crate) struct Found {
+    pub(crate) traces: Vec<Summary>,
+    pub(crate) n_more: u64,
+}
+
+impl Collector {
+    pub(crate) fn new(url: &str) -> Self {
+        Self { url: url.to_owned() }
+    }
+
+    /// Returns a stored trace, `None` where the collector has nothing of it.
+    pub(crate) fn get(&self, trace: TraceId) -> Result<Option<StoredTrace>> {
+        let reply = self
+            .ask(REQUEST_TIMEOUT, async |mut client| client.get(v1::GetRequest { trace: trace_bytes(trace) }).await)?;
+        match reply {
+            Ok(reply) => Ok(Some(reply.into_inner().try_into().with_context(|| self.unread())?)),
+            Err(status) if status.code() == Code::NotFound => Ok(None),
+            Err(status) => Err(self.refused(&status)),
+        }
+    }
+
+    pub(crate) fn search(&self, filter: v1::Filter, limit: u32) -> Result<Found> {
+        let request = v1::SearchRequest { filter: Some(filter), limit };
+        let reply = self.ask(REQUEST_TIMEOUT, async |mut client| client.search(request.clone()).await)?;
+        let reply = reply.map_err(|status| self.refused(&status))?.into_inner();
+        let traces = reply.traces.into_iter().map(TryInto::try_into).collect::<Result<_, _>>();
+        Ok(Found { traces: traces.with_context(|| self.unread())?, n_more: reply.n_more })
+    }
+
+    /// Hands each trace that comes to rest to `show`, until the collector ends the stream or `show` wants no more.
+    pub(crate) fn tail(&self, filter: v1::Filter, mut show: impl FnMut(Summary) -> Result<bool>) -> Result<()> {
+        let ended = self.ask(Duration::MAX, async |mut client| {
+            let mut stream = client.tail(v1::TailRequest { filter: Some(filter.clone()) }).await?.into_inner();
+            while let Some(summary) = stream.message().await? {
+                let shown = summary.try_into().with_context(|| self.unread()).and_then(&mut show);
+                match shown {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(error) => return Ok(Err(error)),
+                }
+            }
+            Ok(Ok(()))
+        })?;
+        ended.map_err(|status| self.refused(&status))?
+    }
+
+    /// Connects and runs `exchange`.
+    fn ask<T>(
+        &self,
+        timeout: Duration,
+        exchange: impl AsyncFnOnce(QueryClient<Channel>) -> Result<T, Status>,
+    ) -> Result<Result<T, Status>> {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
+        runtime.block_on(async {
+            let endpoint = Endpoint::from_shared(self.url.clone())
+                .with_context(|| format!("`{}` is not a collector's address, as http://host:4390", self.url))?;
+            let channel = endpoint.connect_timeout(CONNECT_TIMEOUT).connect().await;
+            let channel = channel.map_err(|error| self.unreachable(&error))?;
+            let client = QueryClient::new(channel).max_decoding_message_size(REPLY_MAX_BYTES);
+            let answered = tokio::time::timeout(timeout, exchange(client)).await;
+            answered.map_err(|_| anyhow!("collector at {} did not answer within {} s", self.url, timeout.as_secs()))
+        })
+    }
+
+    fn unreachable(&self, error: &tonic::transport::Error) -> anyhow::Error {
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(next) = cause.source() {
+            cause = next;
+        }
+        anyhow!(
+            "no collector at {}: {cause}; start one with `backsight-collector`, or name its address with --collector",
+            self.url
+        )
+    }
+
+    fn refused(&self, status: &Status) -> anyhow::Error {
+        anyhow!("collector at {}: {}", self.url, status.message())
+    }
+
+    fn unread(&self) -> String {
+        format!("read the answer of the collector at {}: is it of another version?", self.url)
+    }
+}
