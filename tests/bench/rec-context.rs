@@ -43,7 +43,7 @@ fn main() -> Result<ExitCode> {
         let must = (bytes == STATE_BYTES_MAX).then_some(MUST);
         measure(&options, &mut report, bytes, &format!("{bytes} B of tracestate"), must)?;
     }
-    let agent = Agent::start(AgentOptions { budget_bytes: BUDGET_BYTES })?;
+    let agent = Agent::start(AgentOptions { budget_bytes: BUDGET_BYTES, ..AgentOptions::default() })?;
     std::os::unix::fs::symlink(agent.socket(), &socket)?;
     while backsight::init(settings).is_err() {
         std::thread::sleep(Duration::from_millis(50)); // the client tries once a second

@@ -2,5 +2,8 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod cli;
 mod client;
+mod collector;
+mod hosts;
 mod kill;

@@ -1,7 +1,8 @@
-//! Processes for tests and benches: an agent in a folder of its own, found or built, ended with its owner.
+//! Processes for tests and benches: agents and collectors, each in a folder of its own, found or built, ended with their owner.
 //!
 //! Nothing here uses a fixed path or port, so any number of tests run at once.
 
 pub mod agent;
 pub mod api;
 pub mod binaries;
+pub mod collector;

@@ -5,5 +5,6 @@
 
 pub mod bench;
 pub mod harness;
+pub mod hop;
 pub mod peers;
 pub mod victim;

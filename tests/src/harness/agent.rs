@@ -19,14 +19,16 @@ pub struct Agent {
 
 /// What differs from agent to agent.
 #[derive(Clone, Copy, Debug)]
-pub struct AgentOptions {
+pub struct AgentOptions<'a> {
     /// The pool's budget, in bytes.
     pub budget_bytes: u64,
+    /// The collector that it reports to.
+    pub collector: Option<&'a str>,
 }
 
-impl Default for AgentOptions {
+impl Default for AgentOptions<'_> {
     fn default() -> Self {
-        Self { budget_bytes: 256 << 20 }
+        Self { budget_bytes: 256 << 20, collector: None }
     }
 }
 
@@ -35,7 +37,7 @@ impl Agent {
     ///
     /// # Errors
     /// The binary cannot be had, or the agent ends or stays silent.
-    pub fn start(options: AgentOptions) -> Result<Self> {
+    pub fn start(options: AgentOptions<'_>) -> Result<Self> {
         let binary = binaries::find("backsight-agent", "backsight-agent")?;
         let folder = tempfile::Builder::new().prefix("bks-").tempdir().context("make a folder for an agent")?;
         let log = std::fs::File::create(folder.path().join("agent.log")).context("create the agent's log")?;
@@ -44,6 +46,9 @@ impl Agent {
         command.arg("--admin-socket").arg(folder.path().join("admin.sock"));
         command.arg("--state-dir").arg(folder.path().join("state"));
         command.arg("--budget-bytes").arg(options.budget_bytes.to_string());
+        if let Some(collector) = options.collector {
+            command.arg("--collector").arg(collector);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let process = command.spawn().with_context(|| format!("start {command:?}"))?;
         let mut agent = Self { process, folder };

@@ -33,7 +33,7 @@ impl Ours {
         if self.agent.get().is_some() {
             return Ok(());
         }
-        let agent = Agent::start(AgentOptions { budget_bytes: BUDGET_BYTES })?;
+        let agent = Agent::start(AgentOptions { budget_bytes: BUDGET_BYTES, ..AgentOptions::default() })?;
         let socket = agent.socket();
         let settings = Settings { socket: socket.to_str(), service: Some("bench") };
         backsight::init(settings).map_err(|why| anyhow::anyhow!("no session with the bench's agent: {why}"))?;

@@ -1,0 +1,24 @@
+//! `bks-hop`: a small service that calls others, for tests with several hosts; see `backsight_tests::hop`.
+#![forbid(unsafe_code)]
+
+use anyhow::{Result, anyhow};
+use backsight::Settings;
+use clap::Parser;
+
+/// What a test tells its hop.
+#[derive(Debug, Parser)]
+struct Options {
+    /// The agent's producer socket.
+    #[arg(long)]
+    socket: String,
+    /// The service's name.
+    #[arg(long)]
+    service: String,
+}
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    let settings = Settings { socket: Some(&options.socket), service: Some(&options.service) };
+    backsight::init(settings).map_err(|why| anyhow!("no session: {why}; {:?}", backsight::stats()))?;
+    backsight_tests::hop::serve()
+}

@@ -1,0 +1,85 @@
+//! The command people type, against a real agent and a real collector.
+
+use crate::hosts::Cluster;
+use backsight_tests::harness::binaries;
+use backsight_tests::hop::Act;
+use serde_json::Value;
+use std::process::{Command, Output};
+
+/// Runs `backsight` with nothing in its environment that would answer for the test.
+fn backsight(args: &[&str]) -> Output {
+    let mut command = Command::new(binaries::find("backsight-cli", "backsight").unwrap());
+    command.env_remove("BACKSIGHT_ADMIN").env_remove("BACKSIGHT_COLLECTOR").args(args).output().unwrap()
+}
+
+#[track_caller]
+fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[test]
+fn a_stored_trace_is_shown_as_a_tree_and_exported() {
+    let cluster = Cluster::start(2);
+    let trace = cluster.send(&[Act::Serve, Act::Fail]);
+    cluster.complete(trace);
+    let (id, url) = (trace.to_string(), cluster.collector.url());
+    let tree = stdout(&backsight(&["--collector", &url, "trace", "get", &id]));
+    for part in ["service-0 serve", "service-1 serve", "error: told to fail", "certificate  complete"] {
+        assert!(tree.contains(part), "no `{part}` in\n{tree}");
+    }
+    // An agent knows its collector.
+    let admin = cluster.agents[0].folder().join("admin.sock").display().to_string();
+    assert_eq!(stdout(&backsight(&["--agent", &admin, "trace", "get", &id])), tree);
+    let json: Value =
+        serde_json::from_str(&stdout(&backsight(&["--collector", &url, "--json", "trace", "get", &id]))).unwrap();
+    assert_eq!(json["certificate"]["state"], "complete");
+    let otlp = backsight(&["--collector", &url, "trace", "get", &id, "--format", "otlp"]);
+    let otlp: Value = serde_json::from_str(&stdout(&otlp)).unwrap();
+    assert_eq!(otlp["resourceSpans"].as_array().map(Vec::len), Some(2));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("trace.perfetto");
+    let file = file.to_str().unwrap();
+    let perfetto = ["--collector", &url, "trace", "get", &id, "--format", "perfetto", "--output", file];
+    stdout(&backsight(&perfetto));
+    assert!(std::fs::metadata(file).unwrap().len() > 0);
+}
+
+#[test]
+fn stored_traces_are_listed_once_they_are_at_rest() {
+    let cluster = Cluster::start(2);
+    let trace = cluster.send(&[Act::Serve, Act::Fail]);
+    cluster.complete(trace);
+    let url = cluster.collector.url();
+    let search = |args: &[&str]| {
+        let mut all = vec!["--collector", &url, "--json", "trace", "search"];
+        all.extend(args);
+        let found: Value = serde_json::from_str(&stdout(&backsight(&all))).unwrap();
+        found["traces"].as_array().unwrap().iter().map(|trace| trace["trace"].as_str().unwrap().to_owned()).collect()
+    };
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let id = vec![trace.to_string()];
+    loop {
+        let found: Vec<String> =
+            search(&["--service", "service-1", "--error", "--since", "10m", "--trigger", "manual"]);
+        if found == id {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{found:?}");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert_eq!(search(&["--service", "nobody"]), Vec::<String>::new());
+    assert_eq!(search(&["--min-duration", "1h"]), Vec::<String>::new());
+    let text = stdout(&backsight(&["--collector", &url, "trace", "search"]));
+    assert!(text.contains("CERTIFICATE") && text.contains(&id[0]) && text.contains("complete"), "{text}");
+}
+
+#[test]
+fn a_collector_that_is_not_there_is_named_with_what_to_do() {
+    let output = backsight(&["--collector", "http://127.0.0.1:1", "trace", "search"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("no collector at http://127.0.0.1:1") && said.contains("--collector"), "{said}");
+    let output = backsight(&["--collector", "not an address", "trace", "search"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is not a collector's address"));
+}

@@ -1,0 +1,189 @@
+//! Several hosts: a request goes from one to the next, something happens, and the collector has all of it, or says what is missing.
+//!
+//! A host is an agent with a folder and an id of its own.
+
+use backsight::TraceId;
+use backsight_core::certificate::{GapKind, Verdict};
+use backsight_core::ids::TriggerId;
+use backsight_core::trace::Trace;
+use backsight_proto::v1;
+use backsight_proto::wire::StoredTrace;
+use backsight_tests::harness::agent::{Agent, AgentOptions};
+use backsight_tests::harness::collector::Collector;
+use backsight_tests::hop::{Act, Hop, Request, Step};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A collector and hosts that report to it, with a service on each.
+pub(crate) struct Cluster {
+    // Ends before the agents, and these before the collector.
+    hops: Vec<Hop>,
+    pub(crate) agents: Vec<Agent>,
+    pub(crate) collector: Collector,
+}
+
+impl Cluster {
+    pub(crate) fn start(n_hosts: usize) -> Self {
+        let collector = Collector::start().unwrap();
+        let url = collector.url();
+        let options = AgentOptions { collector: Some(&url), ..AgentOptions::default() };
+        let agents: Vec<Agent> = (0..n_hosts).map(|_| Agent::start(options).unwrap()).collect();
+        let hops = (0_usize..)
+            .zip(&agents)
+            .map(|(idx, agent)| Hop::start(&agent.socket(), &format!("service-{idx}")).unwrap())
+            .collect();
+        Self { hops, agents, collector }
+    }
+
+    /// Returns a path over all hosts in which each does what `acts` says.
+    fn path(&self, acts: &[Act]) -> Vec<Step> {
+        self.hops.iter().zip(acts).map(|(hop, act)| hop.does(*act)).collect()
+    }
+
+    /// Sends a request over all hosts; returns its trace.
+    pub(crate) fn send(&self, acts: &[Act]) -> TraceId {
+        let trace = new_trace();
+        let _ = Request::new(trace, self.path(acts)).send(); // one that dies does not answer
+        trace
+    }
+
+    /// Waits until the collector calls the trace complete.
+    #[track_caller]
+    pub(crate) fn complete(&self, trace: TraceId) -> StoredTrace {
+        let is_complete = |stored: &StoredTrace| stored.certificate.verdict == Verdict::Complete;
+        self.collector.until(trace, is_complete).unwrap_or_else(|error| {
+            let logs: Vec<String> = self.agents.iter().map(Agent::log).collect();
+            panic!("{error:#}\n{}\n{}", self.collector.log(), logs.join("\n"))
+        })
+    }
+}
+
+fn new_trace() -> TraceId {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    TraceId::new(u64::from(std::process::id()), 0x5eed_0000_0000 + NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Returns how many spans of a name each service has, in the order of the services' names.
+fn spans_by_service(trace: &Trace, name: &str) -> Vec<usize> {
+    let services: BTreeSet<&str> = trace.processes.iter().map(|process| &*process.service).collect();
+    let is_of = |service: &str| {
+        trace
+            .spans
+            .iter()
+            .filter(|span| *span.name == *name && *trace.processes[span.process_idx].service == *service)
+            .count()
+    };
+    services.into_iter().map(is_of).collect()
+}
+
+#[test]
+fn a_trigger_on_any_host_fetches_the_request_from_all_of_them() {
+    let cluster = Cluster::start(3);
+    for acts in [
+        [Act::Serve, Act::Serve, Act::Fail],
+        [Act::TriggerAfter, Act::Serve, Act::Serve],
+        [Act::Serve, Act::TriggerBefore, Act::Serve],
+        [Act::TriggerBefore, Act::Serve, Act::Serve],
+    ] {
+        let trace = cluster.send(&acts);
+        let stored = cluster.complete(trace);
+        let assembled = stored.assemble();
+        assert_eq!(spans_by_service(&assembled, "serve"), [1, 1, 1], "{acts:?}: {assembled:#?}");
+        assert_eq!(spans_by_service(&assembled, "call"), [1, 1, 0], "{acts:?}");
+        assert_eq!((assembled.open_edges.len(), assembled.losses.len()), (0, 0));
+        assert_eq!(stored.certificate.agents.len(), 3);
+        // Parents reach across hosts.
+        let spans: BTreeSet<_> = assembled.spans.iter().map(|span| span.id).collect();
+        let n_roots = assembled.spans.iter().filter(|span| !spans.contains(&span.parent)).count();
+        assert_eq!(n_roots, 1);
+    }
+}
+
+#[test]
+fn what_nobody_asked_for_stays_on_its_hosts() {
+    let cluster = Cluster::start(2);
+    let untouched = cluster.send(&[Act::Serve, Act::Serve]);
+    let fetched = cluster.send(&[Act::Serve, Act::Fail]);
+    cluster.complete(fetched);
+    assert_eq!(cluster.collector.get(untouched).unwrap(), None);
+}
+
+#[test]
+fn a_killed_callee_is_in_the_trace_with_what_it_had_done() {
+    let cluster = Cluster::start(3);
+    // The middle one learns where its callee runs.
+    cluster.send(&[Act::Serve, Act::Serve, Act::Serve]);
+    let trace = cluster.send(&[Act::Serve, Act::Serve, Act::Die]);
+    let stored = cluster.complete(trace);
+    let assembled = stored.assemble();
+    assert_eq!(spans_by_service(&assembled, "serve"), [1, 1, 1]);
+    let dead: Vec<_> = assembled.processes.iter().filter(|process| process.death.is_some()).collect();
+    assert_eq!(dead.iter().map(|process| &*process.service).collect::<Vec<_>>(), ["service-2"]);
+    let cut: Vec<_> = assembled.spans.iter().filter(|span| span.is_cut).map(|span| &*span.name).collect();
+    assert_eq!(cut, ["serve"]);
+    assert_eq!(assembled.open_edges.len(), 1, "nobody answered, and the callee was found all the same");
+    assert!(stored.fired.iter().any(|fired| fired.trigger == TriggerId::PROCESS_DEATH));
+}
+
+#[test]
+fn a_callee_that_was_never_reached_leaves_the_trace_partial() {
+    let cluster = Cluster::start(2);
+    let mut path = cluster.path(&[Act::TriggerAfter]);
+    path.push(Step { port: 1, act: Act::Serve }); // nobody listens there
+    let trace = new_trace();
+    Request::new(trace, path).send().unwrap();
+    let has_gap = |stored: &StoredTrace| {
+        let mut gaps = stored.certificate.gaps.iter();
+        stored.certificate.verdict == Verdict::Partial && gaps.any(|gap| gap.kind == GapKind::NoAnswer)
+    };
+    cluster.collector.until(trace, has_gap).unwrap();
+}
+
+#[test]
+fn a_collector_that_is_killed_loses_nothing_that_it_acknowledged_and_nothing_that_waits() {
+    let mut cluster = Cluster::start(2);
+    let acts = [Act::Serve, Act::Fail];
+    let before: Vec<TraceId> = (0..20).map(|_| cluster.send(&acts)).collect();
+    let stored: Vec<StoredTrace> = before.iter().map(|trace| cluster.complete(*trace)).collect();
+    let mid_flight: Vec<TraceId> = (0..20).map(|_| cluster.send(&acts)).collect();
+    cluster.collector.kill().unwrap();
+    let away: Vec<TraceId> = (0..20).map(|_| cluster.send(&acts)).collect();
+    cluster.collector.restart().unwrap();
+    // What was acknowledged is there at once, and the same.
+    for (trace, stored) in before.iter().zip(&stored) {
+        let again = cluster.collector.get(*trace).unwrap().unwrap();
+        assert_eq!(again.assemble(), stored.assemble());
+    }
+    for trace in mid_flight.into_iter().chain(away) {
+        cluster.complete(trace);
+    }
+}
+
+#[test]
+fn stored_traces_are_found_by_what_they_did() {
+    let cluster = Cluster::start(2);
+    let failed = cluster.send(&[Act::Serve, Act::Fail]);
+    let slow = cluster.send(&[Act::TriggerAfter, Act::Serve]);
+    cluster.complete(failed);
+    cluster.complete(slow);
+    let search = |filter: v1::Filter| -> BTreeSet<TraceId> {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        loop {
+            // Summaries come once nothing has arrived for a second.
+            let found = cluster.collector.search(&v1::Filter::default()).unwrap();
+            if found.iter().filter(|summary| summary.n_agents == 2).count() == 2 {
+                break;
+            }
+            assert!(std::time::Instant::now() < deadline, "{found:#?}");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        cluster.collector.search(&filter).unwrap().into_iter().map(|summary| summary.trace).collect()
+    };
+    let of_service = v1::Filter { service: "service-1".to_owned(), ..v1::Filter::default() };
+    assert_eq!(search(of_service.clone()), BTreeSet::from([failed, slow]));
+    assert_eq!(search(v1::Filter { errors_only: true, ..of_service.clone() }), BTreeSet::from([failed]));
+    assert_eq!(search(v1::Filter { operation: "call".to_owned(), ..of_service }), BTreeSet::new());
+    let manual = v1::Filter { trigger: TriggerId::MANUAL.0, ..v1::Filter::default() };
+    assert_eq!(search(manual), BTreeSet::from([failed, slow]));
+    assert_eq!(search(v1::Filter { trigger: TriggerId::CLI.0, ..v1::Filter::default() }), BTreeSet::new());
+}

@@ -1,0 +1,258 @@
+//! A small service for tests with several hosts: it serves requests that are one line each, and calls the next hop of their path.
+//!
+//! Run by `bks-hop`, driven by the tests through [`Hop`] and [`Request`].
+//!
+//! # Shape
+//! A request is `traceparent TAB tracestate TAB path`, a path is `port:action` for each hop, joined by commas; the first is the receiver's.
+//! The answer is `ok TAB crumb`, or nothing: the connection ends.
+
+use crate::harness::binaries;
+use anyhow::{Context as _, Result, bail, ensure};
+use backsight::{Connection, Incoming, Segment, SpanKind, StatusCode, TraceId, TriggerId};
+use std::fmt;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// How long an answer may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What a hop does beside calling the next one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Act {
+    /// Nothing.
+    Serve,
+    /// Fires a trigger before it calls the next hop.
+    TriggerBefore,
+    /// Fires a trigger after the next hop has answered.
+    TriggerAfter,
+    /// Says that it failed, and fires a trigger.
+    Fail,
+    /// Kills its own process before it answers.
+    Die,
+}
+
+const ACTS: [(Act, &str); 5] = [
+    (Act::Serve, "serve"),
+    (Act::TriggerBefore, "before"),
+    (Act::TriggerAfter, "after"),
+    (Act::Fail, "fail"),
+    (Act::Die, "die"),
+];
+
+impl fmt::Display for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(ACTS.iter().find(|(act, _)| act == self).map_or("", |(_, name)| name))
+    }
+}
+
+impl FromStr for Act {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let found = ACTS.iter().find(|(_, name)| *name == text);
+        found.map(|(act, _)| *act).with_context(|| format!("no act is called `{text}`"))
+    }
+}
+
+/// One hop of a path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Step {
+    /// Where it listens.
+    pub port: u16,
+    /// What it does.
+    pub act: Act,
+}
+
+/// A request on its way.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Request {
+    /// The header `traceparent`.
+    pub traceparent: String,
+    /// The header `tracestate`, empty for none.
+    pub tracestate: String,
+    /// The receiver first.
+    pub path: Vec<Step>,
+}
+
+impl Request {
+    /// Returns a request of trace `trace`, as somebody without a recorder sends it.
+    #[must_use]
+    pub fn new(trace: TraceId, path: Vec<Step>) -> Self {
+        Self { traceparent: format!("00-{trace}-00000000000000aa-01"), tracestate: String::new(), path }
+    }
+
+    /// Sends it to the first hop of its path; returns the answer's crumb, empty for none.
+    ///
+    /// # Errors
+    /// No connection, or no answer.
+    pub fn send(&self) -> Result<String> {
+        let first = self.path.first().context("a path has a first hop")?;
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, first.port)).context("connect to a hop")?;
+        stream.set_read_timeout(Some(ANSWER_TIMEOUT)).context("set a time-out")?;
+        stream.write_all(format!("{self}\n").as_bytes()).context("send a request")?;
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).context("read an answer")?;
+        let crumb = answer.strip_prefix("ok\t").context("the hop did not answer")?;
+        Ok(crumb.trim_end().to_owned())
+    }
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path: Vec<String> = self.path.iter().map(|step| format!("{}:{}", step.port, step.act)).collect();
+        write!(f, "{}\t{}\t{}", self.traceparent, self.tracestate, path.join(","))
+    }
+}
+
+impl FromStr for Request {
+    type Err = anyhow::Error;
+
+    fn from_str(line: &str) -> Result<Self> {
+        let mut fields = line.split('\t');
+        let mut field = || fields.next().context("a request has three fields");
+        let (traceparent, tracestate) = (field()?.to_owned(), field()?.to_owned());
+        let step = |text: &str| {
+            let (port, act) = text.split_once(':').context("a hop is `port:action`")?;
+            Ok(Step { port: port.parse().context("read a port")?, act: act.parse()? })
+        };
+        let path = field()?.split(',').map(step).collect::<Result<_>>()?;
+        Ok(Self { traceparent, tracestate, path })
+    }
+}
+
+/// Serves requests on a port of its own, which it prints, until it is killed.
+///
+/// # Errors
+/// No port, or standard output is closed.
+pub fn serve() -> Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listen on a port")?;
+    println!("{}", listener.local_addr().context("ask for the port")?.port());
+    std::io::stdout().flush().context("say the port")?;
+    for stream in listener.incoming() {
+        let stream = stream.context("accept a connection")?;
+        std::thread::spawn(move || {
+            if let Err(error) = serve_one(stream) {
+                eprintln!("request not served: {error:#}");
+            }
+        });
+    }
+    Ok(())
+}
+
+fn serve_one(stream: TcpStream) -> Result<()> {
+    let mut line = String::new();
+    BufReader::new(stream.try_clone().context("copy a socket")?).read_line(&mut line).context("read a request")?;
+    let request: Request = line.trim_end_matches('\n').parse()?;
+    let state = (!request.tracestate.is_empty()).then_some(request.tracestate.as_bytes());
+    let incoming = backsight::extract(Some(request.traceparent.as_bytes()), state);
+    let _segment: Segment = backsight::begin(&incoming.context);
+    let crumb = {
+        let _serve = backsight::span!("serve", SpanKind::Server);
+        work(&incoming, &request)?;
+        backsight::response_crumb()
+    };
+    let crumb = crumb.as_ref().map(|crumb| crumb.as_str()).unwrap_or_default();
+    (&stream).write_all(format!("ok\t{crumb}\n").as_bytes()).context("answer")
+}
+
+fn work(incoming: &Incoming<'_>, request: &Request) -> Result<()> {
+    let (own, rest) = request.path.split_first().context("a path has a first hop")?;
+    if own.act == Act::TriggerBefore {
+        ensure!(backsight::trigger(TriggerId::MANUAL), "nobody took note of the trigger");
+    }
+    if !rest.is_empty() {
+        call(incoming, rest);
+    }
+    match own.act {
+        Act::Serve | Act::TriggerBefore => {}
+        Act::TriggerAfter => ensure!(backsight::trigger(TriggerId::MANUAL), "nobody took note of the trigger"),
+        Act::Fail => {
+            backsight::status(StatusCode::Error, "told to fail");
+            ensure!(backsight::trigger(TriggerId::MANUAL), "nobody took note of the trigger");
+        }
+        Act::Die => {
+            let own = rustix::process::getpid();
+            rustix::process::kill_process(own, rustix::process::Signal::KILL).context("kill this process")?;
+        }
+    }
+    Ok(())
+}
+
+/// Calls the next hop. One that does not answer leaves its edge open.
+fn call(incoming: &Incoming<'_>, path: &[Step]) {
+    /// There is one peer at most in each test.
+    static PEER: Connection = Connection::new();
+    let _call = backsight::span!("call", SpanKind::Client);
+    let outgoing = backsight::inject(&incoming.context, incoming.others, &PEER);
+    let request = Request {
+        traceparent: outgoing.traceparent().to_owned(),
+        tracestate: outgoing.tracestate().to_owned(),
+        path: path.to_vec(),
+    };
+    match request.send() {
+        Ok(crumb) => outgoing.call.answered((!crumb.is_empty()).then_some(crumb.as_bytes()), &PEER),
+        Err(error) => backsight::status(StatusCode::Error, &format!("{error:#}")),
+    }
+}
+
+/// A running hop; killed when it drops.
+#[derive(Debug)]
+pub struct Hop {
+    process: Child,
+    port: u16,
+    /// Open as long as the hop, which would otherwise fail to print.
+    _stdout: BufReader<ChildStdout>,
+}
+
+impl Hop {
+    /// Starts a hop that records with the agent at `socket`.
+    ///
+    /// # Errors
+    /// The binary cannot be had, or does not start.
+    pub fn start(socket: &Path, service: &str) -> Result<Self> {
+        let mut command = Command::new(binaries::find("backsight-tests", "bks-hop")?);
+        command.arg("--socket").arg(socket).arg("--service").arg(service);
+        let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("start a hop")?;
+        let stdout = process.stdout.take().context("a hop has a standard output")?;
+        let mut stdout = BufReader::new(stdout);
+        let mut line = String::new();
+        stdout.read_line(&mut line).context("read a hop's port")?;
+        let Ok(port) = line.trim().parse() else {
+            let _ = process.kill();
+            let _ = process.wait();
+            bail!("the hop said `{line}` instead of its port");
+        };
+        Ok(Self { process, port, _stdout: stdout })
+    }
+
+    /// Returns this hop as a step of a path.
+    #[must_use]
+    pub const fn does(&self, act: Act) -> Step {
+        Step { port: self.port, act }
+    }
+}
+
+impl Drop for Hop {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Act, Request, Step};
+    use backsight::TraceId;
+
+    #[test]
+    fn requests_come_through_as_text() {
+        let path = vec![Step { port: 7, act: Act::Serve }, Step { port: 8, act: Act::Die }];
+        let request = Request { tracestate: "a=b".to_owned(), ..Request::new(TraceId::new(1, 2), path) };
+        assert_eq!(request.to_string().parse::<Request>().unwrap(), request);
+        assert!("a\tb\t7".parse::<Request>().is_err());
+    }
+}
