@@ -77,7 +77,7 @@ impl<'a> Others<'a> {
             look = look.and(copy(part, &mut out[len..end]));
             len = end;
         }
-        if look.worst > WORST_VISIBLE || look.n_commas >= MEMBERS_MAX {
+        if look.worst > WORST_VISIBLE || (look.n_commas >= MEMBERS_MAX && has_too_many(&out[..len])) {
             return self.format_some(out, own_bytes);
         }
         len
@@ -128,6 +128,12 @@ impl KeptOthers {
     pub fn get(&self) -> Others<'_> {
         Others { before: b"", after: &self.bytes[..self.len] }
     }
+}
+
+/// Returns whether a header has more members than may be passed on, empty ones included.
+#[cold]
+fn has_too_many(header: &[u8]) -> bool {
+    header.iter().filter(|byte| **byte == b',').count() >= MEMBERS_MAX
 }
 
 /// Writes our member to the start of `out` and returns its length; nothing for a trail without crumbs.

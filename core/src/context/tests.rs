@@ -1,6 +1,6 @@
 //! Claims about the headers: what we write we read, what others wrote passes unchanged, and any bytes end without a panic.
 
-use super::others::{MEMBERS_MAX, STATE_BYTES_MAX};
+use super::others::{MEMBERS_MAX, Others, STATE_BYTES_MAX};
 use super::trail::TRAIL_BYTES_MAX;
 use super::{CRUMBS_MAX, TraceParent, TraceState, Trail, TrailFlags};
 use crate::ids::{AgentId, SpanId, TraceId, TriggerId};
@@ -154,4 +154,23 @@ fn a_header_that_is_too_long_loses_its_long_members_first_then_the_right_most() 
     let kept = next_hop(&many.join(","), &ours);
     assert_eq!(kept.split(',').count(), MEMBERS_MAX);
     assert!(kept.ends_with("k30=v"));
+}
+
+/// The look that copies may count a comma twice; what fits passes as it is all the same, whatever its length.
+#[test]
+fn as_many_members_as_may_pass_pass_unchanged_at_every_length() {
+    let ours = trail(&[7], &[], TrailFlags::default());
+    for filler in 0..64 {
+        for n_others in [MEMBERS_MAX - 1, MEMBERS_MAX] {
+            // Empty members are members.
+            let others = format!("a={}{}b=1", "x".repeat(filler), ",".repeat(n_others - 1));
+            let mut out = [0; STATE_BYTES_MAX];
+            let len = Others::of(others.as_bytes()).format(&ours, &mut out);
+            let passed = std::str::from_utf8(&out[..len]).unwrap();
+            assert_eq!(passed.ends_with(&others), n_others < MEMBERS_MAX, "{filler} {n_others}: {passed}");
+            let mut again = [0; STATE_BYTES_MAX];
+            let len_again = Others::of(&out[..len]).format(&ours, &mut again);
+            assert_eq!(&out[..len], &again[..len_again]);
+        }
+    }
 }
