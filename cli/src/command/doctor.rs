@@ -5,7 +5,7 @@
 use super::Asked;
 use crate::output;
 use anyhow::{Context, Result};
-use backsight_proto::admin::{Status, route};
+use backsight_proto::admin::{Status, UplinkStatus, route};
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, Resource};
@@ -55,7 +55,11 @@ impl Check {
 
 /// Runs every check; fails where something needed is missing.
 pub(super) fn run(asked: &Asked<'_>) -> Result<ExitCode> {
-    let checks = [agent(asked), memfd(), noexec_seal(), invariant_tsc(), pidfd(), ptrace(), address_space()];
+    let status = asked.admin.get(route::STATUS).and_then(|reply| reply.parse::<Status>());
+    let on_host = [memfd(), noexec_seal(), invariant_tsc(), pidfd(), ptrace(), address_space()];
+    let mut checks = vec![agent(&status)];
+    checks.extend(status.as_ref().ok().map(|status| collector(status.uplink.as_ref())));
+    checks.extend(on_host);
     let text = if asked.is_json {
         serde_json::to_string_pretty(&checks).context("write the checks")? + "\n"
     } else {
@@ -79,11 +83,28 @@ fn line(check: &Check) -> String {
     line
 }
 
-fn agent(asked: &Asked<'_>) -> Check {
+fn agent(status: &Result<Status>) -> Check {
     let name = "agent";
-    match asked.admin.get(route::STATUS).and_then(|reply| reply.parse::<Status>()) {
+    match status {
         Ok(status) => Check::ok(name, format!("{}, version {}, pid {}", status.agent, status.version, status.pid)),
         Err(error) => Check::missing(name, format!("{error:#}"), "applications run on, but record nothing"),
+    }
+}
+
+fn collector(uplink: Option<&UplinkStatus>) -> Check {
+    let name = "collector";
+    let advice = "traces stay on this host until it is reached; look at uplink.collectors and at the collector's log";
+    match uplink {
+        None => Check::ok(name, "none: traces stay on this host (uplink.collectors)"),
+        Some(uplink) if uplink.is_connected && uplink.is_reporting => {
+            Check::ok(name, format!("{}, connected", uplink.collector))
+        }
+        Some(uplink) if uplink.is_connected => {
+            Check::warn(name, format!("{} takes no reports: {}", uplink.collector, uplink.last_error), advice)
+        }
+        Some(uplink) => {
+            Check::warn(name, format!("{} is not connected: {}", uplink.collector, uplink.last_error), advice)
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Claims about the checks that read text.
 
-use super::{Check, line, missing_tsc_flags};
+use super::{Check, collector, line, missing_tsc_flags};
+use backsight_proto::admin::UplinkStatus;
 use expect_test::expect;
 
 #[test]
@@ -18,6 +19,28 @@ fn a_check_says_what_and_what_to_do() {
         ok       memfd          fine
         missing  pidfd          too old
                                 → get a newer kernel
+    "#]]
+    .assert_eq(&text);
+}
+
+#[test]
+fn a_collector_that_takes_nothing_is_told_with_its_reason() {
+    let uplink = |is_connected, is_reporting| UplinkStatus {
+        collector: "http://c:4390".to_owned(),
+        is_connected,
+        is_reporting,
+        last_error: "no space left".to_owned(),
+        ..UplinkStatus::default()
+    };
+    let text = [None, Some(uplink(true, true)), Some(uplink(true, false)), Some(uplink(false, false))];
+    let text: String = text.iter().map(|uplink| line(&collector(uplink.as_ref()))).collect();
+    expect![[r#"
+        ok       collector      none: traces stay on this host (uplink.collectors)
+        ok       collector      http://c:4390, connected
+        warn     collector      http://c:4390 takes no reports: no space left
+                                → traces stay on this host until it is reached; look at uplink.collectors and at the collector's log
+        warn     collector      http://c:4390 is not connected: no space left
+                                → traces stay on this host until it is reached; look at uplink.collectors and at the collector's log
     "#]]
     .assert_eq(&text);
 }
