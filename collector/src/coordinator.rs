@@ -25,6 +25,9 @@ use peers::{Peers, Rank};
 use std::collections::{BTreeMap, BTreeSet};
 use view::{Followed, GroupId, Source};
 
+/// Groups that one tick looks at whether they have ended; the others wait for the next, so that a tick that ends many stays short.
+const REVIEWS_PER_TICK: usize = 500;
+
 /// What the coordinator is told.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
@@ -303,7 +306,8 @@ impl Coordinator {
 
     fn tick(&mut self, now: Nanos) {
         self.pass_late(now);
-        while let Some((at, id)) = self.reviews.first().copied().filter(|(at, _)| *at <= now) {
+        let due = self.reviews.iter().take_while(|(at, _)| *at <= now).take(REVIEWS_PER_TICK);
+        for (at, id) in due.copied().collect::<Vec<_>>() {
             self.reviews.remove(&(at, id));
             let Some(group) = self.groups.get_mut(&id) else { continue };
             group.review = later(group.last_news, self.limits.group_life);
