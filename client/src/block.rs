@@ -78,6 +78,21 @@ impl ThreadBlock {
     fn now(&self) -> u64 {
         clock::now(ClockSource::from_code(self.clock.get()))
     }
+
+    /// Does what [`random`] does, for a caller that has the block at hand.
+    #[inline(always)]
+    pub(crate) fn random(&self) -> u64 {
+        let mut state = self.random.get();
+        if state == 0 {
+            state = seed();
+        }
+        // Source: splitmix64, Steele, Lea, Flood, OOPSLA 2014.
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.random.set(state);
+        let mut mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
 }
 
 /// Runs `write` with the calling thread's writer and the time, or returns `None` where it must not write: no memory, or a signal handler
@@ -92,6 +107,24 @@ pub fn with_writer<R>(write: impl FnOnce(&mut Writer<View>, u64) -> R) -> Option
 /// Does what [`with_writer`] does, for a `write` that needs more of the thread's block.
 #[inline(always)]
 pub(crate) fn with_block<R>(write: impl FnOnce(&ThreadBlock, &mut Writer<View>, u64) -> R) -> Option<R> {
+    let mut held = hold()?;
+    let (block, writer, now) = held.parts();
+    let result = write(block, writer, now);
+    held.leave();
+    Some(result)
+}
+
+/// The calling thread's writer, which no handler may use until [`Held::leave`].
+///
+/// It has no `Drop`: a `longjmp` may pass over the frames that it lives in.
+#[must_use = "the writer stays busy until it is left"]
+pub(crate) struct Held {
+    block: &'static ThreadBlock,
+}
+
+/// Takes the calling thread's writer: what [`with_block`] does first, for calls that are inlined whole.
+#[inline(always)]
+pub(crate) fn hold() -> Option<Held> {
     let block = current()?;
     let frame = frame();
     if block.busy.get() != 0 && !abandoned(block, frame) {
@@ -99,12 +132,25 @@ pub(crate) fn with_block<R>(write: impl FnOnce(&ThreadBlock, &mut Writer<View>, 
     }
     block.busy.set(frame);
     signal_fence();
-    // SAFETY: `busy` was 0 and is set now, so no other call of this thread is inside; other threads have blocks of their own.
-    let writer = unsafe { &mut *block.writer.get() };
-    let result = write(block, writer, block.now());
-    signal_fence();
-    block.busy.set(0);
-    Some(result)
+    Some(Held { block })
+}
+
+impl Held {
+    /// Returns the block, its writer and the time. What is done with them must not call the application.
+    #[inline(always)]
+    pub(crate) fn parts(&mut self) -> (&ThreadBlock, &mut Writer<View>, u64) {
+        // SAFETY: `busy` was 0 and is set while this value lives, so no other call of this thread is inside, and the reference ends with
+        // the borrow of the one value; other threads have blocks of their own.
+        let writer = unsafe { &mut *self.block.writer.get() };
+        (self.block, writer, self.block.now())
+    }
+
+    /// Gives the writer back.
+    #[inline(always)]
+    pub(crate) fn leave(self) {
+        signal_fence();
+        self.block.busy.set(0);
+    }
 }
 
 /// Returns the calling thread's block, claiming one at its first call; `None` where there is no memory.
@@ -142,20 +188,11 @@ pub(crate) fn existing() -> Option<&'static ThreadBlock> {
 /// # Cost
 /// Three multiplications, once the thread's generator is seeded by a system call.
 pub(crate) fn random() -> u64 {
-    let Some(block) = current() else { return seed() };
-    let mut state = block.random.get();
-    if state == 0 {
-        state = seed();
-    }
-    // Source: splitmix64, Steele, Lea, Flood, OOPSLA 2014.
-    state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    block.random.set(state);
-    let mut mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
+    current().map_or_else(seed, ThreadBlock::random)
 }
 
 #[cold]
+#[inline(never)]
 fn seed() -> u64 {
     let mut bytes = [0; 8];
     let read = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::NONBLOCK);

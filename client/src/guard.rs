@@ -2,13 +2,13 @@
 
 use crate::block;
 use crate::context::{Context, TRAVELS};
-use crate::name::Name;
-use crate::record::with_epoch;
+use crate::name::{Name, Resolved};
 use crate::trigger;
 use backsight_core::ids::{SpanId, TraceId};
-use backsight_core::record::{Kind, SpanKind, seg_flags};
+use backsight_core::record::{Kind, SpanKind, name_word, seg_flags};
 use backsight_core::telemetry::DropReason;
-use backsight_ringbuf::writer::SegmentStart;
+use backsight_ringbuf::shm::View;
+use backsight_ringbuf::writer::{SegmentStart, Writer};
 use std::marker::PhantomData;
 
 /// A thread's work for one trace; ends when it drops.
@@ -112,62 +112,74 @@ impl Drop for Span {
 /// Begins a segment; returns whether it did, which it does not for no trace, nor for the trace that is active already.
 #[inline(always)]
 pub fn begin_unguarded(context: &Context) -> bool {
-    block::with_writer(|writer, now| {
-        if context.trace.is_none() || writer.trace() == context.trace {
-            return None;
-        }
-        let now = block::attached(writer, now)?;
-        writer.begin(start_of(context), now);
-        if context.flags & (seg_flags::FIRED | seg_flags::RESUME) == seg_flags::FIRED {
-            trigger::tell_fired(writer, now, context.trace); // on the way here: this host's part is wanted
-        }
-        Some(())
-    })
-    .flatten()
-    .is_some()
+    let Some(mut held) = block::hold() else { return false };
+    let (_, writer, now) = held.parts();
+    let began = begin_with(writer, now, context);
+    held.leave();
+    began
+}
+
+#[inline(always)]
+fn begin_with(writer: &mut Writer<View>, now: u64, context: &Context) -> bool {
+    if context.trace.is_none() || writer.trace() == context.trace {
+        return false;
+    }
+    let Some(now) = block::attached(writer, now) else { return false };
+    writer.begin(start_of(context), now);
+    if context.flags & (seg_flags::FIRED | seg_flags::RESUME) == seg_flags::FIRED {
+        trigger::tell_fired(writer, now, context.trace); // on the way here: this host's part is wanted
+    }
+    true
 }
 
 /// Ends the active segment if it is of `trace`.
 #[inline(always)]
 pub fn end_unguarded(trace: TraceId) {
-    block::with_writer(|writer, now| {
-        if writer.trace() == trace {
-            writer.end(now);
-        }
-    });
+    let Some(mut held) = block::hold() else { return };
+    let (_, writer, now) = held.parts();
+    if writer.trace() == trace {
+        writer.end(now);
+    }
+    held.leave();
 }
 
 /// Starts a span; returns its trace, its id and the span that was innermost before, or `None` where nothing is recorded.
 #[inline(always)]
 pub fn span_start_unguarded(name: Name<'_>, kind: SpanKind) -> Option<(TraceId, SpanId, SpanId)> {
-    with_epoch(|writer, now, epoch| {
-        let id = SpanId(block::random() | 1); // in here, where no handler draws the same one
-        let (trace, outer) = (writer.trace(), writer.segment().span);
-        let (word, text) = name.resolve(writer, epoch).in_place(kind as u8);
-        writer.record(now, Kind::SpanStart, 0, [id.0, outer.0, word], text);
-        if trace.is_none() {
-            return None;
-        }
-        writer.note_span(id);
-        writer.set_span(id);
-        Some((trace, id, outer))
-    })
-    .flatten()
+    let mut held = block::hold()?;
+    let (block, writer, now) = held.parts();
+    let id = SpanId(block.random() | 1); // in here, where no handler draws the same one
+    let (trace, outer) = (writer.trace(), writer.span());
+    match name.known(block.epoch.get()) {
+        Some(known) => writer.start_span(now, id, name_word(known.0, 0, kind as u8)),
+        None => start_unknown(writer, now, id, name.resolve(writer, block.epoch.get()), kind),
+    }
+    held.leave();
+    (!trace.is_none()).then_some((trace, id, outer))
+}
+
+/// Starts a span at the first use of its name, or with a name that is written in place.
+#[cold]
+#[inline(never)]
+fn start_unknown(writer: &mut Writer<View>, now: u64, id: SpanId, name: Resolved<'_>, kind: SpanKind) {
+    let (word, text) = name.in_place(kind as u8);
+    writer.start_span_cold(now, id, [id.0, writer.span().0, word], text);
 }
 
 /// Ends span `id` of `trace`, if that is active; where it was the innermost, `outer` is again.
 #[inline(always)]
 pub fn span_end_unguarded(trace: TraceId, id: SpanId, outer: SpanId) {
-    block::with_writer(|writer, now| {
-        if writer.trace() == trace {
-            writer.record_of_span::<0, 1>(now, Kind::SpanEnd, 0, id, [], &[]);
-            if writer.segment().span == id {
-                writer.set_span(outer); // else spans end out of order, or on a thread that works under another one
-            }
-        } else {
-            writer.count_drop(DropReason::NoTrace);
+    let Some(mut held) = block::hold() else { return };
+    let (_, writer, now) = held.parts();
+    if writer.trace() == trace {
+        writer.record_of_span::<0, 1>(now, Kind::SpanEnd, 0, id, [], &[]);
+        if writer.span() == id {
+            writer.set_span(outer); // else spans end out of order, or on a thread that works under another one
         }
-    });
+    } else {
+        writer.count_drop(DropReason::NoTrace);
+    }
+    held.leave();
 }
 
 /// Returns what the calling thread works for now.

@@ -28,14 +28,18 @@ impl StaticName {
     /// Returns the id in the region that `writer` writes to; [`StringId::NONE`] where the table is full or there is no region.
     #[inline(always)]
     fn id(&self, writer: &Writer<View>, epoch: u32) -> StringId {
+        self.known(epoch).unwrap_or_else(|| self.intern(writer, epoch))
+    }
+
+    /// Returns the id if session `epoch` knows it already.
+    #[inline(always)]
+    fn known(&self, epoch: u32) -> Option<StringId> {
         let cached = self.cached.load(Ordering::Relaxed); // an id is valid for whoever sees it: the table is published by itself
-        if (cached >> 32) as u32 == epoch && epoch != 0 {
-            return StringId(cached as u32);
-        }
-        self.intern(writer, epoch)
+        ((cached >> 32) as u32 == epoch && epoch != 0).then_some(StringId(cached as u32))
     }
 
     #[cold]
+    #[inline(never)]
     fn intern(&self, writer: &Writer<View>, epoch: u32) -> StringId {
         let id = intern_in(writer, self.text);
         if !id.is_none() {
@@ -85,6 +89,16 @@ impl<'a> Resolved<'a> {
 }
 
 impl<'a> Name<'a> {
+    /// Returns the name's id where it has one without looking further.
+    #[inline(always)]
+    pub(crate) fn known(self, epoch: u32) -> Option<StringId> {
+        match self {
+            Self::Static(name) => name.known(epoch),
+            Self::Interned(id) => Some(id),
+            Self::Text(_) => None,
+        }
+    }
+
     /// Resolves the name; a text stays a text.
     #[inline(always)]
     pub(crate) fn resolve(self, writer: &Writer<View>, epoch: u32) -> Resolved<'a> {

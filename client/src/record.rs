@@ -108,7 +108,7 @@ pub fn event_bytes(name: Name<'_>, message: &[u8]) {
 /// Writes a record of the innermost open span that is a name, the word's free byte, and bytes.
 #[inline(always)]
 fn put_named(writer: &mut Writer<View>, now: u64, kind: Kind, name: Resolved<'_>, aux: u8, bytes: &[u8]) {
-    let span = writer.segment().span;
+    let span = writer.span();
     if name.text.is_empty() {
         writer.record_of_span::<1, 2>(now, kind, 0, span, [name_word(name.id.0, 0, aux)], bytes);
     } else {
@@ -143,7 +143,7 @@ fn put_attr(writer: &mut Writer<View>, now: u64, epoch: u32, key: Name<'_>, valu
         let number = word.to_le_bytes();
         put_named(writer, now, Kind::Attr, key, code as u8, if in_tail { tail } else { &number });
     } else {
-        let (span, key_word) = (writer.segment().span, name_word(key.id.0, 0, code as u8));
+        let (span, key_word) = (writer.span(), name_word(key.id.0, 0, code as u8));
         writer.record_of_span::<2, 3>(now, Kind::Attr, 0, span, [key_word, word], &[]);
     }
 }
@@ -161,7 +161,7 @@ fn interned(name: Resolved<'_>) -> (ValueType, u64, &[u8]) {
 #[inline(always)]
 pub fn status(code: StatusCode, text: &str) {
     block::with_writer(|writer, now| {
-        let span = writer.segment().span;
+        let span = writer.span();
         writer.record_of_span::<1, 2>(now, Kind::Status, 0, span, [code as u64], text.as_bytes())
     });
 }
@@ -171,7 +171,7 @@ pub fn status(code: StatusCode, text: &str) {
 pub fn rename<'a>(name: impl Into<Name<'a>>) {
     let name = name.into();
     with_epoch(|writer, now, epoch| {
-        let (span, (word, text)) = (writer.segment().span, name.resolve(writer, epoch).in_place(0));
+        let (span, (word, text)) = (writer.span(), name.resolve(writer, epoch).in_place(0));
         writer.record_of_span::<1, 2>(now, Kind::Rename, 0, span, [word], text)
     });
 }
@@ -180,7 +180,7 @@ pub fn rename<'a>(name: impl Into<Name<'a>>) {
 #[inline(always)]
 pub fn link(trace: backsight_core::ids::TraceId, to: SpanId) {
     block::with_writer(|writer, now| {
-        let span = writer.segment().span;
+        let span = writer.span();
         writer.record_of_span::<3, 4>(now, Kind::Link, 0, span, [trace.hi, trace.lo, to.0], &[])
     });
 }

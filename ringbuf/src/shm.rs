@@ -103,6 +103,15 @@ impl Storage for View {
     }
 
     #[inline(always)]
+    unsafe fn words_unchecked(&self, offset: u64, n: usize) -> &[AtomicU64] {
+        debug_assert!(offset.is_multiple_of(8) && self.contains(offset, 8 * n as u64));
+        // SAFETY: `offset` is within the mapping, says the caller, so the address is in one allocation.
+        let first = unsafe { self.base.add(offset as usize) };
+        // SAFETY: `n` words, says the caller; each as in `word_unchecked`.
+        unsafe { std::slice::from_raw_parts(first.cast(), n) }
+    }
+
+    #[inline(always)]
     unsafe fn copy_in(&self, offset: u64, bytes: &[u8]) {
         debug_assert!(self.contains(offset, bytes.len() as u64));
         // SAFETY: within the mapping, says the caller.
@@ -130,6 +139,11 @@ impl Storage for Mapping {
     unsafe fn word_unchecked(&self, offset: u64) -> &AtomicU64 {
         // SAFETY: the caller keeps the contract of this very method.
         unsafe { self.view.word_unchecked(offset) }
+    }
+
+    unsafe fn words_unchecked(&self, offset: u64, n: usize) -> &[AtomicU64] {
+        // SAFETY: the caller keeps the contract of this very method.
+        unsafe { self.view.words_unchecked(offset, n) }
     }
 
     unsafe fn copy_in(&self, offset: u64, bytes: &[u8]) {

@@ -164,7 +164,9 @@ pub fn context<S: Storage>(store: &S, number: u32) -> Option<Context> {
     // Acquire: not after the second read of the change number.
     let load = |offset| store.word(at + offset).load(Acquire);
     let trace = TraceId::new(load(slot::TRACE_HI), load(slot::TRACE_LO));
-    let context = Context { trace, span: load(slot::SPAN), changed: load(slot::CHANGED) };
+    let span = load(slot::SPAN);
+    let span = if trace.is_none() { 0 } else { span }; // the thread leaves there what it last worked on
+    let context = Context { trace, span, changed: load(slot::CHANGED) };
     (before.is_multiple_of(2) && before == seq()).then_some(context)
 }
 

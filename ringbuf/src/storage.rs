@@ -23,6 +23,12 @@ pub trait Storage {
     /// `offset` is a multiple of 8, and `offset + 8 <= self.bytes()`.
     unsafe fn word_unchecked(&self, offset: u64) -> &AtomicU64;
 
+    /// Returns `n` words from `offset` on, unchecked in release builds: one address for all of them.
+    ///
+    /// # Safety
+    /// `offset` is a multiple of 8, and `offset + 8 * n <= self.bytes()`.
+    unsafe fn words_unchecked(&self, offset: u64, n: usize) -> &[AtomicU64];
+
     /// Copies `bytes` to `offset`; the rest of the last word may be overwritten with anything.
     ///
     /// # Safety
@@ -51,6 +57,15 @@ impl Heap {
         let words = |n| (0..n).map(|_| AtomicU64::new(0)).collect();
         Self { bytes, windows: windows.iter().map(|(offset, n)| (*offset, words(*n))).collect() }
     }
+
+    fn words(&self, offset: u64, n: usize) -> &[AtomicU64] {
+        assert!(offset.is_multiple_of(8), "offset {offset} is not a word's");
+        let found = self.windows.iter().find_map(|(start, words)| {
+            let idx = usize::try_from(offset.checked_sub(*start)? / 8).ok()?;
+            words.get(idx..idx + n)
+        });
+        found.unwrap_or_else(|| panic!("{n} words at {offset:#x} are outside the windows of this test"))
+    }
 }
 
 impl Storage for Heap {
@@ -59,16 +74,15 @@ impl Storage for Heap {
     }
 
     fn word(&self, offset: u64) -> &AtomicU64 {
-        assert!(offset.is_multiple_of(8), "offset {offset} is not a word's");
-        let found = self.windows.iter().find_map(|(start, words)| {
-            let idx = usize::try_from(offset.checked_sub(*start)? / 8).ok()?;
-            words.get(idx)
-        });
-        found.unwrap_or_else(|| panic!("offset {offset:#x} is outside the windows of this test"))
+        &self.words(offset, 1)[0]
     }
 
     unsafe fn word_unchecked(&self, offset: u64) -> &AtomicU64 {
         self.word(offset)
+    }
+
+    unsafe fn words_unchecked(&self, offset: u64, n: usize) -> &[AtomicU64] {
+        self.words(offset, n)
     }
 
     unsafe fn copy_in(&self, offset: u64, bytes: &[u8]) {
@@ -97,6 +111,12 @@ impl<P: Deref<Target: Storage>> Storage for P {
     unsafe fn word_unchecked(&self, offset: u64) -> &AtomicU64 {
         // SAFETY: the caller keeps the contract of this very method.
         unsafe { (**self).word_unchecked(offset) }
+    }
+
+    #[inline(always)]
+    unsafe fn words_unchecked(&self, offset: u64, n: usize) -> &[AtomicU64] {
+        // SAFETY: the caller keeps the contract of this very method.
+        unsafe { (**self).words_unchecked(offset, n) }
     }
 
     #[inline(always)]

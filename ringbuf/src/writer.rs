@@ -20,6 +20,10 @@ use backsight_core::telemetry::DropReason;
 
 /// Room that every open chunk keeps free, so that an active segment can always be ended: TIME and SEG_END.
 const END_ROOM: u64 = TIME_BYTES + SEG_END_BYTES;
+/// A SPAN_START record whose name is interned.
+const SPAN_START_BYTES: u64 = 8 + 3 * 8;
+/// The words that a thread slot begins with, up to the last that the context needs.
+const CONTEXT_WORDS: usize = slot::CHANGED as usize / 8 + 1;
 /// The active segment waits for its first record.
 const PENDING: u32 = 1;
 /// The active segment found no chunk when it began.
@@ -78,20 +82,19 @@ pub struct Writer<S> {
     generation_bits: u64,
     /// Where the thread slot stands.
     slot_at: u64,
+    /// While its trace is none, what else stands here is of a segment that is over.
     segment: SegmentStart,
     opened_ticks: u64,
     /// The grants seen when the last claim failed.
     grants_seen: u64,
     /// Records lost that no LOST record tells of yet.
     lost: u64,
-    /// The change number of the context.
-    seq: u32,
+    /// The open chunk's segments: where the last one begins in bits 0-31, how many in 32-63; one word, as both change with each.
+    segments: u64,
     slot_number: u32,
     tid: u32,
     chunk: u32,
     prev_chunk: u32,
-    n_segments: u32,
-    last_segment: u32,
     /// A [`Class`]'s number, 0 before the first chunk.
     class: u32,
     /// [`PENDING`] or [`REFUSED`] while the active segment has no SEG record yet: it is written with the first record; else 0.
@@ -126,8 +129,7 @@ impl Writer<View> {
 impl<S: Storage> Writer<S> {
     /// Returns a writer for thread `tid`, which has claimed thread slot `slot_number` of `store`.
     pub fn new(store: S, slot_number: u32, tid: u32) -> Self {
-        let seq = store.word(slot_offset(slot_number) + slot::SEQ_API).load(Relaxed) as u32; // an earlier thread's, acquired by the claim
-        Self { seq: seq & !1, ..Self::unopened(store, slot_number, tid) }
+        Self::unopened(store, slot_number, tid)
     }
 
     fn unopened(store: S, slot_number: u32, tid: u32) -> Self {
@@ -146,13 +148,11 @@ impl<S: Storage> Writer<S> {
             opened_ticks: 0,
             grants_seen: u64::MAX,
             lost: 0,
-            seq: 0,
+            segments: 0,
             slot_number,
             tid,
             chunk: NO_CHUNK,
             prev_chunk: NO_CHUNK,
-            n_segments: 0,
-            last_segment: 0,
             class: 0,
             pending: 0,
             split: 0,
@@ -181,9 +181,16 @@ impl<S: Storage> Writer<S> {
         self.segment.trace
     }
 
-    /// Returns what the active segment was started with, its open span and flags as they are now.
+    /// Returns the innermost open span of the active segment; outside a segment, that of the last one.
+    #[inline(always)]
+    pub fn span(&self) -> SpanId {
+        self.segment.span
+    }
+
+    /// Returns what the active segment was started with, its open span and flags as they are now; nothing outside a segment.
+    #[inline]
     pub fn segment(&self) -> SegmentStart {
-        self.segment
+        if self.segment.trace.is_none() { SegmentStart::default() } else { self.segment }
     }
 
     /// Starts a segment; one that is active is ended implicitly.
@@ -191,22 +198,18 @@ impl<S: Storage> Writer<S> {
     /// Returns whether it is recorded: not while no chunk is free, though it becomes so when one is had.
     ///
     /// # Cost
-    /// 13 stores, no atomic read-modify-write, while the chunk has room.
+    /// Six words of the log and its head, six of the thread slot, and this writer's own: no atomic read-modify-write, while the chunk has
+    /// room.
     #[inline(always)]
     pub fn begin(&mut self, start: SegmentStart, now: u64) -> bool {
-        if !self.segment.trace.is_none() {
-            self.end_implicitly(now);
+        let is_plain = self.segment.trace.is_none() && !start.trace.is_none();
+        if !is_plain || self.cursor + SEG_BYTES > self.chunk_limit {
+            return self.begin_cold(start, now);
         }
         self.segment = start;
-        self.pending = 0;
-        let recorded = !start.trace.is_none() && (self.cursor + SEG_BYTES <= self.chunk_limit || self.next_chunk(now));
-        if recorded {
-            self.put_segment(now, start.flags);
-        } else {
-            self.pending = REFUSED;
-        }
-        self.publish_context(now);
-        recorded
+        self.put_segment(now, &start, start.flags);
+        self.publish_context(now, &start);
+        true
     }
 
     /// Ends the active segment, if there is one.
@@ -215,15 +218,14 @@ impl<S: Storage> Writer<S> {
         if self.segment.trace.is_none() {
             return;
         }
-        if self.limit != 0 {
-            self.put_end(now);
-        } else {
-            self.lose_segment(now);
+        let dt = now.wrapping_sub(self.base_ticks);
+        if self.limit == 0 || dt > u64::from(u32::MAX) {
+            return self.end_cold(now);
         }
-        self.segment = SegmentStart::default();
+        self.put(dt as u32, Kind::SegEnd, 0, &[], &[]);
+        self.segment.trace = TraceId::NONE;
         self.limit = 0;
-        self.pending = 0;
-        self.publish_context(now);
+        self.publish_idle(now);
     }
 
     /// Makes a trace active whose segment is written with its first record: what a future does at each poll.
@@ -237,13 +239,13 @@ impl<S: Storage> Writer<S> {
         }
         self.segment = start;
         self.segment.flags |= seg_flags::RESUME;
-        self.pending = PENDING;
-        self.publish_context(now);
+        self.pending = if start.trace.is_none() { 0 } else { PENDING };
+        self.publish_context(now, &start);
     }
 
     /// Ends the active segment and returns how it stands, for a later [`Writer::resume`].
     pub fn pause(&mut self, now: u64) -> SegmentStart {
-        let segment = self.segment;
+        let segment = self.segment();
         self.end(now);
         segment
     }
@@ -299,6 +301,22 @@ impl<S: Storage> Writer<S> {
         self.record(now, kind, record_flags, all, tail)
     }
 
+    /// Starts span `id` under the innermost open one: writes SPAN_START with the name word `name`, and makes it the innermost.
+    ///
+    /// # Cost
+    /// Four words of the log and its head, three of the thread slot, and three of this writer's own; the cold path when the chunk is full.
+    #[inline(always)]
+    pub fn start_span(&mut self, now: u64, id: SpanId, name: u64) {
+        let words = [id.0, self.segment.span.0, name];
+        let dt = now.wrapping_sub(self.base_ticks);
+        if self.cursor + SPAN_START_BYTES > self.limit || dt > u64::from(u32::MAX) {
+            return self.start_span_cold(now, id, words, &[]);
+        }
+        self.put(dt as u32, Kind::SpanStart, 0, &words, &[]);
+        self.last_span = id.0;
+        self.set_span(id);
+    }
+
     /// Says which span is the innermost open one, for what follows and for probes.
     #[inline(always)]
     pub fn set_span(&mut self, span: SpanId) {
@@ -316,7 +334,7 @@ impl<S: Storage> Writer<S> {
     pub fn mark(&mut self, bits: u32) {
         self.segment.flags |= bits;
         if self.limit != 0 {
-            let at = self.head + u64::from(self.last_segment) + SEG_BYTES - 8;
+            let at = self.head + u64::from(self.last_segment()) + SEG_BYTES - 8;
             let word = self.store.word(at);
             word.store(word.load(Relaxed) | u64::from(bits) << 32, Release); // one writer; a reader sees the bits or not yet
         }
@@ -345,28 +363,9 @@ impl<S: Storage> Writer<S> {
         self.head == 0
     }
 
-    /// Writes SEG_END; [`END_ROOM`] is there for it.
+    /// Writes the SEG record of `start`; the chunk has room for it.
     #[inline(always)]
-    fn put_end(&mut self, now: u64) {
-        let dt = now.wrapping_sub(self.base_ticks);
-        if dt > u64::from(u32::MAX) {
-            self.put_time(now);
-            self.put(0, Kind::SegEnd, 0, &[], &[]);
-        } else {
-            self.put(dt as u32, Kind::SegEnd, 0, &[], &[]);
-        }
-    }
-
-    #[cold]
-    fn put_time(&mut self, now: u64) {
-        self.put(0, Kind::Time, 0, &[now], &[]);
-        self.base_ticks = now;
-    }
-
-    /// Writes the SEG record; the chunk has room for it.
-    #[inline(always)]
-    fn put_segment(&mut self, now: u64, segment_flags: u32) {
-        let start = &self.segment;
+    fn put_segment(&mut self, now: u64, start: &SegmentStart, segment_flags: u32) {
         let words = [
             start.trace.hi,
             start.trace.lo,
@@ -376,75 +375,83 @@ impl<S: Storage> Writer<S> {
         ];
         let offset = self.cursor - self.head;
         self.head_bias = (self.generation_bits + (offset << 20)).wrapping_sub(self.head);
-        let previous = self.last_segment;
-        self.last_segment = offset as u32;
+        let previous = self.last_segment();
+        self.segments = (self.segments & !u64::from(u32::MAX)) + (1 << 32) + offset;
         self.base_ticks = now;
         self.last_span = 0;
-        self.n_segments += 1;
         self.limit = self.chunk_limit;
         self.put(previous, Kind::Seg, 0, &words, &[]);
+    }
+
+    /// Returns where the open chunk's last segment begins in it, 0 for none.
+    #[inline(always)]
+    fn last_segment(&self) -> u32 {
+        self.segments as u32
     }
 
     /// Writes a record and publishes it.
     #[inline(always)]
     fn put(&mut self, dt: u32, kind: Kind, record_flags: u8, words: &[u64], tail: &[u8]) {
-        let at = self.cursor;
+        let (at, head_at, head_bias) = (self.cursor, self.head, self.head_bias);
         let fixed = 8 + 8 * words.len() as u64;
         let len = fixed + tail.len() as u64;
         debug_assert!(self.head != 0 && at + align8(len) <= self.chunk_limit + END_ROOM);
         let head = Header { len: len as u16, kind: kind as u8, flags: record_flags, dt };
         // SAFETY: `at + align8(len)` is within the open chunk: every caller compared with `limit` or `chunk_limit`, or uses END_ROOM. The
         // chunk is within the region (`lease::read`) and this thread's alone; readers stop at the committed length.
-        let first = unsafe { self.store.word_unchecked(at) };
-        first.store(head.pack(), Relaxed); // published below
-        for (idx, word) in words.iter().enumerate() {
-            // SAFETY: as above.
-            let target = unsafe { self.store.word_unchecked(at + 8 + 8 * idx as u64) };
-            target.store(*word, Relaxed); // published below
-        }
+        let target = unsafe { self.store.words_unchecked(at, 1 + words.len()) };
+        // SAFETY: the open chunk's first word.
+        let head_word = unsafe { self.store.word_unchecked(head_at) };
+        let all = std::iter::once(head.pack()).chain(words.iter().copied());
+        target.iter().zip(all).for_each(|(target, word)| target.store(word, Relaxed)); // published below
         // SAFETY: as above, and 8-aligned because `at` is.
         unsafe { self.store.copy_in(at + fixed, tail) };
-        self.cursor = at + align8(len);
-        // SAFETY: the open chunk's first word.
-        let head_word = unsafe { self.store.word_unchecked(self.head) };
-        head_word.store(self.head_bias.wrapping_add(self.cursor), Release); // pairs with the reader's acquire load
+        let end = at + align8(len);
+        self.cursor = end;
+        head_word.store(head_bias.wrapping_add(end), Release); // pairs with the reader's acquire load
     }
 
     #[inline(always)]
-    fn publish_context(&mut self, now: u64) {
-        let trace = self.segment.trace;
-        let span = self.segment.span.0;
-        let context =
-            [(slot::TRACE_HI, trace.hi), (slot::TRACE_LO, trace.lo), (slot::SPAN, span), (slot::CHANGED, now)];
-        self.publish(context);
+    fn publish_context(&mut self, now: u64, start: &SegmentStart) {
+        let context = [
+            (slot::TRACE_HI, start.trace.hi),
+            (slot::TRACE_LO, start.trace.lo),
+            (slot::SPAN, start.span.0),
+            (slot::CHANGED, now),
+        ];
+        self.publish(start.api, context);
+    }
+
+    /// Says that nothing is active any more; the span says nothing then.
+    #[inline(always)]
+    fn publish_idle(&mut self, now: u64) {
+        self.publish(0, [(slot::TRACE_HI, 0), (slot::TRACE_LO, 0), (slot::CHANGED, now)]);
     }
 
     #[inline(always)]
     fn publish_span(&mut self) {
-        self.publish([(slot::SPAN, self.segment.span.0)]);
+        self.publish(self.segment.api, [(slot::SPAN, self.segment.span.0)]);
     }
 
-    /// Changes words of the thread's context between two change numbers, the first of them odd.
+    /// Changes words of the thread's context between two change numbers, the first of them odd; in program order for whoever interrupts
+    /// this thread or reads from elsewhere.
+    ///
+    /// The last number is read from the slot, where only this thread writes: one that a `longjmp` left odd is taken again.
     #[inline(always)]
-    fn publish<const N: usize>(&mut self, words: [(u64, u64); N]) {
+    fn publish<const N: usize>(&mut self, api: u32, words: [(u64, u64); N]) {
         if self.slot_at == 0 {
             return;
         }
-        let api = u64::from(self.segment.api) << 32;
-        let seq = self.seq;
-        self.seq = seq.wrapping_add(2);
-        self.set_slot(slot::SEQ_API, u64::from(seq.wrapping_add(1)) | api);
+        // SAFETY: `slot_at` is the offset of a slot below SLOTS_MAX, inside the region's fixed part, whose first words are the context.
+        let context = unsafe { self.store.words_unchecked(self.slot_at, CONTEXT_WORDS) };
+        // Release, all: pairs with `slot::context`; on x86-64 plain stores.
+        let set = |offset: u64, value| context[offset as usize / 8].store(value, Release);
+        let number = context[slot::SEQ_API as usize / 8].load(Relaxed) as u32 | 1; // own word
+        let api = u64::from(api) << 32;
+        set(slot::SEQ_API, u64::from(number) | api);
         for (offset, value) in words {
-            self.set_slot(offset, value);
+            set(offset, value);
         }
-        self.set_slot(slot::SEQ_API, u64::from(self.seq) | api);
-    }
-
-    /// Stores a word of the thread's context; in program order for whoever interrupts this thread or reads from elsewhere.
-    #[inline(always)]
-    fn set_slot(&self, offset: u64, value: u64) {
-        // SAFETY: `slot_at` is 0 (excluded by the callers) or the offset of a slot below SLOTS_MAX, inside the region's fixed part.
-        let word = unsafe { self.store.word_unchecked(self.slot_at + offset) };
-        word.store(value, Release); // pairs with `slot::context`; on x86-64 a plain store
+        set(slot::SEQ_API, u64::from(number.wrapping_add(1)) | api);
     }
 }

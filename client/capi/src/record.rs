@@ -140,7 +140,7 @@ pub unsafe extern "C" fn bks_status(code: i32, text: *const u8, n_bytes: usize) 
     // SAFETY: the caller's contract is the same.
     let text = unsafe { text::bytes(text, n_bytes) };
     ffi::with_writer(|writer, now| {
-        let span = writer.segment().span;
+        let span = writer.span();
         writer.record_of_span::<1, 2>(now, Kind::Status, 0, span, [code], text)
     });
 }

@@ -54,7 +54,8 @@ impl<S: Storage> Writer<S> {
         if published != self.segment.trace {
             (self.segment, self.pending) = (SegmentStart::default(), 0);
         }
-        self.publish_context(now);
+        self.segment = self.segment(); // of one that is over nothing is told
+        self.publish_context(now, &self.segment());
     }
 
     /// Seals the open chunk and opens another. Returns whether there was one; if not, the thread is in drop mode.
@@ -125,8 +126,7 @@ impl<S: Storage> Writer<S> {
         self.chunk = claimed.id.code();
         self.class = claimed.class as u32;
         self.opened_ticks = now;
-        self.last_segment = 0;
-        self.n_segments = 0;
+        self.segments = 0;
         self.base_ticks = now;
     }
 
@@ -136,7 +136,7 @@ impl<S: Storage> Writer<S> {
         let Some(id) = ChunkId::from_code(self.chunk).filter(|_| self.head != 0) else { return };
         // Relaxed, both: published by the seal.
         self.store.word(self.head + chunk::LAST_TICKS).store(now, Relaxed);
-        let links = u64::from(self.prev_chunk) | u64::from(self.n_segments) << 32;
+        let links = u64::from(self.prev_chunk) | (self.segments & !u64::from(u32::MAX));
         self.store.word(self.head + chunk::LINKS).store(links, Relaxed);
         lease::seal(&self.store, id, self.head);
         self.store.word(self.slot_at + slot::OPEN).store(0, Release); // after the sealed bit

@@ -2,9 +2,10 @@
 //!
 //! Called by [`Writer`] alone, and rarely. Like the hot path it allocates nothing, waits for nobody and cannot panic.
 
-use super::{REFUSED, Writer};
+use super::{REFUSED, SegmentStart, Writer};
 use crate::abi::slot;
 use crate::storage::Storage;
+use backsight_core::ids::{SpanId, TraceId};
 use backsight_core::record::{Kind, LOST_BYTES, PAYLOAD_MAX_BYTES, SEG_BYTES, SEG_END_BYTES, TIME_BYTES};
 use backsight_core::record::{align8, flags, seg_flags};
 use backsight_core::sync::Ordering::{Relaxed, Release};
@@ -35,12 +36,67 @@ impl<S: Storage> Writer<S> {
     #[cold]
     pub(super) fn end_implicitly(&mut self, now: u64) {
         self.mark(seg_flags::IMPLICIT_END);
-        if self.limit != 0 {
-            self.put_end(now);
-        } else {
-            self.lose_segment(now);
+        self.put_end(now);
+        (self.segment.trace, self.limit, self.pending) = (TraceId::NONE, 0, 0);
+    }
+
+    /// What [`Writer::begin`] does when another trace is active, the chunk is full, there is none, or no trace to begin.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn begin_cold(&mut self, start: SegmentStart, now: u64) -> bool {
+        if !self.segment.trace.is_none() {
+            self.end_implicitly(now);
         }
-        self.limit = 0;
+        self.segment = start;
+        let is_some = !start.trace.is_none();
+        let recorded = is_some && (self.cursor + SEG_BYTES <= self.chunk_limit || self.next_chunk(now));
+        if recorded {
+            self.put_segment(now, &start, start.flags);
+        } else if is_some {
+            self.pending = REFUSED;
+        }
+        self.publish_context(now, &start);
+        recorded
+    }
+
+    /// What [`Writer::end`] does where the active segment has no record in the open chunk, or its time base is too old.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn end_cold(&mut self, now: u64) {
+        self.put_end(now);
+        (self.segment.trace, self.limit, self.pending) = (TraceId::NONE, 0, 0);
+        self.publish_idle(now);
+    }
+
+    /// Writes SEG_END, for which `END_ROOM` is there, or counts the segment where it has no record.
+    fn put_end(&mut self, now: u64) {
+        if self.limit == 0 {
+            return self.lose_segment(now);
+        }
+        let mut dt = now.wrapping_sub(self.base_ticks);
+        if dt > u64::from(u32::MAX) {
+            self.put_time(now);
+            dt = 0;
+        }
+        self.put(dt as u32, Kind::SegEnd, 0, &[], &[]);
+    }
+
+    fn put_time(&mut self, now: u64) {
+        self.put(0, Kind::Time, 0, &[now], &[]);
+        self.base_ticks = now;
+    }
+
+    /// What [`Writer::start_span`] does when the chunk is full, the time base too old, nothing is active, or the name is written in place:
+    /// SPAN_START of `words` and `text`.
+    #[cold]
+    #[inline(never)]
+    pub fn start_span_cold(&mut self, now: u64, id: SpanId, words: [u64; 3], text: &[u8]) {
+        self.split = 0;
+        self.record(now, Kind::SpanStart, 0, words, text);
+        if !self.segment.trace.is_none() {
+            self.note_span(id);
+            self.set_span(id);
+        }
     }
 
     /// What [`Writer::record`] does when the chunk is full, the time base too old, or nothing is active.
@@ -87,7 +143,7 @@ impl<S: Storage> Writer<S> {
             return self.continue_in_next_chunk(now);
         }
         self.pending = 0;
-        self.put_segment(now, self.segment.flags);
+        self.put_segment(now, &self.segment(), self.segment.flags);
         true
     }
 
@@ -127,7 +183,7 @@ impl<S: Storage> Writer<S> {
         }
         let continued = if self.pending == 0 { seg_flags::CONTINUED } else { 0 };
         self.pending = 0;
-        self.put_segment(now, self.segment.flags | continued);
+        self.put_segment(now, &self.segment(), self.segment.flags | continued);
         self.put_lost();
         true
     }
