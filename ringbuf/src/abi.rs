@@ -212,7 +212,7 @@ layout! {
     slot, super::SLOT_BYTES;
     0 TRACE_HI "client" "active trace, high half; 0 and 0 outside a segment";
     8 TRACE_LO "client" "active trace, low half";
-    16 SPAN "client" "innermost open span";
+    16 SPAN "client" "innermost open span; says nothing outside a segment";
     24 SEQ_API "client" "bits 0-31: change number, odd while the context changes; 32-63: API id";
     32 ON_SINCE "kernel" "reserved for probes";
     40 ON_CPU "kernel" "reserved for probes";

@@ -376,7 +376,7 @@ impl<S: Storage> Writer<S> {
         let offset = self.cursor - self.head;
         self.head_bias = (self.generation_bits + (offset << 20)).wrapping_sub(self.head);
         let previous = self.last_segment();
-        self.segments = (self.segments & !u64::from(u32::MAX)) + (1 << 32) + offset;
+        self.segments += (1 << 32) + offset - u64::from(previous); // the later one stands behind
         self.base_ticks = now;
         self.last_span = 0;
         self.limit = self.chunk_limit;
