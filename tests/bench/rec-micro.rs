@@ -1,6 +1,11 @@
 //! `rec-micro`: what one operation costs, against a floor and the peers (hindsight spec, section 7).
 //!
 //! Run by `cargo xtask bench rec-micro`; CPU time per thread, interleaved rounds, rows in `rec-micro.json`.
+//!
+//! Where a host runs another machine on the sibling of our core, that core stores half as fast, in phases of seconds. `stores` is the
+//! control that shows it: plain stores, none of our code, in the same rounds. A bound on nanoseconds (`value<=`) is `inconclusive` when
+//! the control's samples fall into two modes that are further apart than our median is from the bound; ratios stand, as both sides are
+//! measured in both modes.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;

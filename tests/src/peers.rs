@@ -18,6 +18,9 @@ pub mod ours;
 /// The name of the one peer that is us; the rows compare it with all others.
 pub const OURS: &str = "ours";
 
+/// The name of the control: code that is not ours and depends on the machine alone.
+pub const CONTROL: &str = "stores";
+
 /// The payloads that events are measured with, in bytes.
 pub const PAYLOADS: [usize; 5] = [8, 32, 128, 512, 2048];
 
@@ -103,6 +106,7 @@ pub fn all() -> Vec<Box<dyn Peer>> {
         Box::new(floor::Floor),
         Box::new(ours::Ours::default()),
         Box::new(floor::Rdtsc),
+        Box::new(floor::Stores),
         Box::new(lttng::Lttng::default()),
         Box::new(fastrace::Fastrace::default()),
         Box::new(opentelemetry::OpenTelemetry::default()),

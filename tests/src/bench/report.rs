@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{
     host,
     runner::Series,
-    stats::{BOOTSTRAP_SEED, ratio_interval},
+    stats::{self, BOOTSTRAP_SEED, ratio_interval},
     verdict::{Clock, Numbers, Threshold, Verdict, judge},
 };
 
@@ -115,6 +115,19 @@ impl Row {
             min: ours.min(),
             max: ours.max(),
         })
+    }
+
+    /// Returns the row as `control` leaves it, code that is not ours, measured in the same rounds: inconclusive where that shows two
+    /// modes of the machine which are further apart than an absolute bound is from the value.
+    #[must_use]
+    pub fn controlled_by(mut self, control: Option<&Series>) -> Self {
+        let modes = control.and_then(|control| stats::modes_share(&control.samples));
+        let numbers = Numbers { value: self.value, ratio: self.ratio, aa_ratio: self.aa_ratio };
+        let is_excused = |(must, modes): (Threshold, f64)| must.is_within_modes(numbers, modes);
+        if matches!(self.verdict, Verdict::Pass | Verdict::Miss) && self.must.zip(modes).is_some_and(is_excused) {
+            self.verdict = Verdict::Inconclusive;
+        }
+        self
     }
 
     /// Returns whether the row has a stretch goal and reaches it.

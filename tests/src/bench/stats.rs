@@ -3,6 +3,11 @@
 /// The seed of every bootstrap, so that the same samples give the same interval.
 pub const BOOTSTRAP_SEED: u64 = 0x6261_636b_7369_6768;
 
+/// Samples that make a mode.
+const MODE_SAMPLES_MIN: usize = 2;
+/// The ratio of neighbouring samples that parts two modes.
+const MODE_GAP_MIN: f64 = 1.125;
+
 const N_RESAMPLES: usize = 2000;
 
 /// An interval that holds the true value in 95 of 100 repetitions.
@@ -19,6 +24,22 @@ pub struct Interval {
 pub fn median(samples: &[f64]) -> Option<f64> {
     let mut sorted = samples.to_vec();
     median_in_place(&mut sorted)
+}
+
+/// Returns how far apart two modes of `samples` are, as a share of the lower one's median; `None` where they show one mode.
+///
+/// # Shape
+/// The samples are cut at their widest gap, by ratio. There are two modes where at least two samples lie on either side, and where the
+/// gap is an eighth or more: a single disturbed sample is no mode, nor is a spread without a gap.
+#[must_use]
+pub fn modes_share(samples: &[f64]) -> Option<f64> {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let gap = |cut: usize| sorted[cut] / sorted[cut - 1];
+    let cuts = MODE_SAMPLES_MIN..(sorted.len() + 1).saturating_sub(MODE_SAMPLES_MIN);
+    let cut = cuts.max_by(|a, b| gap(*a).total_cmp(&gap(*b))).filter(|cut| gap(*cut) >= MODE_GAP_MIN)?;
+    let (low, high) = sorted.split_at(cut);
+    Some(median(high)? / median(low)? - 1.0)
 }
 
 /// Returns the bootstrap interval of `median(ours) / median(peers)`, or `None` unless both have the same, non-zero length.

@@ -92,6 +92,14 @@ impl Threshold {
         })
     }
 
+    /// Returns whether this is an upper bound on the value itself that is nearer to it than two modes of the machine, `modes_share` apart,
+    /// are to each other. A ratio to a peer needs no such excuse: both sides see the same mode.
+    #[must_use]
+    pub fn is_within_modes(&self, numbers: Numbers, modes_share: f64) -> bool {
+        let is_bound = self.quantity == Quantity::Value && self.relation == Relation::AtMost;
+        is_bound && self.distance_share(numbers).is_some_and(|distance_share| modes_share > distance_share)
+    }
+
     /// Returns how far `numbers` are from the bound, as a share of the bound.
     fn distance_share(&self, numbers: Numbers) -> Option<f64> {
         Some((self.subject(numbers)? - self.bound).abs() / self.bound.abs())

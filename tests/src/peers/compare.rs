@@ -6,7 +6,7 @@ use std::cell::Cell as Shared;
 
 use anyhow::Result;
 
-use super::{Availability, OURS, Op, Peer};
+use super::{Availability, CONTROL, OURS, Op, Peer};
 use crate::bench::{
     cli::Options,
     report::{Better, Question, Report, Row},
@@ -125,7 +125,9 @@ impl Grid<'_> {
                     measured.find(OURS, 1, 0),
                 ));
             }
-            rows.extend(questions.into_iter().filter_map(|(question, peer)| Row::answer(question, ours, again, peer)));
+            let control = measured.find(CONTROL, threads, 0);
+            let answers = questions.into_iter().filter_map(|(question, peer)| Row::answer(question, ours, again, peer));
+            rows.extend(answers.map(|row| row.controlled_by(control)));
         }
         Ok(rows)
     }

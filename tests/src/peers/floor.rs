@@ -1,15 +1,16 @@
-//! The floor: what it costs to read the counter and store the bytes, and nothing else; and reading the counter alone.
+//! The floor: what it costs to read the counter and store the bytes, and nothing else; reading the counter alone; and storing alone.
 //!
 //! Called through [`Peer`]. Each thread owns a ring as large as its share of the recorder's pool, already faulted in: whoever keeps
 //! history writes through memory that is in no cache, so a smaller ring would be no floor. It has no header that a reader could follow,
 //! no sharing and no loss accounting.
 
 use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 
-use super::{Op, PAYLOADS, Peer, VISIT_PAYLOAD, unsupported};
+use super::{CONTROL, Op, PAYLOADS, Peer, VISIT_PAYLOAD, unsupported};
 use crate::bench::{
     clock::ticks,
     threads::{Measurement, per_op},
@@ -90,6 +91,44 @@ impl Peer for Rdtsc {
                 for _ in 0..n {
                     black_box(ticks());
                 }
+                0.0
+            }
+        })
+    }
+}
+
+/// Plain stores to a private array, as many as a begin and end make: the control, which shows how fast the machine stores at this moment.
+#[derive(Debug)]
+pub struct Stores;
+
+/// Stores of the control per operation.
+const N_STORES: usize = 40;
+
+impl Peer for Stores {
+    fn name(&self) -> &'static str {
+        CONTROL
+    }
+
+    fn measures(&self) -> &'static str {
+        "the control, none of our code: 40 plain stores to a private array in the first-level cache; where its samples show two modes, so \
+         does the machine"
+    }
+
+    fn supports(&self, op: Op) -> bool {
+        matches!(op, Op::BeginEnd | Op::Span)
+    }
+
+    fn measure(&self, op: Op, threads: usize, n: u64) -> Result<Measurement> {
+        if !self.supports(op) {
+            return Err(unsupported(self, op));
+        }
+        per_op(threads, n, || {
+            let words = [const { AtomicU64::new(0) }; N_STORES];
+            move |n| {
+                for i in 0..n {
+                    words.iter().for_each(|word| word.store(i, Relaxed)); // plain stores that the compiler keeps
+                }
+                black_box(&words);
                 0.0
             }
         })

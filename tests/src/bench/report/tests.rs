@@ -58,6 +58,24 @@ fn a_named_peer_that_was_not_measured_makes_the_row_no_peer() {
 }
 
 #[test]
+fn two_modes_of_the_control_excuse_an_absolute_bound_that_is_nearer_and_nothing_else() {
+    let check = |must, value: f64, control: &[f64], expected| {
+        let row = Row::answer(question(None, must), &series(&[value]), None, Some(&series(&[2.0 * value])));
+        let row = row.expect("ours was measured").controlled_by(Some(&series(control)));
+        assert_eq!(row.verdict, expected, "{value} for {must} under {control:?}");
+    };
+    let (calm, two_modes) = (&[7.0, 7.1, 7.0, 7.2, 11.0], &[7.0, 11.0, 7.0, 11.0, 7.0]);
+    check("value<=40", 45.0, two_modes, Verdict::Inconclusive);
+    check("value<=40", 30.0, two_modes, Verdict::Inconclusive);
+    check("value<=40", 64.0, two_modes, Verdict::Miss);
+    check("value<=40", 15.0, two_modes, Verdict::Pass);
+    check("value<=40", 45.0, calm, Verdict::Miss);
+    check("value<=40", 30.0, calm, Verdict::Pass);
+    check("ratio<=0.45", 30.0, two_modes, Verdict::Miss);
+    check("value==0", 1.0, two_modes, Verdict::Miss);
+}
+
+#[test]
 fn without_ours_there_is_no_row() {
     assert!(Row::answer(question(None, "value<=1"), &series(&[]), None, None).is_none());
 }

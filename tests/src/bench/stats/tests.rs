@@ -1,6 +1,6 @@
 //! Claims about medians and intervals.
 
-use super::{BOOTSTRAP_SEED, median, ratio_interval};
+use super::{BOOTSTRAP_SEED, median, modes_share, ratio_interval};
 
 #[test]
 fn median_of_an_even_number_is_the_mean_of_the_middle_two() {
@@ -29,4 +29,14 @@ fn interval_depends_on_the_seed_alone() {
 fn unpaired_rounds_have_no_interval() {
     assert_eq!(ratio_interval(&[1.0], &[1.0, 2.0], 1), None);
     assert_eq!(ratio_interval(&[], &[], 1), None);
+}
+
+#[test]
+fn two_modes_are_told_from_a_spread_and_from_one_disturbed_sample() {
+    let share = modes_share(&[7.0, 11.0, 7.0, 11.0, 11.0, 7.0, 7.0]).expect("two modes");
+    assert!((share - 4.0 / 7.0).abs() < 1e-9, "{share}");
+    for one_mode in [&[][..], &[7.0], &[7.0, 11.0], &[7.0, 7.1, 7.0, 11.0], &[7.0, 7.5, 8.0, 8.6, 9.2, 9.9], &[0.0; 5]]
+    {
+        assert_eq!(modes_share(one_mode), None, "{one_mode:?}");
+    }
 }
