@@ -48,10 +48,11 @@ pub(crate) enum Command {
 /// What to do with traces.
 #[derive(Subcommand, Debug)]
 pub(crate) enum TraceCommand {
-    /// Print one trace: all of it from the collector, or as far as this host has it
+    /// Print traces: all of each from the collector, or as far as this host has it
     Get {
-        /// Trace id, 1 to 32 hex digits
-        id: TraceId,
+        /// Trace ids, 1 to 32 hex digits each
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<TraceId>,
         /// What to print
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,

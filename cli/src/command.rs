@@ -28,7 +28,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     match &args.command {
         Command::Status => status::run(&asked),
         Command::Horizon => horizon::run(&asked),
-        Command::Trace(TraceCommand::Get { id, format, output }) => trace::get(&asked, *id, *format, output.as_deref()),
+        Command::Trace(TraceCommand::Get { ids, format, output }) => {
+            trace::get(&asked, ids, *format, output.as_deref())
+        }
         Command::Trace(TraceCommand::List) => trace::list(&asked),
         Command::Trace(TraceCommand::Search { filter, limit }) => search::search(&asked, filter, *limit),
         Command::Trace(TraceCommand::Tail { filter }) => search::tail(&asked, filter),

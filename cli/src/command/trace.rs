@@ -3,8 +3,9 @@
 use super::Asked;
 use super::table::{Align, table};
 use crate::args::Format;
+use crate::collector::Collector;
 use crate::{output, render};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use backsight_core::ids::TraceId;
 use backsight_core::units::Bytes;
 use backsight_proto::admin::{KeptList, route};
@@ -18,32 +19,57 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Prints a trace, from the collector where that has it, else what this host has.
-pub(super) fn get(asked: &Asked<'_>, id: TraceId, format: Format, file: Option<&Path>) -> Result<ExitCode> {
-    let stored = match asked.find_collector()? {
+/// Prints traces one after another, each from the collector where that has it, else what this host has.
+///
+/// One that is not there does not keep the others from being printed.
+pub(super) fn get(asked: &Asked<'_>, ids: &[TraceId], format: Format, file: Option<&Path>) -> Result<ExitCode> {
+    let format = if asked.is_json { Format::Json } else { format };
+    if format == Format::Perfetto {
+        ensure!(ids.len() == 1, "a Perfetto file holds one trace; name one id");
+        let is_shown = file.is_none() && std::io::stdout().is_terminal();
+        ensure!(
+            !is_shown,
+            "a Perfetto file is not text: name a file with --output, and open it at https://ui.perfetto.dev"
+        );
+    }
+    let collector = asked.find_collector()?;
+    let (mut bytes, mut n_missing) = (Vec::new(), 0);
+    for id in ids {
+        match printed(asked, collector.as_ref(), *id, format) {
+            Ok(text) => bytes.extend(text),
+            Err(error) if ids.len() == 1 => return Err(error),
+            Err(error) => {
+                eprintln!("backsight: {id}: {error:#}");
+                n_missing += 1;
+            }
+        }
+    }
+    match file {
+        Some(file) => std::fs::write(file, bytes).with_context(|| format!("write {}", file.display()))?,
+        None => output::print_bytes(&bytes)?,
+    }
+    Ok(if n_missing == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Returns a trace as it is printed.
+fn printed(asked: &Asked<'_>, collector: Option<&Collector>, id: TraceId, format: Format) -> Result<Vec<u8>> {
+    let stored = match collector {
         Some(collector) => collector.get(id)?,
         None => None,
     };
-    let format = if asked.is_json { Format::Json } else { format };
-    let bytes = match (format, stored) {
+    Ok(match (format, stored) {
         (Format::Otlp, Some(stored)) => {
             let request = ExportRequest::new(&stored.assemble(), beside(&stored));
-            serde_json::to_vec(&request).context("write JSON")?
+            let mut line = serde_json::to_vec(&request).context("write JSON")?;
+            line.push(b'\n');
+            line
         }
         (Format::Perfetto, Some(stored)) => perfetto::export(&stored.assemble(), beside(&stored)),
         (Format::Otlp | Format::Perfetto, None) => {
             bail!("no collector has trace {id}, and only stored traces are exported")
         }
         (format, stored) => as_people_read_it(asked, id, format, stored.as_ref())?.into_bytes(),
-    };
-    match file {
-        Some(file) => std::fs::write(file, bytes).with_context(|| format!("write {}", file.display()))?,
-        None if format == Format::Perfetto && std::io::stdout().is_terminal() => {
-            bail!("a Perfetto file is not text: name a file with --output, and open it at https://ui.perfetto.dev")
-        }
-        None => output::print_bytes(&bytes)?,
-    }
-    Ok(ExitCode::SUCCESS)
+    })
 }
 
 fn beside(stored: &StoredTrace) -> Extras<'_> {
