@@ -47,7 +47,7 @@ impl Daemon {
             };
             match Peer::of(socket.as_fd()) {
                 Ok(peer) => self.greet(socket, peer),
-                Err(error) => self.warn_of_client("client not identified", &error),
+                Err(error) => self.refuse(Some(&socket), &error),
             }
         }
     }
@@ -64,7 +64,7 @@ impl Daemon {
                     self.sessions.remove(number);
                 }
             }
-            Err((session, refusal)) => self.refuse(&session, &refusal),
+            Err((session, refusal)) => self.refuse(session.socket.as_ref(), &refusal),
         }
     }
 
@@ -76,13 +76,13 @@ impl Daemon {
         self.watch(session.peer.pidfd.as_fd(), Source::Process(number))
     }
 
-    fn refuse(&mut self, session: &Session, why: &dyn std::error::Error) {
+    fn refuse(&mut self, socket: Option<&OwnedFd>, why: &dyn std::error::Error) {
         let mut reason = why.to_string();
         if let Some(source) = why.source() {
             reason = format!("{reason}: {source}");
         }
         self.recorder.count_refused_session();
-        if let Some(socket) = &session.socket {
+        if let Some(socket) = socket {
             // A client that is gone already needs no reason.
             let _ = socket::send(socket.as_fd(), &Message::Refused { reason: &reason }, None);
             socket::finish(socket.as_fd());
@@ -111,7 +111,7 @@ impl Daemon {
                     && let Err(error) = self.welcome(number, abi, service, fork_of)
                     && let Some(session) = self.sessions.remove(number)
                 {
-                    self.refuse(&session, &error);
+                    self.refuse(session.socket.as_ref(), &error);
                     session.member.into_iter().for_each(|member| self.end_member(member, Ending::Goodbye));
                 }
             }

@@ -6,6 +6,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::{PidfdFlags, pidfd_open};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -31,7 +32,7 @@ pub enum PeerError {
         /// What was asked.
         what: &'static str,
         /// Why not.
-        source: Errno,
+        source: io::Error,
     },
     /// It ended before it was identified.
     #[error("a client ended before it was identified")]
@@ -47,11 +48,11 @@ impl Peer {
     /// # Errors
     /// The process is gone, or in a namespace that this agent cannot see.
     pub fn of(socket: BorrowedFd<'_>) -> Result<Self, PeerError> {
-        let unknown = |what| move |source| PeerError::Unknown { what, source };
+        let unknown = |what| move |source: Errno| PeerError::Unknown { what, source: source.into() };
         let credentials = socket_peercred(socket).map_err(unknown("read the credentials"))?;
         let pidfd = pidfd_open(credentials.pid, PidfdFlags::empty()).map_err(unknown("open the process"))?;
         let pid = credentials.pid.as_raw_nonzero().get().unsigned_abs();
-        let start_time = start_time(pid).ok_or(PeerError::Gone)?;
+        let start_time = start_time(pid)?;
         if is_ended(pidfd.as_fd()) || is_closed(socket) {
             return Err(PeerError::Gone);
         }
@@ -86,9 +87,15 @@ fn proc_file(pid: u32, name: &str) -> PathBuf {
 }
 
 /// Returns the start time of a process: the 22nd field of its `stat`, counted behind the name, which may hold anything.
-fn start_time(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(proc_file(pid, "stat")).ok()?;
-    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+fn start_time(pid: u32) -> Result<u64, PeerError> {
+    let stat = std::fs::read_to_string(proc_file(pid, "stat")).map_err(|source| match source.kind() {
+        // Opened, or read, after its end.
+        io::ErrorKind::NotFound => PeerError::Gone,
+        _ if source.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => PeerError::Gone,
+        _ => PeerError::Unknown { what: "read the start time", source },
+    })?;
+    let field = stat.rsplit_once(')').and_then(|(_, fields)| fields.split_whitespace().nth(19)?.parse().ok());
+    field.ok_or(PeerError::Gone)
 }
 
 fn is_ended(pidfd: BorrowedFd<'_>) -> bool {
@@ -112,8 +119,8 @@ mod tests {
     #[test]
     fn the_start_time_is_that_of_proc() {
         let own = start_time(std::process::id()).unwrap();
-        assert!(own > 0 && start_time(std::process::id()) == Some(own));
-        assert_eq!(start_time(u32::MAX), None);
+        assert!(own > 0 && start_time(std::process::id()).is_ok_and(|again| again == own));
+        assert!(matches!(start_time(u32::MAX), Err(PeerError::Gone)));
     }
 
     #[test]

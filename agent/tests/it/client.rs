@@ -56,13 +56,18 @@ pub(crate) fn hear(socket: &OwnedFd) -> (Vec<u8>, Option<OwnedFd>) {
 
 /// Says hello and returns the reason of the refusal.
 pub(crate) fn refusal(path: &Path, abi: u32) -> String {
+    try_refusal(path, abi).unwrap()
+}
+
+/// As [`refusal`], or what came instead.
+pub(crate) fn try_refusal(path: &Path, abi: u32) -> Result<String, String> {
     let socket = dial(path);
     let hello = Message::Hello { abi, service: "refused", fork_of: None, resume: None };
     let _ = send(&socket, hello.encode(&mut [0; MESSAGE_MAX_BYTES]), SendFlags::NOSIGNAL);
     let (bytes, _) = hear(&socket);
     match Message::decode(&bytes) {
-        Ok(Message::Refused { reason }) => reason.to_owned(),
-        other => panic!("not refused: {other:?}"),
+        Ok(Message::Refused { reason }) => Ok(reason.to_owned()),
+        other => Err(format!("not refused: {other:?}")),
     }
 }
 

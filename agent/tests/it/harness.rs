@@ -30,11 +30,16 @@ pub(crate) struct Agent {
 
 /// Returns the command that starts an agent in `dir`, with `config` as the rest of its configuration.
 pub(crate) fn command(dir: &Path, config: &str) -> Command {
+    command_at(&dir.join("agent.sock"), dir, config)
+}
+
+/// As [`command`], with the producer socket elsewhere.
+pub(crate) fn command_at(socket: &Path, dir: &Path, config: &str) -> Command {
     let file = dir.join("agent.toml");
     std::fs::write(&file, config).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_backsight-agent"));
     command.arg("--config").arg(file);
-    command.arg("--socket").arg(dir.join("agent.sock")).arg("--admin-socket").arg(dir.join("admin.sock"));
+    command.arg("--socket").arg(socket).arg("--admin-socket").arg(dir.join("admin.sock"));
     command.arg("--state-dir").arg(dir.join("state"));
     command.stdout(Stdio::null()).stderr(std::fs::File::create(dir.join("log")).unwrap());
     command

@@ -1,9 +1,13 @@
 //! Starting and stopping.
 
-use crate::client::Client;
-use crate::harness::{Agent, command, eventually};
+use crate::client::{Client, try_refusal};
+use crate::harness::{Agent, command, command_at, eventually};
 use backsight_core::ids::TraceId;
+use backsight_ringbuf::abi::ABI_VERSION;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
 
 fn fails(dir: &std::path::Path, config: &str) -> String {
     let status = command(dir, config).status().unwrap();
@@ -27,6 +31,56 @@ fn a_pool_larger_than_free_memory_is_clamped_with_a_warning() {
     let budget = agent.status()["pool"]["budget_bytes"].as_u64().unwrap();
     assert!((8 << 20..1 << 40).contains(&budget), "{budget}");
     assert!(agent.log().contains("pool is smaller than configured"), "{}", agent.log());
+}
+
+#[test]
+fn a_folder_that_the_agent_may_not_write_to_is_named_with_the_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let closed = dir.path().join("closed");
+    let socket = closed.join("agent.sock");
+    let mut agent = command_at(&socket, dir.path(), "");
+    // Root may write anywhere: an agent that root starts runs as nobody.
+    if rustix::process::geteuid().is_root() {
+        std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        agent.uid(65_534);
+    }
+    std::fs::create_dir(&closed).unwrap();
+    std::fs::set_permissions(&closed, PermissionsExt::from_mode(0o555)).unwrap();
+    assert!(!agent.status().unwrap().success());
+    let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
+    for part in [&*socket.to_string_lossy(), "ermission denied"] {
+        assert!(log.contains(part), "{part} not in {log}");
+    }
+}
+
+/// Returns the limit of descriptors with which process `pid` can open `n` more.
+fn room_for(pid: u32, n: usize) -> u64 {
+    let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let open: Vec<u64> = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().parse().unwrap()).collect();
+    (0..).filter(|number| !open.contains(number)).nth(n).unwrap()
+}
+
+/// Wherever on its way to a region a session finds that the agent can open no more: it is told why, and the others record on.
+#[test]
+fn without_descriptors_a_session_is_refused_with_the_reason_and_others_record_on() {
+    let agent = Agent::start("");
+    let honest = Client::connect(&agent.socket(), "honest");
+    let (pid, usual) = (Pid::from_child(&agent.child), getrlimit(Resource::Nofile));
+    // The connection takes one; then come the client's process, what is read of it, its region and its doorbell.
+    for (n, what) in [(1, "a client"), (2, "a client"), (3, "make an eventfd for a client")] {
+        // Descriptors of requests that were just served may still be counted as open: then there is room for more.
+        let reason = eventually("a session is refused", || {
+            let tight = Some(room_for(agent.child.id(), n));
+            prlimit(Some(pid), Resource::Nofile, Rlimit { current: tight, ..usual }).unwrap();
+            try_refusal(&agent.socket(), ABI_VERSION).ok()
+        });
+        assert!(reason.contains(what) && reason.contains("open files"), "{n}: {reason}");
+        let trace = TraceId::new(1, n as u64);
+        assert!(honest.thread(1).visit(trace, "honest", b"whole"), "{}", agent.log());
+        prlimit(Some(pid), Resource::Nofile, usual).unwrap();
+        assert_eq!(agent.get(&format!("/v1/traces/{trace}")).0, 200);
+    }
+    Client::connect(&agent.socket(), "later");
 }
 
 #[test]
