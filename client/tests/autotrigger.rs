@@ -125,20 +125,20 @@ fn threads_with_different_work_share_one_histogram() {
     assert!(error.abs() < 0.2, "{:.1} % off", 100.0 * error);
 }
 
-/// Four threads at once on two shards: nothing is lost for good, nobody waits, and the rate holds within a half, however unevenly a loaded
-/// machine schedules them.
+/// Four threads at once on two shards: nothing is lost for good, nobody waits, and the rate holds within a half. A thread that the machine
+/// takes off its core while it folds freezes the threshold, noise included, for so long; the run is many times as long as that.
 #[test]
 fn threads_at_once_fire_at_the_rate_asked_for() {
     let histogram = Histogram::new(0.999).unwrap();
     let fired: f64 = std::thread::scope(|scope| {
         let work = |thread: u64| {
             let mut values = Lognormal { state: thread << 32, mean: 10.0, sigma: 1.0 };
-            (0..500_000).filter(|_| histogram.sample(values.next(), thread as usize % 2)).count() as f64
+            (0..4_000_000).filter(|_| histogram.sample(values.next(), thread as usize % 2)).count() as f64
         };
         let threads: Vec<_> = (0..4).map(|thread| scope.spawn(move || work(thread))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
-    let error = fired / 2_000_000.0 / 0.001 - 1.0;
+    let error = fired / 16_000_000.0 / 0.001 - 1.0;
     assert!(error.abs() < 0.5, "{:.1} % off", 100.0 * error);
 }
 
