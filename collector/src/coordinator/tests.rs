@@ -63,6 +63,17 @@ fn contacts(view: &View) -> Vec<(u32, Contact)> {
 }
 
 #[test]
+fn what_a_report_says_before_the_announcement_counts_when_the_update_behind_it_says_it_again() {
+    let mut coordinator = with(&[A, B, C]);
+    // Reports travel on a stream of their own, and this one is faster: nobody follows the trace yet.
+    let grown = holding(1, 2, &[2, 3]);
+    assert_eq!(coordinator.step(ms(1), Event::Reported { agent: A, holding: grown.clone() }), []);
+    assert_eq!(coordinator.counts().holdings_unfollowed, 1);
+    assert_eq!(asked(&coordinator.step(ms(2), announced(A, 9, vec![holding(1, 1, &[2])]))), [B]);
+    assert_eq!(asked(&coordinator.step(ms(3), Event::Updated { agent: A, holdings: vec![grown] })), [C]);
+}
+
+#[test]
 fn an_announcement_is_acknowledged_and_its_crumbs_are_followed_in_parallel() {
     let mut coordinator = with(&[A, B, C, D]);
     let actions = coordinator.step(ms(1), announced(A, 9, vec![holding(1, 1, &[2, 3])]));

@@ -1,4 +1,7 @@
 //! A small network for tests: agents with what they hold, streams that delay, repeat and break, and one coordinator behind them.
+//!
+//! A stream keeps the order of its messages, as gRPC does: what an agent says to the coordinator, and what it is told. Its reports travel
+//! over another stream, and may overtake the first or be overtaken by it.
 
 use super::super::{Action, Coordinator, Event, Limits};
 use backsight_core::coordination::{Announcement, Answer, Collection, Greeting, View};
@@ -59,8 +62,27 @@ impl Host {
 
 enum Message {
     Up(Event),
+    Reported(Holding),
     Acknowledged(u64),
     Collect(Collection),
+}
+
+/// What keeps its order: a direction of a stream.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Lane {
+    Said,
+    Reported,
+    Told,
+}
+
+impl Message {
+    const fn lane(&self) -> Lane {
+        match self {
+            Self::Up(_) => Lane::Said,
+            Self::Reported(_) => Lane::Reported,
+            Self::Acknowledged(_) | Self::Collect(_) => Lane::Told,
+        }
+    }
 }
 
 pub(super) struct Network {
@@ -74,6 +96,8 @@ pub(super) struct Network {
     pub(super) collects: Vec<(AgentId, Collection)>,
     /// On its way: by arrival, with the stream that carries it.
     flying: BTreeMap<(Nanos, u64), (AgentId, u64, Message)>,
+    /// When the last message of each lane arrives: no later one is faster.
+    last: BTreeMap<(AgentId, Lane), Nanos>,
     n_sent: u64,
     /// Of a hundred messages, how many come twice.
     pub(super) repeated: u64,
@@ -90,6 +114,7 @@ impl Network {
             views: BTreeMap::new(),
             collects: Vec::new(),
             flying: BTreeMap::new(),
+            last: BTreeMap::new(),
             n_sent: 0,
             repeated: 0,
             limits,
@@ -100,8 +125,11 @@ impl Network {
         let stream = self.hosts.get(&agent).map_or(0, |host| host.n_connects);
         for _ in 0..1 + u64::from(self.rng.below(100) < self.repeated) {
             self.n_sent += 1;
-            let at = Nanos(self.now.0 + 1 + self.rng.below(40_000_000));
-            self.flying.insert((at, self.n_sent), (agent, stream, message()));
+            let message = message();
+            let last = self.last.entry((agent, message.lane())).or_default();
+            let at = Nanos(self.now.0 + 1 + self.rng.below(40_000_000)).max(*last);
+            *last = at;
+            self.flying.insert((at, self.n_sent), (agent, stream, message));
         }
     }
 
@@ -130,7 +158,7 @@ impl Network {
         self.update(agent, &told);
     }
 
-    /// Breaks the stream of an agent: what is on its way is lost.
+    /// Breaks the streams of an agent: what is on its way is lost.
     pub(super) fn disconnect(&mut self, agent: AgentId) {
         self.hosts.entry(agent).or_default().is_connected = false;
         self.flying.retain(|_, (of, ..)| *of != agent);
@@ -144,12 +172,18 @@ impl Network {
         self.send(agent, || Message::Up(Event::Updated { agent, holdings: holdings.clone() }));
     }
 
-    /// Adds a crumb to what an agent has, and lets it tell.
+    /// Adds a crumb to what an agent has, and lets it tell: in an update, and at times with a report as well.
     pub(super) fn grow(&mut self, agent: AgentId, of: TraceId, next: AgentId) {
         let host = self.hosts.entry(agent).or_default();
+        // Reports are of what it announced or was asked for, like updates.
+        let reports = host.is_connected && host.told.contains(&of);
         let Some(holding) = host.has.get_mut(&of) else { return };
         holding.revision += 1;
         holding.crumbs.push(to(next.0));
+        let holding = holding.clone();
+        if reports && self.rng.below(2) == 0 {
+            self.send(agent, || Message::Reported(holding.clone()));
+        }
         self.update(agent, &[of]);
     }
 
@@ -213,6 +247,7 @@ impl Network {
     fn arrive(&mut self, agent: AgentId, message: Message) {
         match message {
             Message::Up(event) => self.step(event),
+            Message::Reported(holding) => self.step(Event::Reported { agent, holding }),
             Message::Acknowledged(id) => drop(self.hosts.get_mut(&agent).unwrap().unacknowledged.remove(&id)),
             Message::Collect(collection) => {
                 let host = self.hosts.get_mut(&agent).unwrap();
