@@ -3,12 +3,14 @@
 //! Called by people and by CI. The benchmark is a binary of `backsight-tests`; it measures, compares with its peers and writes the
 //! JSON by itself. This task never computes a verdict, it only reads them.
 
+mod document;
+
 use crate::process;
 use crate::setup;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The prefixes of the parts that have benchmarks.
 const PREFIXES: &[&str] = &["rec-"];
@@ -17,7 +19,7 @@ const PREFIXES: &[&str] = &["rec-"];
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// The benchmark, such as rec-micro
-    #[arg(required_unless_present = "list")]
+    #[arg(required_unless_present_any = ["list", "document"])]
     name: Option<String>,
     /// End within a minute, with wider intervals
     #[arg(long)]
@@ -28,14 +30,25 @@ pub(crate) struct Options {
     /// Print the benchmarks and end
     #[arg(long)]
     list: bool,
+    /// Write docs/measured.md anew, from what full runs left in target/bench
+    #[arg(long, conflicts_with_all = ["name", "quick", "check"])]
+    document: bool,
     /// Arguments for the benchmark itself
     #[arg(last = true)]
     rest: Vec<String>,
 }
 
-/// What a benchmark writes, as far as it is judged here.
+/// What a benchmark writes, as far as it is read here.
 #[derive(Deserialize)]
 struct Outcome {
+    #[serde(default)]
+    commit: String,
+    #[serde(default)]
+    machine: String,
+    #[serde(default)]
+    load_average: [f64; 3],
+    #[serde(default)]
+    quick: bool,
     results: Vec<Row>,
 }
 
@@ -50,9 +63,19 @@ struct Row {
     #[serde(default)]
     peer: Option<String>,
     #[serde(default)]
+    peer_value: Option<f64>,
+    #[serde(default)]
     ratio: Option<f64>,
     #[serde(default)]
+    aa_ratio: Option<f64>,
+    #[serde(default)]
     must: Option<String>,
+    #[serde(default)]
+    runs: usize,
+    #[serde(default)]
+    min: Option<f64>,
+    #[serde(default)]
+    max: Option<f64>,
     verdict: Verdict,
 }
 
@@ -65,6 +88,28 @@ enum Verdict {
     NoPeer,
 }
 
+impl Outcome {
+    fn read(json: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(json).with_context(|| format!("read {}", json.display()))?;
+        let outcome: Self = serde_json::from_str(&text).with_context(|| format!("understand {}", json.display()))?;
+        if outcome.results.is_empty() {
+            bail!("{} holds no results", json.display());
+        }
+        Ok(outcome)
+    }
+}
+
+impl Verdict {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Miss => "MISS",
+            Self::Inconclusive => "inconclusive",
+            Self::NoPeer => "no-peer",
+        }
+    }
+}
+
 /// Runs one benchmark, or lists them.
 ///
 /// # Errors
@@ -74,6 +119,9 @@ pub(crate) fn bench(workspace: &Workspace, options: &Options) -> Result<()> {
     if options.list {
         names.iter().for_each(|name| println!("{name}"));
         return Ok(());
+    }
+    if options.document {
+        return document::write(workspace, &names);
     }
     let name = options.name.as_deref().context("name a benchmark")?;
     if !names.contains(&name) {
@@ -116,12 +164,8 @@ fn run(workspace: &Workspace, name: &str, options: &Options) -> Result<PathBuf> 
     Ok(json)
 }
 
-fn judge(json: &PathBuf) -> Result<()> {
-    let text = std::fs::read_to_string(json).with_context(|| format!("read {}", json.display()))?;
-    let outcome: Outcome = serde_json::from_str(&text).with_context(|| format!("understand {}", json.display()))?;
-    if outcome.results.is_empty() {
-        bail!("{} holds no results", json.display());
-    }
+fn judge(json: &Path) -> Result<()> {
+    let outcome = Outcome::read(json)?;
     for row in outcome.results.iter().filter(|row| row.verdict != Verdict::Pass) {
         println!("{}", line_of(row));
     }
@@ -136,12 +180,7 @@ fn judge(json: &PathBuf) -> Result<()> {
 /// Returns a row as a person reads it.
 fn line_of(row: &Row) -> String {
     let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |v| format!("{v:.3}"));
-    let verdict = match row.verdict {
-        Verdict::Pass => "pass",
-        Verdict::Miss => "MISS",
-        Verdict::Inconclusive => "inconclusive",
-        Verdict::NoPeer => "no-peer",
-    };
+    let verdict = row.verdict.name();
     format!(
         "{verdict:<13} {} [{}]: {} {}, {} x {} (must: {})",
         row.metric,
