@@ -1,6 +1,7 @@
 //! Opening a session with the agent: connect, say hello, receive the region and the doorbell.
 //!
-//! Bounded in time and without allocation, because it runs inside a program's first write.
+//! Bounded in time and without allocation, because it runs inside a program's first write. An agent that takes longer than that write may
+//! wait is listened to again later, on the same connection.
 
 use crate::process::Missing;
 use backsight_core::clock::ClockSource;
@@ -10,7 +11,7 @@ use backsight_ringbuf::abi::ABI_VERSION;
 use backsight_ringbuf::region::{self, OpenError};
 use backsight_ringbuf::shm::{Mapping, ShmError, View};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketAddrUnix};
 use rustix::net::{SocketFlags, SocketType, connect, recvmsg, send, socket_with};
@@ -21,10 +22,12 @@ const FDS_MAX: usize = 4;
 /// Attachments that a welcome may announce.
 const ATTACHMENTS_MAX: u32 = 8;
 
-/// What a session consists of.
+/// How long what follows a welcome may take: the agent sends it at once.
+const REST_WAIT_NS: u64 = 2_000_000;
+
+/// What a session consists of, beside its socket.
 #[derive(Debug)]
 pub(crate) struct Session {
-    pub(crate) socket: OwnedFd,
     pub(crate) doorbell: OwnedFd,
     pub(crate) view: View,
     pub(crate) region: RegionId,
@@ -42,22 +45,32 @@ pub(crate) struct Request<'a> {
     pub(crate) deadline_ns: u64,
 }
 
-/// Opens a session.
-pub(crate) fn open(request: Request<'_>) -> Result<Session, Missing> {
+/// Asks the agent for a session; returns the socket that its answer comes on.
+pub(crate) fn ask(request: Request<'_>) -> Result<OwnedFd, Missing> {
     let socket = dial(request)?;
     let mut buffer = [0; MESSAGE_MAX_BYTES];
     let hello = Message::Hello { abi: ABI_VERSION, service: request.service, fork_of: request.fork_of, resume: None };
     // An agent that has refused already takes no hello; what it said is read below.
     let _ = send(&socket, hello.encode(&mut buffer), SendFlags::NOSIGNAL);
-    let (len, _) = receive(&socket, request.deadline_ns, &mut buffer)?;
+    Ok(socket)
+}
+
+/// Takes the agent's answer, `None` where it has not come by `deadline_ns`.
+pub(crate) fn answer(socket: BorrowedFd<'_>, deadline_ns: u64) -> Result<Option<Session>, Missing> {
+    let mut buffer = [0; MESSAGE_MAX_BYTES];
+    let (len, _) = match receive(socket, deadline_ns, &mut buffer) {
+        Err(Missing::Timeout) => return Ok(None),
+        received => received?,
+    };
     let (agent, region, n_attachments) = match Message::decode(&buffer[..len]) {
         Ok(Message::Welcome { agent, region, n_attachments }) => (agent, region, n_attachments),
         Ok(Message::Refused { reason }) => return Err(Missing::refused(reason)),
         _ => return Err(Missing::Protocol),
     };
+    let rest_by_ns = deadline_ns.max(crate::clock::monotonic_ns() + REST_WAIT_NS);
     let (mut memory, mut doorbell) = (None, None);
     for _ in 0..n_attachments.min(ATTACHMENTS_MAX) {
-        let (len, fd) = receive(&socket, request.deadline_ns, &mut buffer)?;
+        let (len, fd) = receive(socket, rest_by_ns, &mut buffer)?;
         match Message::decode(&buffer[..len]) {
             Ok(Message::Attach(Attachment::Region)) => memory = fd,
             Ok(Message::Attach(Attachment::Doorbell)) => doorbell = fd,
@@ -67,7 +80,7 @@ pub(crate) fn open(request: Request<'_>) -> Result<Session, Missing> {
     }
     let (Some(memory), Some(doorbell)) = (memory, doorbell) else { return Err(Missing::Protocol) };
     let (view, clock) = map(&memory)?;
-    Ok(Session { socket, doorbell, view, region, agent, clock })
+    Ok(Some(Session { doorbell, view, region, agent, clock }))
 }
 
 /// Maps the region for the rest of the process's life.
@@ -102,7 +115,7 @@ fn dial(request: Request<'_>) -> Result<OwnedFd, Missing> {
 
 /// Receives one message and the first descriptor that came with it.
 fn receive(
-    socket: &OwnedFd,
+    socket: BorrowedFd<'_>,
     deadline_ns: u64,
     buffer: &mut [u8; MESSAGE_MAX_BYTES],
 ) -> Result<(usize, Option<OwnedFd>), Missing> {
@@ -126,13 +139,13 @@ fn receive(
     }
 }
 
-fn wait_readable(socket: &OwnedFd, deadline_ns: u64) -> Result<(), Missing> {
+fn wait_readable(socket: BorrowedFd<'_>, deadline_ns: u64) -> Result<(), Missing> {
     let left = deadline_ns.saturating_sub(crate::clock::monotonic_ns());
     if left == 0 {
         return Err(Missing::Timeout);
     }
     let timeout = Timespec { tv_sec: (left / 1_000_000_000) as i64, tv_nsec: (left % 1_000_000_000) as i64 };
-    match poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&timeout)) {
+    match poll(&mut [PollFd::from_borrowed_fd(socket, PollFlags::IN)], Some(&timeout)) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(error) => Err(Missing::NoAgent(error)),
     }

@@ -22,6 +22,8 @@ const INIT_WAIT_NS: u64 = 20_000_000;
 const FORK_WAIT_NS: u64 = 2_000_000;
 /// Time between attempts while there is no agent.
 const RETRY_NS: u64 = 1_000_000_000;
+/// The shortest time between two looks at whether an agent that was asked has answered; later ones are as much longer as it takes.
+const LISTEN_NS: u64 = 1_000_000;
 /// Descriptors of ours are moved to this number or above, where a program that closes and reopens the low ones does not meet them.
 const FD_MIN: RawFd = 700;
 
@@ -132,17 +134,20 @@ pub(crate) struct Process {
     missing: AtomicU64,
     /// CLOCK_MONOTONIC nanoseconds before which no further attempt is made.
     retry_at_ns: AtomicU64,
-    // The cells below are written in state OPENING by the thread that set it, and read in state OPEN.
+    // The cells below belong to the thread that set state OPENING while that lasts; in state OPEN everybody reads them.
     view: Cell<View>,
     region: Cell<RegionId>,
     agent: Cell<AgentId>,
     clock: Cell<ClockSource>,
     epoch: Cell<u32>,
+    /// When the agent was asked that has not answered yet, 0 where none was.
+    asked_at_ns: Cell<u64>,
+    /// Of the session, or of the agent that was asked.
     socket: Cell<Descriptor>,
     doorbell: Cell<Descriptor>,
 }
 
-// SAFETY: see the comment on the cells: the state word orders their one write before every read.
+// SAFETY: see the comment on the cells: the state word orders each of their writes before every read.
 unsafe impl Sync for Process {}
 
 /// A descriptor of ours, and what proves that it still is: a program may close any number and open its own there.
@@ -185,7 +190,8 @@ pub fn init(settings: Settings<'_>) -> Result<(), Missing> {
 /// Returns the session, opening it where it may be opened now.
 ///
 /// # Cost
-/// Two loads while it is open; at most one attempt a second, of at most 20 ms (2 ms after a fork), while it is not.
+/// Two loads while it is open; at most one attempt a second, of at most 20 ms (2 ms after a fork), while it is not, and a system call
+/// now and then where an agent was asked and has not answered yet.
 pub(crate) fn session() -> Option<Session> {
     let process = block::process()?;
     if process.state.load(Ordering::Acquire) == OPEN {
@@ -268,9 +274,10 @@ fn open(process: &Process) -> Option<Session> {
     }
     let now = clock::monotonic_ns();
     process.retry_at_ns.store(now + RETRY_NS, Ordering::Relaxed); // a throttle
-    match try_open(now) {
-        Ok((session, fork_of)) => {
-            take(process, session, fork_of);
+    let parent = RegionId(LAST_REGION.load(Ordering::Relaxed)); // written by the parent before the fork
+    match try_open(process, now, parent) {
+        Ok(session) => {
+            take(process, session, !parent.is_none());
             process.state.store(OPEN, Ordering::Release); // pairs with `session`
             Some(process.read())
         }
@@ -282,22 +289,44 @@ fn open(process: &Process) -> Option<Session> {
     }
 }
 
-/// Asks the agent for a session; says also whether it continues a parent's.
-fn try_open(now: u64) -> Result<(connect::Session, bool), Missing> {
+/// Asks the agent for a session, or listens whether one that was asked has answered.
+fn try_open(process: &Process, now: u64, parent: RegionId) -> Result<connect::Session, Missing> {
+    let deadline_ns = match process.socket.get().verified() {
+        Some(_) if process.asked_at_ns.get() != 0 => now,
+        _ => ask(process, now, parent)?,
+    };
+    let socket = process.socket.get();
+    let answer = socket.verified().map_or(Err(Missing::NoAgent(Errno::BADF)), |fd| connect::answer(fd, deadline_ns));
+    match answer {
+        Ok(Some(session)) => Ok(session),
+        Ok(None) => {
+            let pause_ns = ((now - process.asked_at_ns.get()) / 4).clamp(LISTEN_NS, RETRY_NS);
+            process.retry_at_ns.store(clock::monotonic_ns() + pause_ns, Ordering::Relaxed); // a throttle
+            Err(Missing::Timeout)
+        }
+        Err(missing) => {
+            socket.close();
+            process.socket.set(Descriptor::default());
+            process.asked_at_ns.set(0);
+            Err(missing)
+        }
+    }
+}
+
+/// Asks the agent for a session, which continues that of `parent` in a forked child; returns until when to wait for the answer.
+fn ask(process: &Process, now: u64, parent: RegionId) -> Result<u64, Missing> {
     let settings = settings::in_force().ok_or(Missing::NotTried)?;
     if settings.disabled {
         return Err(Missing::Disabled);
     }
-    let parent = RegionId(LAST_REGION.load(Ordering::Relaxed)); // written by the parent before the fork
     let forked = !parent.is_none();
     close_inherited();
-    let request = Request {
-        socket: settings.socket,
-        service: settings.service,
-        fork_of: forked.then_some(parent),
-        deadline_ns: now + if forked { FORK_WAIT_NS } else { INIT_WAIT_NS },
-    };
-    connect::open(request).map(|session| (session, forked))
+    let deadline_ns = now + if forked { FORK_WAIT_NS } else { INIT_WAIT_NS };
+    let (socket, service) = (settings.socket, settings.service);
+    let asked = connect::ask(Request { socket, service, fork_of: forked.then_some(parent), deadline_ns })?;
+    process.socket.set(Descriptor::keep(asked, &INHERITED[0]));
+    process.asked_at_ns.set(now);
+    Ok(deadline_ns)
 }
 
 /// Makes a session the process's own.
@@ -313,7 +342,7 @@ fn take(process: &Process, session: connect::Session, fork_of: bool) {
         EPOCH.fetch_add(1, Ordering::Relaxed) + 1
     };
     process.epoch.set(epoch);
-    process.socket.set(Descriptor::keep(session.socket, &INHERITED[0]));
+    process.asked_at_ns.set(0);
     process.doorbell.set(Descriptor::keep(session.doorbell, &INHERITED[1]));
     LAST_REGION.store(session.region.0, Ordering::Relaxed); // read by children, after the fork
 }

@@ -4,7 +4,7 @@
 #[path = "common/agent.rs"]
 mod agent;
 
-use agent::{Agent, Options, fresh_socket};
+use agent::{Agent, Options, fresh_socket, listener};
 use backsight_client::{
     Context, Missing, Settings, SpanId, SpanKind, StatusCode, TriggerId, attr, begin, event, exception, init, link,
     named, raw, rename, span, stats, status, trigger,
@@ -53,22 +53,36 @@ fn refusal_is_told_in_the_agents_words() {
 #[test]
 fn socket_that_nobody_answers_delays_the_start_by_20_ms_at_most() {
     let socket = fresh_socket();
-    let silent = rustix::net::socket_with(
-        rustix::net::AddressFamily::UNIX,
-        rustix::net::SocketType::SEQPACKET,
-        rustix::net::SocketFlags::CLOEXEC,
-        None,
-    )
-    .unwrap();
-    rustix::net::bind(&silent, &rustix::net::SocketAddrUnix::new(&socket).unwrap()).unwrap();
-    rustix::net::listen(&silent, 8).unwrap();
+    let silent = listener(&socket);
     let start = Instant::now();
     let opened = init(Settings { socket: socket.to_str(), service: None });
     let took = start.elapsed();
-    std::fs::remove_file(&socket).unwrap();
     assert_eq!(opened, Err(Missing::Timeout));
     assert!(took < Duration::from_millis(200), "{took:?}"); // 20 ms, and a loaded machine
     everything(&Context::new_trace());
+    drop(silent);
+}
+
+#[test]
+fn agent_that_answers_late_is_heard_on_the_connection_that_waits() {
+    let socket = fresh_socket();
+    let busy = listener(&socket);
+    let settings = Settings { socket: socket.to_str(), service: Some("patient") };
+    assert_eq!(init(settings), Err(Missing::Timeout));
+    std::fs::remove_file(&socket).unwrap(); // so that nobody connects once more
+    let agent = Agent::start_on(busy, &socket, Options::default());
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while init(settings).is_err() {
+        assert!(Instant::now() < deadline, "{:?}", stats());
+        std::thread::yield_now();
+    }
+    let context = Context::new_trace();
+    {
+        let _segment = begin(&context);
+        drop(span("work"));
+    }
+    assert_eq!(agent.trace(context.trace).spans.len(), 1);
+    assert_eq!(agent.look(|sessions| sessions.len()), 1);
 }
 
 #[test]

@@ -89,16 +89,26 @@ pub(crate) struct Agent {
     options: Options,
 }
 
+/// Returns a socket on which nobody answers yet.
+pub(crate) fn listener(path: &Path) -> OwnedFd {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let listener = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
+    bind(&listener, &SocketAddrUnix::new(path).unwrap()).unwrap();
+    listen(&listener, 64).unwrap();
+    listener
+}
+
 impl Agent {
     pub(crate) fn start(options: Options) -> Self {
         Self::start_at(&fresh_socket(), options)
     }
 
     pub(crate) fn start_at(path: &Path, options: Options) -> Self {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let listener = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
-        bind(&listener, &SocketAddrUnix::new(path).unwrap()).unwrap();
-        listen(&listener, 64).unwrap();
+        Self::start_on(listener(path), path, options)
+    }
+
+    /// Starts an agent that takes what connected to `listener` before.
+    pub(crate) fn start_on(listener: OwnedFd, path: &Path, options: Options) -> Self {
         let (sessions, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
         let thread = std::thread::spawn({
             let (sessions, stop) = (Arc::clone(&sessions), Arc::clone(&stop));
