@@ -82,16 +82,24 @@ impl ThreadBlock {
     /// Does what [`random`] does, for a caller that has the block at hand.
     #[inline(always)]
     pub(crate) fn random(&self) -> u64 {
-        let mut state = self.random.get();
+        self.random_at_once().unwrap_or_else(|| {
+            self.random.set(seed());
+            self.random_at_once().unwrap_or(1)
+        })
+    }
+
+    /// Does what [`ThreadBlock::random`] does once the generator is seeded.
+    #[inline(always)]
+    pub(crate) fn random_at_once(&self) -> Option<u64> {
+        let state = self.random.get();
         if state == 0 {
-            state = seed();
+            return None;
         }
-        // Source: splitmix64, Steele, Lea, Flood, OOPSLA 2014.
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.random.set(state);
-        let mut mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        // Source: wyrand of wyhash final version 4, Wang Yi. One multiplication; its period is all of the state's values.
+        let next = state.wrapping_add(0xa076_1d64_78bd_642f);
+        self.random.set(next);
+        let product = u128::from(next) * u128::from(next ^ 0xe703_7ed1_a0b4_28db);
+        Some((product >> 64) as u64 ^ product as u64)
     }
 }
 
@@ -108,7 +116,8 @@ pub fn with_writer<R>(write: impl FnOnce(&mut Writer<View>, u64) -> R) -> Option
 #[inline(always)]
 pub(crate) fn with_block<R>(write: impl FnOnce(&ThreadBlock, &mut Writer<View>, u64) -> R) -> Option<R> {
     let mut held = hold()?;
-    let (block, writer, now) = held.parts();
+    let now = held.now();
+    let (block, writer) = held.block_and_writer();
     let result = write(block, writer, now);
     held.leave();
     Some(result)
@@ -135,14 +144,56 @@ pub(crate) fn hold() -> Option<Held> {
     Some(Held { block })
 }
 
+/// Does what [`hold`] does, out of line.
+#[cold]
+#[inline(never)]
+pub(crate) fn hold_slowly() -> Option<Held> {
+    hold()
+}
+
+/// Takes the calling thread's writer where nothing is unusual: the thread has a block, no write is under way, and the clock is the
+/// processor's counter. `None` says nothing but that the caller is to go on with [`hold`].
+///
+/// For calls whose usual case is inlined, and whose others are one call of a function that begins anew.
+#[inline(always)]
+pub(crate) fn hold_at_once() -> Option<Held> {
+    let block = existing()?;
+    const { assert!(ClockSource::Tsc as u32 == 0) };
+    if block.busy.get() | block.clock.get() as usize != 0 {
+        return None;
+    }
+    block.busy.set(frame());
+    signal_fence();
+    Some(Held { block })
+}
+
 impl Held {
-    /// Returns the block, its writer and the time. What is done with them must not call the application.
+    /// Returns the block, its writer and the time, for what [`hold_at_once`] returned.
     #[inline(always)]
-    pub(crate) fn parts(&mut self) -> (&ThreadBlock, &mut Writer<View>, u64) {
+    pub(crate) fn parts_at_once(&mut self) -> (&'static ThreadBlock, &mut Writer<View>, u64) {
+        let now = clock::now(ClockSource::Tsc);
+        let (block, writer) = self.block_and_writer();
+        (block, writer, now)
+    }
+
+    /// Returns the writer. What is done with it must not call the application.
+    #[inline(always)]
+    pub(crate) fn writer(&mut self) -> &mut Writer<View> {
         // SAFETY: `busy` was 0 and is set while this value lives, so no other call of this thread is inside, and the reference ends with
         // the borrow of the one value; other threads have blocks of their own.
-        let writer = unsafe { &mut *self.block.writer.get() };
-        (self.block, writer, self.block.now())
+        unsafe { &mut *self.block.writer.get() }
+    }
+
+    /// Returns the block and its writer, as [`Held::writer`] does.
+    #[inline(always)]
+    pub(crate) fn block_and_writer(&mut self) -> (&'static ThreadBlock, &mut Writer<View>) {
+        (self.block, self.writer())
+    }
+
+    /// Returns the time on the session's clock.
+    #[inline(always)]
+    pub(crate) fn now(&self) -> u64 {
+        self.block.now()
     }
 
     /// Gives the writer back.
@@ -177,6 +228,7 @@ pub fn recover(frame: usize) -> bool {
 }
 
 /// Returns the calling thread's block if it has one, without claiming.
+#[inline(always)]
 pub(crate) fn existing() -> Option<&'static ThreadBlock> {
     let block = BLOCK.get();
     // SAFETY: null, or a block of the slab, which is never unmapped.
@@ -186,7 +238,7 @@ pub(crate) fn existing() -> Option<&'static ThreadBlock> {
 /// Returns 64 random bits for an id; not for secrets.
 ///
 /// # Cost
-/// Three multiplications, once the thread's generator is seeded by a system call.
+/// One multiplication, once the thread's generator is seeded by a system call.
 pub(crate) fn random() -> u64 {
     current().map_or_else(seed, ThreadBlock::random)
 }

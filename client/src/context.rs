@@ -1,10 +1,10 @@
 //! What a request carries from thread to thread and from host to host.
 
 use crate::block;
-use backsight_core::context::{TRIGGERS_MAX, TraceParent, Trail, TrailFlags};
-use backsight_core::ids::{AgentId, SpanId, TraceId, TriggerId};
+use backsight_core::context::{TraceParent, Trail, TrailFlags};
+use backsight_core::ids::{AgentId, SpanId, TraceId};
 use backsight_core::record::seg_flags;
-use backsight_ringbuf::writer::OLDER_AGENTS;
+use backsight_ringbuf::writer::Carried;
 
 /// The bits of [`seg_flags`] that a context takes along; the others tell of one segment.
 pub(crate) const TRAVELS: u32 = seg_flags::FIRED
@@ -27,16 +27,9 @@ pub struct Context {
     pub span: SpanId,
     /// The span that caused the segment, 0 for none.
     pub parent_span: SpanId,
-    /// The agent of the host that the request came from, 0 for none.
-    pub from_agent: AgentId,
-    /// Bits of `backsight_core::record::seg_flags` that travel: fired, head-kept, resume, and what `traceparent` says of the trace.
-    pub flags: u32,
-    /// The API that the request calls, for kernel probes; 0 for none.
-    pub api: u32,
-    /// The agents that the request came through before `from_agent`, newest first, 0 for none.
-    pub older_agents: [AgentId; OLDER_AGENTS],
-    /// The first triggers that fired for the trace, 0 for none.
-    pub triggers: [TriggerId; TRIGGERS_MAX],
+    /// Where it came through, what fired, and the bits of `backsight_core::record::seg_flags` that travel: fired, head-kept, resume, and what
+    /// `traceparent` says of the trace.
+    pub carried: Carried,
 }
 
 const _: () = assert!(size_of::<Context>() == 64);
@@ -45,7 +38,7 @@ impl Context {
     /// Returns the context of a new trace with a random id, as the first service that sees a request makes it.
     pub fn new_trace() -> Self {
         let trace = TraceId::new(block::random(), block::random() | 1);
-        Self { trace, flags: seg_flags::RANDOM_ID, ..Self::default() }
+        Self { trace, carried: Carried { flags: seg_flags::RANDOM_ID, ..Carried::default() }, ..Self::default() }
     }
 
     /// Returns the context of `trace`, caused by span `parent` elsewhere.
@@ -62,37 +55,37 @@ impl Context {
     #[inline(always)] // as `TraceState::parse`
     pub(crate) fn arrived(parent: &TraceParent, trail: Option<&Trail>) -> Self {
         let mut context = Self::of(parent.trace, parent.span);
-        context.flags = bit(parent.flags & TraceParent::SAMPLED == 0, seg_flags::UNSAMPLED)
+        context.carried.flags = bit(parent.flags & TraceParent::SAMPLED == 0, seg_flags::UNSAMPLED)
             | bit(parent.flags & TraceParent::RANDOM != 0, seg_flags::RANDOM_ID);
         let Some(trail) = trail else { return context };
         for (in_trail, in_segment) in FLAGS {
-            context.flags |= bit(trail.flags.has(in_trail), in_segment);
+            context.carried.flags |= bit(trail.flags.has(in_trail), in_segment);
         }
         let [newest, second, third, fourth, _] = trail.crumb_places();
-        context.from_agent = newest;
-        context.older_agents = [second, third, fourth];
-        context.triggers = trail.trigger_places();
+        context.carried.from_agent = newest;
+        context.carried.older_agents = [second, third, fourth];
+        context.carried.triggers = trail.trigger_places();
         context
     }
 
     /// Returns the trail that the request brought along, and what has fired since.
     #[inline(always)] // as `TraceState::parse`
     pub(crate) fn trail(&self) -> Trail {
-        let [second, third, fourth] = self.older_agents;
+        let [second, third, fourth] = self.carried.older_agents;
         let mut flags = TrailFlags::default();
         for (in_trail, in_segment) in FLAGS {
-            if self.flags & in_segment != 0 {
+            if self.carried.flags & in_segment != 0 {
                 flags = flags.with(in_trail);
             }
         }
-        Trail::new(flags, [self.from_agent, second, third, fourth, AgentId::NONE], self.triggers)
+        Trail::new(flags, [self.carried.from_agent, second, third, fourth, AgentId::NONE], self.carried.triggers)
     }
 
     /// Returns the flags of the `traceparent` that goes out.
     #[inline]
     pub(crate) fn w3c_flags(&self) -> u8 {
-        let sampled = if self.flags & seg_flags::UNSAMPLED == 0 { TraceParent::SAMPLED } else { 0 };
-        let random = if self.flags & seg_flags::RANDOM_ID != 0 { TraceParent::RANDOM } else { 0 };
+        let sampled = if self.carried.flags & seg_flags::UNSAMPLED == 0 { TraceParent::SAMPLED } else { 0 };
+        let random = if self.carried.flags & seg_flags::RANDOM_ID != 0 { TraceParent::RANDOM } else { 0 };
         sampled | random
     }
 }

@@ -94,7 +94,7 @@ impl Call {
             let now = block::attached(writer, now)?;
             let crumb = Crumb { direction: CrumbDirection::To, agent: answer.agent, span: self.span };
             put_crumb(writer, now, self.trace, crumb);
-            let is_news = writer.trace() != self.trace || writer.segment().flags & seg_flags::FIRED == 0;
+            let is_news = writer.trace() != self.trace || writer.flags() & seg_flags::FIRED == 0;
             if answer.fired && is_news {
                 trigger::tell_fired(writer, now, self.trace);
             }
@@ -111,7 +111,7 @@ pub fn response_crumb() -> Option<ResponseText> {
     if !region::crumbs(&view).in_responses {
         return None;
     }
-    let flags = block::existing().and_then(|_| block::with_writer(|writer, _| writer.segment().flags)).unwrap_or(0);
+    let flags = block::existing().and_then(|_| block::with_writer(|writer, _| writer.flags())).unwrap_or(0);
     Some(ResponseCrumb { agent: region::agent(&view), fired: flags & seg_flags::FIRED != 0 }.format())
 }
 
@@ -128,7 +128,7 @@ fn put_crumb(writer: &mut Writer<View>, now: u64, trace: TraceId, crumb: Crumb) 
     let is_active = writer.trace() == trace;
     let word = u64::from(crumb.agent.0) | (crumb.direction as u64) << 32;
     let is_logged = is_active && writer.record(now, Kind::Crumb, 0, [word, crumb.span.0], &[]);
-    let flags = writer.segment().flags;
+    let flags = writer.flags();
     if is_logged && flags & seg_flags::CRUMBS == 0 {
         writer.mark(seg_flags::CRUMBS);
     }

@@ -1,8 +1,8 @@
 //! Segments and spans as guards: what a thread works for, until the guard drops.
 
-use crate::block;
+use crate::block::{self, Held};
 use crate::context::{Context, TRAVELS};
-use crate::name::{Name, Resolved};
+use crate::name::{Name, Resolved, StaticName};
 use crate::trigger;
 use backsight_core::ids::{SpanId, TraceId};
 use backsight_core::record::{Kind, SpanKind, name_word, seg_flags};
@@ -81,7 +81,7 @@ impl Span {
     /// Starts a span of kind `kind` under the innermost open one.
     #[inline(always)]
     pub fn start<'a>(name: impl Into<Name<'a>>, kind: SpanKind) -> Self {
-        let (trace, id, outer) = span_start_unguarded(name.into(), kind).unwrap_or_default();
+        let Started { trace, id, outer } = span_start_unguarded(name.into(), kind);
         Self { trace, id, outer }
     }
 
@@ -112,21 +112,41 @@ impl Drop for Span {
 /// Begins a segment; returns whether it did, which it does not for no trace, nor for the trace that is active already.
 #[inline(always)]
 pub fn begin_unguarded(context: &Context) -> bool {
-    let Some(mut held) = block::hold() else { return false };
-    let (_, writer, now) = held.parts();
-    let began = begin_with(writer, now, context);
+    let Some(mut held) = block::hold_at_once() else { return begin_slowly(context) };
+    let (_, writer, now) = held.parts_at_once();
+    let Context { trace, span, parent_span, carried } = context;
+    // Other flags do not travel, or need more than a record.
+    let is_plain = carried.flags & !(TRAVELS & !seg_flags::FIRED) == 0;
+    if !is_plain || !writer.begin_at_once(now, *trace, [*parent_span, *span], carried) {
+        return begin_held(held, now, context);
+    }
+    held.leave();
+    true
+}
+
+#[cold]
+#[inline(never)]
+fn begin_slowly(context: &Context) -> bool {
+    let Some(held) = block::hold() else { return false };
+    let now = held.now();
+    begin_held(held, now, context)
+}
+
+#[cold]
+#[inline(never)]
+fn begin_held(mut held: Held, now: u64, context: &Context) -> bool {
+    let began = begin_with(held.writer(), now, context);
     held.leave();
     began
 }
 
-#[inline(always)]
 fn begin_with(writer: &mut Writer<View>, now: u64, context: &Context) -> bool {
     if context.trace.is_none() || writer.trace() == context.trace {
         return false;
     }
     let Some(now) = block::attached(writer, now) else { return false };
     writer.begin(start_of(context), now);
-    if context.flags & (seg_flags::FIRED | seg_flags::RESUME) == seg_flags::FIRED {
+    if context.carried.flags & (seg_flags::FIRED | seg_flags::RESUME) == seg_flags::FIRED {
         trigger::tell_fired(writer, now, context.trace); // on the way here: this host's part is wanted
     }
     true
@@ -135,42 +155,129 @@ fn begin_with(writer: &mut Writer<View>, now: u64, context: &Context) -> bool {
 /// Ends the active segment if it is of `trace`.
 #[inline(always)]
 pub fn end_unguarded(trace: TraceId) {
-    let Some(mut held) = block::hold() else { return };
-    let (_, writer, now) = held.parts();
+    let Some(mut held) = block::hold_at_once() else { return end_slowly(trace) };
+    let (_, writer, now) = held.parts_at_once();
+    if !writer.end_at_once(trace, now) {
+        return end_held(held, now, trace);
+    }
+    held.leave();
+}
+
+#[cold]
+#[inline(never)]
+fn end_slowly(trace: TraceId) {
+    if let Some(held) = block::hold() {
+        let now = held.now();
+        end_held(held, now, trace);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn end_held(mut held: Held, now: u64, trace: TraceId) {
+    let writer = held.writer();
     if writer.trace() == trace {
         writer.end(now);
     }
     held.leave();
 }
 
-/// Starts a span; returns its trace, its id and the span that was innermost before, or `None` where nothing is recorded.
-#[inline(always)]
-pub fn span_start_unguarded(name: Name<'_>, kind: SpanKind) -> Option<(TraceId, SpanId, SpanId)> {
-    let mut held = block::hold()?;
-    let (block, writer, now) = held.parts();
-    let id = SpanId(block.random() | 1); // in here, where no handler draws the same one
-    let (trace, outer) = (writer.trace(), writer.span());
-    match name.known(block.epoch.get()) {
-        Some(known) => writer.start_span(now, id, name_word(known.0, 0, kind as u8)),
-        None => start_unknown(writer, now, id, name.resolve(writer, block.epoch.get()), kind),
-    }
-    held.leave();
-    (!trace.is_none()).then_some((trace, id, outer))
+/// A span that was started; its id is none where nothing is recorded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Started {
+    /// The trace that was active.
+    pub trace: TraceId,
+    /// The span.
+    pub id: SpanId,
+    /// The span that was innermost before.
+    pub outer: SpanId,
 }
 
-/// Starts a span at the first use of its name, or with a name that is written in place.
+/// Starts a span under the innermost open one.
+#[inline(always)]
+pub fn span_start_unguarded(name: Name<'_>, kind: SpanKind) -> Started {
+    let Some(mut held) = block::hold_at_once() else { return span_start_slowly(name, kind) };
+    let (block, writer, now) = held.parts_at_once();
+    let (trace, outer) = (writer.trace(), writer.span());
+    if let Name::Static(name) = name
+        && let Some(known) = name.known_in_session(block.epoch.get()) // a record fits only where there is one
+        && let Some(drawn) = block.random_at_once() // in here, where no handler draws the same one
+        && writer.start_span_at_once(now, SpanId(drawn | 1), name_word(known.0, 0, kind as u8))
+    {
+        held.leave();
+        return Started { trace, id: SpanId(drawn | 1), outer };
+    }
+    Started { trace, id: span_start_held(held, now, name, kind), outer }
+}
+
+#[inline(always)]
+fn span_start_slowly(name: Name<'_>, kind: SpanKind) -> Started {
+    let Some(mut held) = block::hold_slowly() else { return Started::default() };
+    let writer = held.writer();
+    let (trace, outer) = (writer.trace(), writer.span());
+    let now = held.now();
+    Started { trace, id: span_start_held(held, now, name, kind), outer }
+}
+
+/// Starts a span also at the first use of its name, with a name that is written in place, and where the record does not simply fit.
+///
+/// Returns the id alone: what is returned through memory is stored in words and loaded in vectors, which waits for the stores.
+#[inline(always)]
+fn span_start_held(held: Held, now: u64, name: Name<'_>, kind: SpanKind) -> SpanId {
+    match name {
+        Name::Static(name) => static_span_start_held(held, now, name, kind),
+        // Made anew, so that no name stands in memory where the call site knows which of them it is.
+        Name::Interned(id) => any_span_start_held(held, now, Name::Interned(id), kind),
+        Name::Text(text) => any_span_start_held(held, now, Name::Text(text), kind),
+    }
+}
+
 #[cold]
 #[inline(never)]
-fn start_unknown(writer: &mut Writer<View>, now: u64, id: SpanId, name: Resolved<'_>, kind: SpanKind) {
-    let (word, text) = name.in_place(kind as u8);
-    writer.start_span_cold(now, id, [id.0, writer.span().0, word], text);
+fn static_span_start_held(held: Held, now: u64, name: &'static StaticName, kind: SpanKind) -> SpanId {
+    any_span_start_held(held, now, Name::Static(name), kind)
+}
+
+#[inline(never)]
+fn any_span_start_held(mut held: Held, now: u64, name: Name<'_>, kind: SpanKind) -> SpanId {
+    let (block, writer) = held.block_and_writer();
+    let id = SpanId(block.random() | 1);
+    let (trace, outer) = (writer.trace(), writer.span());
+    match name.resolve(writer, block.epoch.get()) {
+        Resolved { text: "", id: known } => writer.start_span(now, id, name_word(known.0, 0, kind as u8)),
+        unknown => {
+            let (word, text) = unknown.in_place(kind as u8);
+            writer.start_span_cold(now, id, [id.0, outer.0, word], text);
+        }
+    }
+    held.leave();
+    if trace.is_none() { SpanId::NONE } else { id }
 }
 
 /// Ends span `id` of `trace`, if that is active; where it was the innermost, `outer` is again.
 #[inline(always)]
 pub fn span_end_unguarded(trace: TraceId, id: SpanId, outer: SpanId) {
-    let Some(mut held) = block::hold() else { return };
-    let (_, writer, now) = held.parts();
+    let Some(mut held) = block::hold_at_once() else { return span_end_slowly(trace, id, outer) };
+    let (_, writer, now) = held.parts_at_once();
+    if !writer.end_span_at_once(now, trace, id, outer) {
+        return span_end_held(held, now, trace, [id, outer]);
+    }
+    held.leave();
+}
+
+#[cold]
+#[inline(never)]
+fn span_end_slowly(trace: TraceId, id: SpanId, outer: SpanId) {
+    if let Some(held) = block::hold() {
+        let now = held.now();
+        span_end_held(held, now, trace, [id, outer]);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn span_end_held(mut held: Held, now: u64, trace: TraceId, [id, outer]: [SpanId; 2]) {
+    let writer = held.writer();
     if writer.trace() == trace {
         writer.record_of_span::<0, 1>(now, Kind::SpanEnd, 0, id, [], &[]);
         if writer.span() == id {
@@ -194,29 +301,15 @@ pub(crate) fn current_context() -> Option<Context> {
 
 #[inline(always)]
 fn start_of(context: &Context) -> SegmentStart {
-    SegmentStart {
-        trace: context.trace,
-        parent_span: context.parent_span,
-        span: context.span,
-        from_agent: context.from_agent,
-        flags: context.flags & TRAVELS,
-        api: context.api,
-        older_agents: context.older_agents,
-        triggers: context.triggers,
-    }
+    let mut carried = context.carried;
+    carried.flags &= TRAVELS;
+    SegmentStart { trace: context.trace, parent_span: context.parent_span, span: context.span, carried }
 }
 
 /// Returns the context that goes on where `segment` stands.
 #[inline]
 pub(crate) fn context_of(segment: &SegmentStart) -> Context {
-    Context {
-        trace: segment.trace,
-        span: segment.span,
-        parent_span: segment.parent_span,
-        from_agent: segment.from_agent,
-        flags: segment.flags & TRAVELS, // what was lost in one segment is not lost in the next
-        api: segment.api,
-        older_agents: segment.older_agents,
-        triggers: segment.triggers,
-    }
+    let mut carried = segment.carried;
+    carried.flags &= TRAVELS; // what was lost in one segment is not lost in the next
+    Context { trace: segment.trace, span: segment.span, parent_span: segment.parent_span, carried }
 }

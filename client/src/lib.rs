@@ -31,6 +31,7 @@ mod trigger;
 pub use backsight_core::context::{KeptOthers, Others, RESPONSE_HEADER, ResponseText};
 pub use backsight_core::ids::{AgentId, SpanId, TraceId, TriggerId};
 pub use backsight_core::record::{SpanKind, StatusCode};
+pub use backsight_ringbuf::writer::Carried;
 pub use context::Context;
 pub use edge::{Call, Connection, response_crumb};
 pub use future::{InSegment, SegmentExt};
@@ -48,7 +49,7 @@ pub mod ffi {
     //! What the C face needs beyond the Rust one.
     pub use crate::block::{ThreadBlock, current, recover, with_writer};
     pub use crate::clock::now;
-    pub use crate::guard::{begin_unguarded, end_unguarded, span_end_unguarded, span_start_unguarded};
+    pub use crate::guard::{Started, begin_unguarded, end_unguarded, span_end_unguarded, span_start_unguarded};
     pub use crate::name::intern;
     pub use crate::record::{event_bytes, raw_cold};
 }

@@ -34,8 +34,14 @@ impl StaticName {
     /// Returns the id if session `epoch` knows it already.
     #[inline(always)]
     fn known(&self, epoch: u32) -> Option<StringId> {
+        self.known_in_session(epoch).filter(|_| epoch != 0)
+    }
+
+    /// Does what [`StaticName::known`] does, for a caller that uses the id only if there is a session: `epoch` is not 0 then.
+    #[inline(always)]
+    pub(crate) fn known_in_session(&self, epoch: u32) -> Option<StringId> {
         let cached = self.cached.load(Ordering::Relaxed); // an id is valid for whoever sees it: the table is published by itself
-        ((cached >> 32) as u32 == epoch && epoch != 0).then_some(StringId(cached as u32))
+        ((cached >> 32) as u32 == epoch).then_some(StringId(cached as u32))
     }
 
     #[cold]
@@ -89,16 +95,6 @@ impl<'a> Resolved<'a> {
 }
 
 impl<'a> Name<'a> {
-    /// Returns the name's id where it has one without looking further.
-    #[inline(always)]
-    pub(crate) fn known(self, epoch: u32) -> Option<StringId> {
-        match self {
-            Self::Static(name) => name.known(epoch),
-            Self::Interned(id) => Some(id),
-            Self::Text(_) => None,
-        }
-    }
-
     /// Resolves the name; a text stays a text.
     #[inline(always)]
     pub(crate) fn resolve(self, writer: &Writer<View>, epoch: u32) -> Resolved<'a> {

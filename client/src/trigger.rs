@@ -67,7 +67,7 @@ pub(crate) fn tell_fired(writer: &mut Writer<View>, now: u64, trace: TraceId) {
     let mut trigger = TriggerId::MANUAL; // the flag alone names none
     if writer.trace() == trace {
         writer.mark(seg_flags::FIRED); // found there should the ring be full; and requests that go out from here say it
-        let [first, ..] = writer.segment().triggers;
+        let [first, ..] = writer.segment().carried.triggers;
         if first.0 != 0 {
             trigger = first;
         }

@@ -75,7 +75,7 @@ fn malformed_traceparent_begins_a_new_trace_and_drops_the_state() {
         let incoming = extract(parent, Some(b"bks=13:0000004:00000b4,a=1"));
         assert!(!incoming.context.trace.is_none());
         assert_eq!(incoming.others, Others::NONE);
-        assert_eq!((incoming.context.from_agent.0, incoming.context.span.0), (0, 0));
+        assert_eq!((incoming.context.carried.from_agent.0, incoming.context.span.0), (0, 0));
         let outgoing = inject(&incoming.context, incoming.others, &Connection::new());
         let passed = TraceParent::parse(outgoing.traceparent().as_bytes()).unwrap();
         assert_eq!((passed.trace, passed.flags), (incoming.context.trace, 3), "sampled, and random");
@@ -91,7 +91,7 @@ fn malformed_member_is_ignored_and_others_pass() {
     for bad in ["bks=13", "bks=12:0000000", "bks=12:000000I", "bks=12:zzzzzzz", "bks=22:0000001"] {
         let header = format!("a=1,{bad},b=2");
         let incoming = extract(Some(PARENT), Some(header.as_bytes()));
-        assert_eq!(incoming.context.from_agent.0, 0, "{bad}");
+        assert_eq!(incoming.context.carried.from_agent.0, 0, "{bad}");
         assert_eq!(passed_on(&incoming), "a=1,b=2", "{bad}");
     }
 }
@@ -114,6 +114,6 @@ fn headers_are_found_by_name() {
     without_agent();
     let headers = [("tracestate", &b"bks=12:0000004"[..]), ("traceparent", PARENT)];
     let incoming = extract_with(|name| headers.iter().find(|header| header.0 == name).map(|header| header.1));
-    assert_eq!(incoming.context.from_agent.0, 4);
+    assert_eq!(incoming.context.carried.from_agent.0, 4);
     assert_eq!(Context::current(), None);
 }

@@ -101,7 +101,7 @@ fn context_goes_on_on_another_thread() {
 fn flags_of_one_segment_do_not_travel() {
     let agent = Agent::start_joined(Options::default());
     let mut context = Context::new_trace();
-    context.flags = seg_flags::LOSS | seg_flags::CONTINUED | seg_flags::IMPLICIT_END;
+    context.carried.flags = seg_flags::LOSS | seg_flags::CONTINUED | seg_flags::IMPLICIT_END;
     drop(begin(&context));
     assert!(agent.trace(context.trace).losses.is_empty());
 }

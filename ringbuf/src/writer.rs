@@ -22,6 +22,8 @@ use backsight_core::telemetry::DropReason;
 const END_ROOM: u64 = TIME_BYTES + SEG_END_BYTES;
 /// A SPAN_START record whose name is interned.
 const SPAN_START_BYTES: u64 = 8 + 3 * 8;
+/// A SPAN_END record that says its span.
+const SPAN_END_BYTES: u64 = 8 + 8;
 /// The words that a thread slot begins with, up to the last that the context needs.
 const CONTEXT_WORDS: usize = slot::CHANGED as usize / 8 + 1;
 /// The active segment waits for its first record.
@@ -39,17 +41,30 @@ pub struct SegmentStart {
     pub parent_span: SpanId,
     /// The span that is open already, when a visit is resumed; else the same as `parent_span`.
     pub span: SpanId,
-    /// The agent that the request came from, 0 for none.
+    /// What else it takes along.
+    pub carried: Carried,
+}
+
+/// What a request takes along beside its trace and its spans.
+///
+/// # Shape
+/// Plain data, 32 bytes, the same in a segment and in the context of a request, so that it is copied whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct Carried {
+    /// The agent of the host that the request came from, 0 for none.
     pub from_agent: AgentId,
-    /// See [`seg_flags`].
+    /// See [`seg_flags`]; a context has those that travel.
     pub flags: u32,
-    /// The API that the request calls, for probes; 0 for none.
+    /// The API that the request calls, for kernel probes; 0 for none.
     pub api: u32,
-    /// The agents before `from_agent`, newest first; like the triggers they only travel with the request and stand nowhere in the log.
+    /// The agents before `from_agent`, newest first, 0 for none; like the triggers they stand nowhere in the log.
     pub older_agents: [AgentId; OLDER_AGENTS],
-    /// The first triggers that fired for the trace, here or on the way.
+    /// The first triggers that fired for the trace, here or on the way, 0 for none.
     pub triggers: [TriggerId; TRIGGERS_MAX],
 }
+
+const _: () = assert!(size_of::<Carried>() == 32 && size_of::<SegmentStart>() == 64);
 
 /// Agents that a request remembers behind the one it came from: with the next hop's, the longest trail.
 pub const OLDER_AGENTS: usize = CRUMBS_MAX - 2;
@@ -78,8 +93,8 @@ pub struct Writer<S> {
     last_span: u64,
     /// `limit` of the open chunk, also while no segment is active.
     chunk_limit: u64,
-    /// The generation in its place in the head word.
-    generation_bits: u64,
+    /// `head_bias` of the open chunk while it has no segment: the generation in place, minus the chunk's start.
+    chunk_bias: u64,
     /// Where the thread slot stands.
     slot_at: u64,
     /// While its trace is none, what else stands here is of a segment that is over.
@@ -89,8 +104,8 @@ pub struct Writer<S> {
     grants_seen: u64,
     /// Records lost that no LOST record tells of yet.
     lost: u64,
-    /// The open chunk's segments: where the last one begins in bits 0-31, how many in 32-63; one word, as both change with each.
-    segments: u64,
+    /// How many segments the open chunk has.
+    n_segments: u32,
     slot_number: u32,
     tid: u32,
     chunk: u32,
@@ -142,13 +157,13 @@ impl<S: Storage> Writer<S> {
             head_bias: 0,
             last_span: 0,
             chunk_limit: 0,
-            generation_bits: 0,
+            chunk_bias: 0,
             slot_at: slot_offset(slot_number),
             segment: SegmentStart::default(),
             opened_ticks: 0,
             grants_seen: u64::MAX,
             lost: 0,
-            segments: 0,
+            n_segments: 0,
             slot_number,
             tid,
             chunk: NO_CHUNK,
@@ -193,6 +208,12 @@ impl<S: Storage> Writer<S> {
         if self.segment.trace.is_none() { SegmentStart::default() } else { self.segment }
     }
 
+    /// Returns the flags of the active segment, 0 outside a segment.
+    #[inline(always)]
+    pub fn flags(&self) -> u32 {
+        if self.segment.trace.is_none() { 0 } else { self.segment.carried.flags }
+    }
+
     /// Starts a segment; one that is active is ended implicitly.
     ///
     /// Returns whether it is recorded: not while no chunk is free, though it becomes so when one is had.
@@ -202,30 +223,55 @@ impl<S: Storage> Writer<S> {
     /// room.
     #[inline(always)]
     pub fn begin(&mut self, start: SegmentStart, now: u64) -> bool {
-        let is_plain = self.segment.trace.is_none() && !start.trace.is_none();
+        let SegmentStart { trace, parent_span, span, carried } = &start;
+        self.begin_at_once(now, *trace, [*parent_span, *span], carried) || self.begin_cold(start, now)
+    }
+
+    /// Starts a segment where none is active and the open chunk has room; else does nothing and returns false.
+    ///
+    /// The parts of a [`SegmentStart`] come one by one, so that `carried` is copied as it stands.
+    #[inline(always)]
+    pub fn begin_at_once(
+        &mut self,
+        now: u64,
+        trace: TraceId,
+        [parent_span, span]: [SpanId; 2],
+        carried: &Carried,
+    ) -> bool {
+        let is_plain = self.segment.trace.is_none() && !trace.is_none();
         if !is_plain || self.cursor + SEG_BYTES > self.chunk_limit {
-            return self.begin_cold(start, now);
+            return false;
         }
-        self.segment = start;
-        self.put_segment(now, &start, start.flags);
-        self.publish_context(now, &start);
+        (self.segment.trace, self.segment.parent_span, self.segment.span) = (trace, parent_span, span);
+        self.segment.carried = *carried;
+        let start = SegmentStart { trace, parent_span, span, carried: *carried };
+        self.put_segment(now, &start, carried.flags);
+        // SAFETY: there is an open chunk: `chunk_limit` is not 0.
+        unsafe { self.publish_attached(carried.api, context_words(&start, now)) };
         true
     }
 
     /// Ends the active segment, if there is one.
-    #[inline(always)]
+    #[inline]
     pub fn end(&mut self, now: u64) {
-        if self.segment.trace.is_none() {
-            return;
+        if !self.segment.trace.is_none() && !self.end_at_once(self.segment.trace, now) {
+            self.end_cold(now);
         }
+    }
+
+    /// Ends the active segment where it is of `trace` and stands in the open chunk; else does nothing and returns false.
+    #[inline(always)]
+    pub fn end_at_once(&mut self, trace: TraceId, now: u64) -> bool {
         let dt = now.wrapping_sub(self.base_ticks);
-        if self.limit == 0 || dt > u64::from(u32::MAX) {
-            return self.end_cold(now);
+        if self.segment.trace != trace || self.limit == 0 || dt > u64::from(u32::MAX) {
+            return false;
         }
         self.put(dt as u32, Kind::SegEnd, 0, &[], &[]);
         self.segment.trace = TraceId::NONE;
         self.limit = 0;
-        self.publish_idle(now);
+        // SAFETY: there is an open chunk: `limit` was not 0.
+        unsafe { self.publish_attached(0, idle_words(now)) };
+        true
     }
 
     /// Makes a trace active whose segment is written with its first record: what a future does at each poll.
@@ -238,7 +284,7 @@ impl<S: Storage> Writer<S> {
             self.end_implicitly(now);
         }
         self.segment = start;
-        self.segment.flags |= seg_flags::RESUME;
+        self.segment.carried.flags |= seg_flags::RESUME;
         self.pending = if start.trace.is_none() { 0 } else { PENDING };
         self.publish_context(now, &start);
     }
@@ -307,21 +353,53 @@ impl<S: Storage> Writer<S> {
     /// Four words of the log and its head, three of the thread slot, and three of this writer's own; the cold path when the chunk is full.
     #[inline(always)]
     pub fn start_span(&mut self, now: u64, id: SpanId, name: u64) {
+        if !self.start_span_at_once(now, id, name) {
+            self.start_span_cold(now, id, [id.0, self.segment.span.0, name], &[]);
+        }
+    }
+
+    /// Does what [`Writer::start_span`] does where the record fits the active segment; else does nothing and returns false.
+    #[inline(always)]
+    pub fn start_span_at_once(&mut self, now: u64, id: SpanId, name: u64) -> bool {
         let words = [id.0, self.segment.span.0, name];
         let dt = now.wrapping_sub(self.base_ticks);
         if self.cursor + SPAN_START_BYTES > self.limit || dt > u64::from(u32::MAX) {
-            return self.start_span_cold(now, id, words, &[]);
+            return false;
         }
         self.put(dt as u32, Kind::SpanStart, 0, &words, &[]);
         self.last_span = id.0;
-        self.set_span(id);
+        self.segment.span = id;
+        // SAFETY: there is an open chunk: `limit` is not 0.
+        unsafe { self.publish_attached(self.segment.carried.api, [(slot::SPAN, id.0)]) };
+        true
+    }
+
+    /// Ends span `id`, after which `outer` is the innermost, where its trace is active and the record fits; else does nothing and returns
+    /// false, as it does where another span is the innermost.
+    #[inline(always)]
+    pub fn end_span_at_once(&mut self, now: u64, trace: TraceId, id: SpanId, outer: SpanId) -> bool {
+        let dt = now.wrapping_sub(self.base_ticks);
+        let fits = self.cursor + SPAN_END_BYTES <= self.limit && dt <= u64::from(u32::MAX);
+        if !fits || self.segment.span != id || self.segment.trace != trace {
+            return false;
+        }
+        if self.last_span == id.0 {
+            self.put(dt as u32, Kind::SpanEnd, flags::ELIDED, &[], &[]);
+        } else {
+            self.last_span = id.0;
+            self.put(dt as u32, Kind::SpanEnd, 0, &[id.0], &[]);
+        }
+        self.segment.span = outer;
+        // SAFETY: there is an open chunk: `limit` is not 0.
+        unsafe { self.publish_attached(self.segment.carried.api, [(slot::SPAN, outer.0)]) };
+        true
     }
 
     /// Says which span is the innermost open one, for what follows and for probes.
     #[inline(always)]
     pub fn set_span(&mut self, span: SpanId) {
         self.segment.span = span;
-        self.publish_span();
+        self.publish(self.segment.carried.api, [(slot::SPAN, span.0)]);
     }
 
     /// Says that the record just written named `span`, so that the next one of it may leave the id out.
@@ -332,7 +410,7 @@ impl<S: Storage> Writer<S> {
 
     /// Sets bits of [`seg_flags`] in the active segment, where readers of an open chunk see them too.
     pub fn mark(&mut self, bits: u32) {
-        self.segment.flags |= bits;
+        self.segment.carried.flags |= bits;
         if self.limit != 0 {
             let at = self.head + u64::from(self.last_segment()) + SEG_BYTES - 8;
             let word = self.store.word(at);
@@ -343,7 +421,7 @@ impl<S: Storage> Writer<S> {
     /// Says that `trigger` fired for the active trace: in its segment's flags, and for the requests that go out from it.
     pub fn mark_fired(&mut self, trigger: TriggerId) {
         self.mark(seg_flags::FIRED);
-        let known = &mut self.segment.triggers;
+        let known = &mut self.segment.carried.triggers;
         if !known.contains(&trigger)
             && let Some(free) = known.iter_mut().find(|known| known.0 == 0)
         {
@@ -371,12 +449,11 @@ impl<S: Storage> Writer<S> {
             start.trace.lo,
             now,
             start.parent_span.0,
-            u64::from(start.from_agent.0) | u64::from(segment_flags) << 32,
+            u64::from(start.carried.from_agent.0) | u64::from(segment_flags) << 32,
         ];
-        let offset = self.cursor - self.head;
-        self.head_bias = (self.generation_bits + (offset << 20)).wrapping_sub(self.head);
         let previous = self.last_segment();
-        self.segments += (1 << 32) + offset - u64::from(previous); // the later one stands behind
+        self.head_bias = self.chunk_bias.wrapping_add((self.cursor - self.head) << 20);
+        self.n_segments += 1;
         self.base_ticks = now;
         self.last_span = 0;
         self.limit = self.chunk_limit;
@@ -386,7 +463,7 @@ impl<S: Storage> Writer<S> {
     /// Returns where the open chunk's last segment begins in it, 0 for none.
     #[inline(always)]
     fn last_segment(&self) -> u32 {
-        self.segments as u32
+        (self.head_bias.wrapping_sub(self.chunk_bias) >> 20) as u32
     }
 
     /// Writes a record and publishes it.
@@ -402,8 +479,11 @@ impl<S: Storage> Writer<S> {
         let target = unsafe { self.store.words_unchecked(at, 1 + words.len()) };
         // SAFETY: the open chunk's first word.
         let head_word = unsafe { self.store.word_unchecked(head_at) };
-        let all = std::iter::once(head.pack()).chain(words.iter().copied());
-        target.iter().zip(all).for_each(|(target, word)| target.store(word, Relaxed)); // published below
+        // Relaxed, both: published below. A plain loop, as the compiler does not always inline a chain of iterators.
+        target[0].store(head.pack(), Relaxed);
+        for (target, word) in target[1..].iter().zip(words) {
+            target.store(*word, Relaxed);
+        }
         // SAFETY: as above, and 8-aligned because `at` is.
         unsafe { self.store.copy_in(at + fixed, tail) };
         let end = at + align8(len);
@@ -413,35 +493,33 @@ impl<S: Storage> Writer<S> {
 
     #[inline(always)]
     fn publish_context(&mut self, now: u64, start: &SegmentStart) {
-        let context = [
-            (slot::TRACE_HI, start.trace.hi),
-            (slot::TRACE_LO, start.trace.lo),
-            (slot::SPAN, start.span.0),
-            (slot::CHANGED, now),
-        ];
-        self.publish(start.api, context);
+        self.publish(start.carried.api, context_words(start, now));
     }
 
-    /// Says that nothing is active any more; the span says nothing then.
     #[inline(always)]
     fn publish_idle(&mut self, now: u64) {
-        self.publish(0, [(slot::TRACE_HI, 0), (slot::TRACE_LO, 0), (slot::CHANGED, now)]);
+        self.publish(0, idle_words(now));
     }
 
+    /// Does what [`Writer::publish_attached`] does, and nothing without a thread slot.
     #[inline(always)]
-    fn publish_span(&mut self) {
-        self.publish(self.segment.api, [(slot::SPAN, self.segment.span.0)]);
+    fn publish<const N: usize>(&mut self, api: u32, words: [(u64, u64); N]) {
+        if self.slot_at != 0 {
+            // SAFETY: checked in the line above.
+            unsafe { self.publish_attached(api, words) };
+        }
     }
 
     /// Changes words of the thread's context between two change numbers, the first of them odd; in program order for whoever interrupts
     /// this thread or reads from elsewhere.
     ///
     /// The last number is read from the slot, where only this thread writes: one that a `longjmp` left odd is taken again.
+    ///
+    /// # Safety
+    /// `slot_at` is not 0: the writer has a thread slot, as any that ever opened a chunk has.
     #[inline(always)]
-    fn publish<const N: usize>(&mut self, api: u32, words: [(u64, u64); N]) {
-        if self.slot_at == 0 {
-            return;
-        }
+    unsafe fn publish_attached<const N: usize>(&mut self, api: u32, words: [(u64, u64); N]) {
+        debug_assert!(self.slot_at != 0);
         // SAFETY: `slot_at` is the offset of a slot below SLOTS_MAX, inside the region's fixed part, whose first words are the context.
         let context = unsafe { self.store.words_unchecked(self.slot_at, CONTEXT_WORDS) };
         // Release, all: pairs with `slot::context`; on x86-64 plain stores.
@@ -454,4 +532,21 @@ impl<S: Storage> Writer<S> {
         }
         set(slot::SEQ_API, u64::from(number.wrapping_add(1)) | api);
     }
+}
+
+/// Returns the words of the thread's context while `start` is active.
+#[inline(always)]
+const fn context_words(start: &SegmentStart, now: u64) -> [(u64, u64); 4] {
+    [
+        (slot::TRACE_HI, start.trace.hi),
+        (slot::TRACE_LO, start.trace.lo),
+        (slot::SPAN, start.span.0),
+        (slot::CHANGED, now),
+    ]
+}
+
+/// Returns the words that say that nothing is active any more; the span says nothing then.
+#[inline(always)]
+const fn idle_words(now: u64) -> [(u64, u64); 3] {
+    [(slot::TRACE_HI, 0), (slot::TRACE_LO, 0), (slot::CHANGED, now)]
 }

@@ -20,7 +20,7 @@ use backsight_ringbuf::abi::{Class, slot, slot_offset};
 use backsight_ringbuf::head::Head;
 use backsight_ringbuf::shm::Mapping;
 use backsight_ringbuf::storage::Storage;
-use backsight_ringbuf::writer::{SegmentStart, Writer};
+use backsight_ringbuf::writer::{Carried, SegmentStart, Writer};
 use backsight_ringbuf::{region as shm_region, slot as thread_slot};
 use log::{Item, Log, chain};
 use model::Model;
@@ -127,9 +127,7 @@ impl<S: Storage + Clone> Run<S> {
             trace: TraceId::new(n % 3, 9),
             parent_span,
             span: parent_span,
-            from_agent: AgentId(n as u32),
-            flags,
-            ..SegmentStart::default()
+            carried: Carried { from_agent: AgentId(n as u32), flags, ..Carried::default() },
         }
     }
 

@@ -9,7 +9,7 @@ use backsight_core::record::{CrumbDirection, Kind, SpanKind};
 use backsight_core::trace::assemble;
 use backsight_proto::v1::Collect;
 use backsight_proto::wire::trace_bytes;
-use backsight_ringbuf::writer::SegmentStart;
+use backsight_ringbuf::writer::{Carried, SegmentStart};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
@@ -24,7 +24,8 @@ fn crumb(agent: u32, direction: CrumbDirection, span: u64) -> CrumbTo {
 /// One request that came from agent 5 and went on to agent 6.
 fn visit_between(thread: &mut Thread<'_>, of: TraceId) {
     let now = thread.client.clock.ticks();
-    let start = SegmentStart { trace: of, parent_span: SpanId(50), from_agent: AgentId(5), ..SegmentStart::default() };
+    let carried = Carried { from_agent: AgentId(5), ..Carried::default() };
+    let start = SegmentStart { trace: of, parent_span: SpanId(50), carried, ..SegmentStart::default() };
     assert!(thread.writer.begin(start, now) && thread.start_span(60, "between", SpanKind::Server));
     let to = 6 | (CrumbDirection::To as u64) << 32;
     assert!(thread.writer.record(thread.client.clock.ticks(), Kind::Crumb, 0, [to, 60], &[]));

@@ -47,7 +47,7 @@ pub unsafe extern "C" fn bks_span_start(name: *const bks_name, kind: i32) -> bks
     // SAFETY: the caller's contract is the same.
     let name = unsafe { resolve(name) };
     let kind = SpanKind::from_code(u8::try_from(kind).unwrap_or(0));
-    let (trace, id, outer) = ffi::span_start_unguarded(name, kind).unwrap_or_default();
+    let ffi::Started { trace, id, outer } = ffi::span_start_unguarded(name, kind);
     bks_span { trace, id, outer }
 }
 

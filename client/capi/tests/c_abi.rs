@@ -145,11 +145,11 @@ fn the_header_has_the_library_s_layout() {
     assert_eq!(of_header("sizeof.context"), size_of::<Context>());
     assert_eq!(of_header("bks_context.span"), offset_of!(Context, span));
     assert_eq!(of_header("bks_context.parent_span"), offset_of!(Context, parent_span));
-    assert_eq!(of_header("bks_context.from_agent"), offset_of!(Context, from_agent));
-    assert_eq!(of_header("bks_context.flags"), offset_of!(Context, flags));
-    assert_eq!(of_header("bks_context.api"), offset_of!(Context, api));
-    assert_eq!(of_header("bks_context.older_agents"), offset_of!(Context, older_agents));
-    assert_eq!(of_header("bks_context.triggers"), offset_of!(Context, triggers));
+    assert_eq!(of_header("bks_context.from_agent"), offset_of!(Context, carried.from_agent));
+    assert_eq!(of_header("bks_context.flags"), offset_of!(Context, carried.flags));
+    assert_eq!(of_header("bks_context.api"), offset_of!(Context, carried.api));
+    assert_eq!(of_header("bks_context.older_agents"), offset_of!(Context, carried.older_agents));
+    assert_eq!(of_header("bks_context.triggers"), offset_of!(Context, carried.triggers));
     assert_eq!(of_header("sizeof.call"), size_of::<backsight_client::Call>());
     assert_eq!(of_header("sizeof.connection"), size_of::<backsight_client::Connection>());
     assert_eq!(of_header("version"), 1 << 16 | 1);

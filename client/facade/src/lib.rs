@@ -52,7 +52,7 @@
 
 pub use backsight_client::autotrigger;
 pub use backsight_client::{
-    AgentId, Call, Connection, Context, InSegment, Incoming, KeptOthers, Missing, Name, Others, Outgoing,
+    AgentId, Call, Carried, Connection, Context, InSegment, Incoming, KeptOthers, Missing, Name, Others, Outgoing,
     RESPONSE_HEADER, ResponseText, Segment, SegmentExt, Settings, Span, SpanId, SpanKind, StaticName, Stats,
     StatusCode, TRACEPARENT, TRACESTATE, TraceId, TriggerId, Value, attach, begin, detach, exception, extract,
     extract_with, init, inject, link, raw, response_crumb, stats, status, trigger, trigger_for, trigger_with_laterals,

@@ -88,7 +88,7 @@ impl<S: Storage> Writer<S> {
             return false; // drop mode: what is lost is told of before anything else is written
         };
         self.open(claimed, now);
-        if self.lost != 0 && self.segment.flags & seg_flags::LOSS == 0 {
+        if self.lost != 0 && self.segment.carried.flags & seg_flags::LOSS == 0 {
             self.put_lost(); // of segments that are over: it stands before the first segment of the chunk
         }
         true
@@ -121,12 +121,12 @@ impl<S: Storage> Writer<S> {
         self.head = claimed.offset;
         self.cursor = claimed.offset + CHUNK_HEADER_BYTES;
         self.chunk_limit = claimed.offset + claimed.class.bytes() - END_ROOM;
-        self.generation_bits = u64::from(claimed.generation) << 40;
-        self.head_bias = self.generation_bits.wrapping_sub(self.head);
+        self.chunk_bias = (u64::from(claimed.generation) << 40).wrapping_sub(self.head);
+        self.head_bias = self.chunk_bias;
         self.chunk = claimed.id.code();
         self.class = claimed.class as u32;
         self.opened_ticks = now;
-        self.segments = 0;
+        self.n_segments = 0;
         self.base_ticks = now;
     }
 
@@ -136,7 +136,7 @@ impl<S: Storage> Writer<S> {
         let Some(id) = ChunkId::from_code(self.chunk).filter(|_| self.head != 0) else { return };
         // Relaxed, both: published by the seal.
         self.store.word(self.head + chunk::LAST_TICKS).store(now, Relaxed);
-        let links = u64::from(self.prev_chunk) | (self.segments & !u64::from(u32::MAX));
+        let links = u64::from(self.prev_chunk) | u64::from(self.n_segments) << 32;
         self.store.word(self.head + chunk::LINKS).store(links, Relaxed);
         lease::seal(&self.store, id, self.head);
         self.store.word(self.slot_at + slot::OPEN).store(0, Release); // after the sealed bit

@@ -51,7 +51,7 @@ impl<S: Storage> Writer<S> {
         let is_some = !start.trace.is_none();
         let recorded = is_some && (self.cursor + SEG_BYTES <= self.chunk_limit || self.next_chunk(now));
         if recorded {
-            self.put_segment(now, &start, start.flags);
+            self.put_segment(now, &start, start.carried.flags);
         } else if is_some {
             self.pending = REFUSED;
         }
@@ -143,7 +143,7 @@ impl<S: Storage> Writer<S> {
             return self.continue_in_next_chunk(now);
         }
         self.pending = 0;
-        self.put_segment(now, &self.segment(), self.segment.flags);
+        self.put_segment(now, &self.segment(), self.segment.carried.flags);
         true
     }
 
@@ -183,7 +183,7 @@ impl<S: Storage> Writer<S> {
         }
         let continued = if self.pending == 0 { seg_flags::CONTINUED } else { 0 };
         self.pending = 0;
-        self.put_segment(now, &self.segment(), self.segment.flags | continued);
+        self.put_segment(now, &self.segment(), self.segment.carried.flags | continued);
         self.put_lost();
         true
     }
@@ -191,7 +191,7 @@ impl<S: Storage> Writer<S> {
     /// Counts a segment as one lost record where nothing else tells of it: no chunk was free when it began, and nothing was recorded.
     #[cold]
     pub(super) fn lose_segment(&mut self, now: u64) {
-        if self.pending == REFUSED && self.segment.flags & seg_flags::LOSS == 0 {
+        if self.pending == REFUSED && self.segment.carried.flags & seg_flags::LOSS == 0 {
             self.lose(now, SEG_BYTES + SEG_END_BYTES);
         }
     }
@@ -202,7 +202,7 @@ impl<S: Storage> Writer<S> {
             return;
         }
         self.count_drop(DropReason::NoChunk);
-        self.segment.flags |= seg_flags::LOSS;
+        self.segment.carried.flags |= seg_flags::LOSS;
         self.lost += 1;
         // Relaxed, all: the agent reads them after the thread's exit, or as a statistic.
         let loss = |offset| self.store.word(self.slot_at + offset);

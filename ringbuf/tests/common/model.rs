@@ -55,7 +55,9 @@ impl Model {
 
     /// The thread resumed: it is recorded with the first record.
     pub(crate) fn resume(&mut self, start: SegmentStart, now: u64) {
-        self.start(SegmentStart { flags: start.flags | seg_flags::RESUME, ..start }, now, false, true);
+        let mut resumed = start;
+        resumed.carried.flags |= seg_flags::RESUME;
+        self.start(resumed, now, false, true);
     }
 
     fn start(&mut self, start: SegmentStart, now: u64, begun: bool, resumed: bool) {
@@ -65,8 +67,8 @@ impl Model {
         let visit = Visit {
             trace: start.trace,
             parent_span: start.parent_span,
-            from_agent: start.from_agent,
-            flags: start.flags,
+            from_agent: start.carried.from_agent,
+            flags: start.carried.flags,
             start_ticks: now,
             end_ticks: None,
             items: Vec::new(),

@@ -13,7 +13,7 @@ use backsight_ringbuf::abi::{Class, slot, slot_offset};
 use backsight_ringbuf::ring::{self, Signal};
 use backsight_ringbuf::slot::{self as thread_slot, State};
 use backsight_ringbuf::storage::Storage;
-use backsight_ringbuf::writer::{SegmentStart, Writer};
+use backsight_ringbuf::writer::{Carried, SegmentStart, Writer};
 #[cfg(shuttle)]
 use shuttle::thread;
 use std::collections::BTreeMap;
@@ -103,7 +103,8 @@ fn live<S: Storage>(store: &Arc<S>, load: Load, tid: u32) -> Life {
             0 | 1 => {
                 let parent_span = SpanId(life.model.n_visits() as u64 + 1);
                 let trace = TraceId::new(u64::from(tid), parent_span.0);
-                let start = SegmentStart { trace, parent_span, from_agent: AgentId(tid), ..SegmentStart::default() };
+                let carried = Carried { from_agent: AgentId(tid), ..Carried::default() };
+                let start = SegmentStart { trace, parent_span, carried, ..SegmentStart::default() };
                 let begun = writer.begin(start, now);
                 life.model.begin(start, now, begun);
             }

@@ -8,7 +8,7 @@ use backsight_ringbuf::abi::{ChunkId, Class, LEASES_OFFSET, SPAN_OFFSET, chunk, 
 use backsight_ringbuf::lease::{self, Lease};
 use backsight_ringbuf::reader;
 use backsight_ringbuf::storage::{Heap, Storage};
-use backsight_ringbuf::writer::{SegmentStart, Writer};
+use backsight_ringbuf::writer::{Carried, SegmentStart, Writer};
 use loom::sync::Arc;
 use loom::thread;
 
@@ -31,7 +31,8 @@ fn id(bit: u32) -> ChunkId {
 }
 
 fn start() -> SegmentStart {
-    SegmentStart { trace: TraceId::new(1, 2), from_agent: AgentId(6), ..SegmentStart::default() }
+    let carried = Carried { from_agent: AgentId(6), ..Carried::default() };
+    SegmentStart { trace: TraceId::new(1, 2), carried, ..SegmentStart::default() }
 }
 
 /// Two threads claim while the agent grants two chunks and takes one back: each chunk has one owner, and none is lost.
