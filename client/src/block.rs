@@ -123,6 +123,15 @@ pub(crate) fn with_block<R>(write: impl FnOnce(&ThreadBlock, &mut Writer<View>, 
     Some(result)
 }
 
+/// Looks at the calling thread's writer; reads no clock, for a `read` that needs none.
+#[inline(always)]
+pub(crate) fn look<R>(read: impl FnOnce(&Writer<View>) -> R) -> Option<R> {
+    let mut held = hold()?;
+    let result = read(held.writer());
+    held.leave();
+    Some(result)
+}
+
 /// The calling thread's writer, which no handler may use until [`Held::leave`].
 ///
 /// It has no `Drop`: a `longjmp` may pass over the frames that it lives in.

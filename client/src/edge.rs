@@ -107,11 +107,13 @@ impl Call {
 /// its request was served, and whether a trigger has fired for it here. `None` without a session, or where the agent keeps that to itself
 /// (`crumbs.response`).
 pub fn response_crumb() -> Option<ResponseText> {
-    let view = process::session()?.view;
+    let (attached, flags) = block::existing()
+        .and_then(|_| block::look(|writer| (*writer.store(), writer.flags())))
+        .unwrap_or((View::NONE, 0));
+    let view = if attached.is_mapped() { attached } else { process::session()?.view };
     if !region::crumbs(&view).in_responses {
         return None;
     }
-    let flags = block::existing().and_then(|_| block::with_writer(|writer, _| writer.flags())).unwrap_or(0);
     Some(ResponseCrumb { agent: region::agent(&view), fired: flags & seg_flags::FIRED != 0 }.format())
 }
 

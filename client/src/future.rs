@@ -1,7 +1,7 @@
 //! Futures that carry their request's context through every poll, on whatever thread.
 
 use crate::context::Context;
-use crate::guard::{self, Segment};
+use crate::guard;
 use std::future::Future;
 use std::mem::ManuallyDrop;
 use std::pin::Pin;
@@ -31,28 +31,24 @@ impl<F: Future> SegmentExt for F {}
 /// The thread works for a future's request until this drops, also by a panic; then it goes on with its own.
 struct Visit<'f> {
     context: &'f mut Context,
-    outer: Option<Context>,
-    segment: Option<Segment>,
+    /// What the thread worked for before; without a trace where that was nothing.
+    outer: Context,
 }
 
 impl<'f> Visit<'f> {
+    #[inline]
     fn enter(context: &'f mut Context) -> Self {
-        let outer = guard::detach();
-        let segment = guard::attach(context);
-        Self { context, outer, segment: Some(segment) }
+        let mut visit = Self { context, outer: Context::default() };
+        guard::switch_to(visit.context, &mut visit.outer);
+        visit
     }
 }
 
 impl Drop for Visit<'_> {
+    #[inline]
     fn drop(&mut self) {
-        // Spans that stay open over the await are innermost again at the next poll. Another trace that the future left active is not its own.
-        if let Some(context) = guard::detach().filter(|context| context.trace == self.context.trace) {
-            *self.context = context;
-        }
-        drop(self.segment.take());
-        if let Some(outer) = self.outer {
-            std::mem::forget(guard::attach(&outer)); // the thread's own work goes on, and ends with its own guard
-        }
+        // Spans that stay open over the await are innermost again at the next poll. The thread's own work goes on, and ends with its own guard.
+        guard::switch_back(self.context, &self.outer);
     }
 }
 

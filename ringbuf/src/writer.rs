@@ -283,16 +283,24 @@ impl<S: Storage> Writer<S> {
         if !self.segment.trace.is_none() {
             self.end_implicitly(now);
         }
-        self.segment = start;
+        (self.segment.trace, self.segment.parent_span, self.segment.span) = (start.trace, start.parent_span, start.span);
+        self.segment.carried = start.carried;
         self.segment.carried.flags |= seg_flags::RESUME;
         self.pending = if start.trace.is_none() { 0 } else { PENDING };
         self.publish_context(now, &start);
     }
 
     /// Ends the active segment and returns how it stands, for a later [`Writer::resume`].
+    #[inline]
     pub fn pause(&mut self, now: u64) -> SegmentStart {
         let segment = self.segment();
-        self.end(now);
+        if self.pending == PENDING {
+            // Nothing was recorded, so nothing ends.
+            (self.segment.trace, self.pending) = (TraceId::NONE, 0);
+            self.publish_idle(now);
+        } else {
+            self.end(now);
+        }
         segment
     }
 
