@@ -200,6 +200,14 @@ pub(crate) fn session() -> Option<Session> {
     open(process)
 }
 
+/// Returns whether there is a session, opening it where it may be opened now.
+///
+/// # Cost
+/// As [`session`].
+pub(crate) fn is_open() -> bool {
+    block::process().is_some_and(|process| process.state.load(Ordering::Relaxed) == OPEN || open(process).is_some()) // `OPEN` says nothing of other words here
+}
+
 /// Returns why there is no session.
 pub(crate) fn missing() -> Missing {
     block::process().map_or(Missing::NoMemory(Errno::NOMEM), |process| {

@@ -65,6 +65,15 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
+    /// No headers.
+    const NONE: Self = Self {
+        call: Call::NONE,
+        parent: [0; TRACEPARENT_BYTES],
+        state: [0; STATE_BYTES_MAX],
+        state_len: 0,
+        is_traced: false,
+    };
+
     /// Returns the value of `traceparent`; empty without a trace.
     pub fn traceparent(&self) -> &str {
         let bytes: &[u8] = if self.is_traced { &self.parent } else { b"" };
@@ -91,18 +100,22 @@ impl Outgoing {
 ///
 /// # Cost
 /// Allocates nothing. 24 bytes of the log; 64 of the signal ring outside a segment, where there is no chunk, or where the trace has fired.
+#[inline(always)] // so that there is one place for the headers beside the caller's own
 pub fn inject(given: &Context, others: Others<'_>, connection: &Connection) -> Outgoing {
-    let departure = match process::session() {
-        Some(_) => depart(given, connection),
-        None => Departure::of(given, None),
-    };
+    let mut outgoing = Outgoing::NONE;
+    write(given, others, connection, &mut outgoing);
+    outgoing
+}
+
+/// Does what [`inject`] does, in `outgoing`, which is [`Outgoing::NONE`].
+#[inline(never)]
+fn write(given: &Context, others: Others<'_>, connection: &Connection, outgoing: &mut Outgoing) {
+    let departure = if process::is_open() { depart(given, connection) } else { Departure::of(given, None) };
     let Departure { parent, trail, call } = departure;
-    let is_traced = !parent.trace.is_none();
-    let mut outgoing = Outgoing { call, parent: parent.format(), state: [0; STATE_BYTES_MAX], state_len: 0, is_traced };
-    if is_traced {
+    (outgoing.call, outgoing.parent, outgoing.is_traced) = (call, parent.format(), !parent.trace.is_none());
+    if outgoing.is_traced {
         outgoing.state_len = others.format(&trail, &mut outgoing.state) as u16;
     }
-    outgoing
 }
 
 /// What a request that goes out says.

@@ -283,7 +283,8 @@ impl<S: Storage> Writer<S> {
         if !self.segment.trace.is_none() {
             self.end_implicitly(now);
         }
-        (self.segment.trace, self.segment.parent_span, self.segment.span) = (start.trace, start.parent_span, start.span);
+        (self.segment.trace, self.segment.parent_span, self.segment.span) =
+            (start.trace, start.parent_span, start.span);
         self.segment.carried = start.carried;
         self.segment.carried.flags |= seg_flags::RESUME;
         self.pending = if start.trace.is_none() { 0 } else { PENDING };

@@ -73,11 +73,13 @@ impl Trail {
     }
 
     /// Returns the agents that the request came through, newest first.
+    #[inline]
     pub fn crumbs(&self) -> &[AgentId] {
         &self.crumbs[..usize::from(self.n_crumbs)]
     }
 
     /// Returns the triggers that fired on the way.
+    #[inline]
     pub fn triggers(&self) -> &[TriggerId] {
         &self.triggers[..usize::from(self.n_triggers)]
     }
@@ -154,15 +156,20 @@ impl Trail {
         }
         let Some((head, items)) = out.split_first_chunk_mut::<2>() else { return 0 };
         *head = [b'1', b'0' + self.flags.0];
-        let ids = self.crumbs().iter().map(|crumb| crumb.0).chain(self.triggers().iter().map(|trigger| trigger.0));
-        let mut n_items = 0;
-        for (idx, (item, id)) in items.as_chunks_mut::<ITEM_BYTES>().0.iter_mut().zip(ids).enumerate() {
-            let [separator, digits @ ..] = item;
-            *separator = if idx == 0 || idx == usize::from(self.n_crumbs) { b':' } else { b'.' };
-            *digits = base32(id);
-            n_items = idx + 1;
+        let mut items = items.as_chunks_mut::<ITEM_BYTES>().0.iter_mut();
+        let mut put = |id: u32, is_first: bool| {
+            if let Some([separator, digits @ ..]) = items.next() {
+                *separator = if is_first { b':' } else { b'.' };
+                *digits = base32(id);
+            }
+        };
+        for (idx, crumb) in self.crumbs().iter().enumerate() {
+            put(crumb.0, idx == 0);
         }
-        head.len() + ITEM_BYTES * n_items
+        for (idx, trigger) in self.triggers().iter().enumerate() {
+            put(trigger.0, idx == 0);
+        }
+        head.len() + ITEM_BYTES * (usize::from(self.n_crumbs) + usize::from(self.n_triggers))
     }
 }
 
