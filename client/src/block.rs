@@ -143,8 +143,12 @@ pub(crate) struct Held {
 /// Takes the calling thread's writer: what [`with_block`] does first, for calls that are inlined whole.
 #[inline(always)]
 pub(crate) fn hold() -> Option<Held> {
+    hold_from(frame())
+}
+
+#[inline(always)]
+fn hold_from(frame: usize) -> Option<Held> {
     let block = current()?;
-    let frame = frame();
     if block.busy.get() != 0 && !abandoned(block, frame) {
         return None;
     }
@@ -153,11 +157,12 @@ pub(crate) fn hold() -> Option<Held> {
     Some(Held { block })
 }
 
-/// Does what [`hold`] does, out of line.
+/// Does what [`hold`] does, out of line, for the call whose frame is `frame`: one of its own would lie too deep to tell a write that was
+/// abandoned from one that is interrupted.
 #[cold]
 #[inline(never)]
-pub(crate) fn hold_slowly() -> Option<Held> {
-    hold()
+pub(crate) fn hold_slowly(frame: usize) -> Option<Held> {
+    hold_from(frame)
 }
 
 /// Takes the calling thread's writer where nothing is unusual: the thread has a block, no write is under way, and the clock is the
@@ -409,9 +414,9 @@ fn on_alternate_stack() -> bool {
     asked == 0 && stack.ss_flags & libc::SS_ONSTACK != 0
 }
 
-/// Returns the stack pointer, which is never 0.
+/// Returns the stack pointer of the function that this is inlined in, which is never 0.
 #[inline(always)]
-fn frame() -> usize {
+pub(crate) fn frame() -> usize {
     let frame: usize;
     #[cfg(target_arch = "x86_64")]
     // SAFETY: copies a register.

@@ -149,7 +149,7 @@ impl Drop for Span {
 /// Begins a segment; returns whether it did, which it does not for no trace, nor for the trace that is active already.
 #[inline(always)]
 pub fn begin_unguarded(context: &Context) -> bool {
-    let Some(mut held) = block::hold_at_once() else { return begin_slowly(context) };
+    let Some(mut held) = block::hold_at_once() else { return begin_slowly(block::frame(), context) };
     let (_, writer, now) = held.parts_at_once();
     let Context { trace, span, parent_span, carried } = context;
     // Other flags do not travel, or need more than a record.
@@ -163,8 +163,8 @@ pub fn begin_unguarded(context: &Context) -> bool {
 
 #[cold]
 #[inline(never)]
-fn begin_slowly(context: &Context) -> bool {
-    let Some(held) = block::hold() else { return false };
+fn begin_slowly(frame: usize, context: &Context) -> bool {
+    let Some(held) = block::hold_slowly(frame) else { return false };
     let now = held.now();
     begin_held(held, now, context)
 }
@@ -192,7 +192,7 @@ fn begin_with(writer: &mut Writer<View>, now: u64, context: &Context) -> bool {
 /// Ends the active segment if it is of `trace`.
 #[inline(always)]
 pub fn end_unguarded(trace: TraceId) {
-    let Some(mut held) = block::hold_at_once() else { return end_slowly(trace) };
+    let Some(mut held) = block::hold_at_once() else { return end_slowly(block::frame(), trace) };
     let (_, writer, now) = held.parts_at_once();
     if !writer.end_at_once(trace, now) {
         return end_held(held, now, trace);
@@ -202,8 +202,8 @@ pub fn end_unguarded(trace: TraceId) {
 
 #[cold]
 #[inline(never)]
-fn end_slowly(trace: TraceId) {
-    if let Some(held) = block::hold() {
+fn end_slowly(frame: usize, trace: TraceId) {
+    if let Some(held) = block::hold_slowly(frame) {
         let now = held.now();
         end_held(held, now, trace);
     }
@@ -249,7 +249,7 @@ pub fn span_start_unguarded(name: Name<'_>, kind: SpanKind) -> Started {
 
 #[inline(always)]
 fn span_start_slowly(name: Name<'_>, kind: SpanKind) -> Started {
-    let Some(mut held) = block::hold_slowly() else { return Started::default() };
+    let Some(mut held) = block::hold_slowly(block::frame()) else { return Started::default() };
     let writer = held.writer();
     let (trace, outer) = (writer.trace(), writer.span());
     let now = held.now();
@@ -294,7 +294,7 @@ fn any_span_start_held(mut held: Held, now: u64, name: Name<'_>, kind: SpanKind)
 /// Ends span `id` of `trace`, if that is active; where it was the innermost, `outer` is again.
 #[inline(always)]
 pub fn span_end_unguarded(trace: TraceId, id: SpanId, outer: SpanId) {
-    let Some(mut held) = block::hold_at_once() else { return span_end_slowly(trace, id, outer) };
+    let Some(mut held) = block::hold_at_once() else { return span_end_slowly(block::frame(), trace, [id, outer]) };
     let (_, writer, now) = held.parts_at_once();
     if !writer.end_span_at_once(now, trace, id, outer) {
         return span_end_held(held, now, trace, [id, outer]);
@@ -304,10 +304,10 @@ pub fn span_end_unguarded(trace: TraceId, id: SpanId, outer: SpanId) {
 
 #[cold]
 #[inline(never)]
-fn span_end_slowly(trace: TraceId, id: SpanId, outer: SpanId) {
-    if let Some(held) = block::hold() {
+fn span_end_slowly(frame: usize, trace: TraceId, spans: [SpanId; 2]) {
+    if let Some(held) = block::hold_slowly(frame) {
         let now = held.now();
-        span_end_held(held, now, trace, [id, outer]);
+        span_end_held(held, now, trace, spans);
     }
 }
 

@@ -277,3 +277,20 @@ fn write_that_a_longjmp_abandoned_harms_nothing_and_the_trace_goes_on() {
     assert_eq!((events, trace.spans.len()), (vec!["before", "after"], 1), "{trace:#?}");
     assert_eq!(trace.malformed, Malformed::default());
 }
+
+/// A call in the very frame of the write that was abandoned is no nested one, also where its usual case is all that is inlined.
+#[test]
+fn call_in_the_frame_of_an_abandoned_write_is_recorded() {
+    let agent = Agent::start_joined(Options::default());
+    visit(&NAME);
+    let context = Context::new_trace();
+    {
+        host::jump_out_of_a_write();
+        let _segment = begin(&context);
+        host::jump_out_of_a_write();
+        let _span = span(&NAME);
+    }
+    let trace = agent.trace(context.trace);
+    assert_eq!((agent.n_corrupt(), trace.spans.len()), (0, 1), "{trace:#?}");
+    assert_eq!(trace.malformed, Malformed::default());
+}

@@ -71,8 +71,29 @@ pub(crate) fn put_at(from: i32, number: i32) {
     assert_eq!(unsafe { libc::dup2(from, number) }, number);
 }
 
-/// Leaves the calling thread's block as a `longjmp` out of the middle of a write would: busy, with fields that do not fit each other.
+/// Leaves the calling thread's block as a `longjmp` out of the middle of a write, of a call from the calling function, would: busy, with
+/// fields that do not fit each other.
+#[inline(always)]
 pub(crate) fn jump_out_of_a_write() {
+    leave_a_write(stack_pointer());
+}
+
+#[inline(always)]
+fn stack_pointer() -> usize {
+    let pointer: usize;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: copies a register.
+    unsafe {
+        std::arch::asm!("mov {}, rsp", out(reg) pointer, options(nomem, nostack, preserves_flags));
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        pointer = 1; // deeper than any
+    }
+    pointer
+}
+
+fn leave_a_write(frame: usize) {
     let block = ffi::current().unwrap();
     let offset = Writer::LAYOUT.iter().find(|(name, _)| *name == "head_bias").map(|(_, offset)| *offset).unwrap();
     // SAFETY: a field of this thread's writer; nothing writes now.
@@ -81,5 +102,5 @@ pub(crate) fn jump_out_of_a_write() {
     let bias = unsafe { word.cast::<u64>().read() };
     // SAFETY: as above. The last segment moves to where there is none.
     unsafe { word.cast::<u64>().write(bias.wrapping_add(16 << 20)) };
-    block.busy.set(1); // a frame deeper than any
+    block.busy.set(frame);
 }
