@@ -1,0 +1,184 @@
+//! The tracer that Backsight is: what an application does to be recorded, at the places of the handler.
+//!
+//! A process has one session with its agent, under the process's name; where it hosts several services, its server spans say which.
+
+use super::{CallEnd, Recorded, Setup, Tracer, VisitEnd, attribute};
+use crate::plan::{Place, Plan};
+use crate::rpc::VisitRequest;
+use anyhow::{Context as _, Result};
+use backsight::macros::attr;
+use backsight::{
+    Connection, Context, KeptOthers, Others, RESPONSE_HEADER, SegmentExt as _, Settings, Span, SpanKind, StaticName,
+    StatusCode, TRACEPARENT, TRACESTATE, TriggerId,
+};
+use std::future::Future;
+use tonic::metadata::{MetadataMap, MetadataValue};
+
+static RPC_SYSTEM: StaticName = StaticName::new(attribute::RPC_SYSTEM);
+static GRPC: StaticName = StaticName::new(attribute::RPC_SYSTEM_VALUE);
+static PATH: StaticName = StaticName::new(attribute::PATH);
+static PAYLOAD_BYTES: StaticName = StaticName::new(attribute::PAYLOAD_BYTES);
+static SERVICE_NAME: StaticName = StaticName::new(attribute::SERVICE_NAME);
+static PEER_SERVICE: StaticName = StaticName::new(attribute::PEER_SERVICE);
+
+/// Records with Backsight.
+#[derive(Debug)]
+pub(crate) struct Backsight {
+    services: Vec<Service>,
+    /// One for each process that may be called.
+    connections: Vec<Connection>,
+    /// Whether spans have to say which service they are of.
+    is_shared: bool,
+    slow: TriggerId,
+    error: TriggerId,
+}
+
+/// What spans say of a service.
+#[derive(Debug)]
+struct Service {
+    name: &'static StaticName,
+    process_idx: usize,
+    /// The names of its APIs' spans.
+    span_names: Vec<&'static StaticName>,
+}
+
+/// A visit under way.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    span: Span,
+    context: Context,
+    /// The members of other vendors in the request's `tracestate`, where it has any.
+    others: Option<Box<KeptOthers>>,
+}
+
+/// A call under way.
+#[derive(Debug)]
+pub(crate) struct Call {
+    span: Span,
+    call: backsight::Call,
+    process_idx: usize,
+}
+
+impl Backsight {
+    fn service(&self, place: Place) -> &Service {
+        &self.services[usize::from(place.service_idx)] // places come from the plan
+    }
+
+    fn span(&self, place: Place, kind: SpanKind) -> Span {
+        Span::start(self.service(place).span_names[usize::from(place.api_idx)], kind)
+    }
+}
+
+impl Tracer for Backsight {
+    type Scope = Context;
+    type Visit = Visit;
+    type Call = Call;
+
+    fn start(setup: Setup<'_>) -> Result<Self> {
+        let settings = Settings { socket: setup.agent, service: Some(&setup.process.name) };
+        if let Err(why) = backsight::init(settings) {
+            // Services outlive their recorder: recording starts by itself when an agent comes.
+            eprintln!("bricks: {} is not recorded: {why}", setup.process.name);
+        }
+        backsight::autotrigger::exception::install_panic_hook().context("the trigger of panics")?;
+        let named = |name| TriggerId::from_name(name).with_context(|| format!("`{name}` is no name for a trigger"));
+        Ok(Self {
+            services: names(setup.plan),
+            connections: setup.plan.processes.iter().map(|_| Connection::new()).collect(),
+            is_shared: setup.process.is_shared(),
+            slow: named("bricks.slow")?,
+            error: named("bricks.error")?,
+        })
+    }
+
+    fn arrive(&self, place: Place, headers: &MetadataMap, request: &VisitRequest) -> (Context, Visit) {
+        let incoming = backsight::extract_with(|name| headers.get(name).map(|value| value.as_bytes()));
+        let others = (incoming.others != Others::NONE).then(|| Box::new(incoming.others.keep()));
+        let _segment = backsight::begin(&incoming.context);
+        let span = self.span(place, SpanKind::Server);
+        attr(&RPC_SYSTEM, &GRPC);
+        attr(&PATH, request.path.cast_signed());
+        attr(&PAYLOAD_BYTES, request.payload.len() as u64);
+        if self.is_shared {
+            attr(&SERVICE_NAME, self.service(place).name);
+        }
+        // The span stays open over the awaits: the context that goes along with the future stands inside it.
+        let scope = backsight::detach().unwrap_or(incoming.context);
+        (scope, Visit { span, context: incoming.context, others })
+    }
+
+    fn within<F: Future + Send>(scope: Context, work: F) -> impl Future<Output = F::Output> + Send {
+        work.in_segment(scope)
+    }
+
+    fn depart(&self, visit: &mut Visit, place: Place, headers: &mut MetadataMap) -> Call {
+        let service = self.service(place);
+        let span = self.span(place, SpanKind::Client);
+        attr(&RPC_SYSTEM, &GRPC);
+        attr(&PEER_SERVICE, service.name);
+        let others = visit.others.as_ref().map_or(Others::NONE, |others| others.get());
+        let outgoing = backsight::inject(&visit.context, others, &self.connections[service.process_idx]);
+        put(headers, TRACEPARENT, outgoing.traceparent());
+        put(headers, TRACESTATE, outgoing.tracestate());
+        Call { span, call: outgoing.call, process_idx: service.process_idx }
+    }
+
+    fn returned(&self, _: &mut Visit, call: Call, end: &CallEnd<'_>) {
+        let connection = &self.connections[call.process_idx];
+        match end {
+            CallEnd::Answered(metadata) => call.call.answered(crumb_in(metadata), connection),
+            CallEnd::Refused(status) => {
+                call.call.answered(crumb_in(status.metadata()), connection);
+                backsight::status(StatusCode::Error, status.message());
+            }
+            // Nobody knows how far the callee came: the edge stays open.
+            CallEnd::Lost(status) | CallEnd::Unsent(status) => backsight::status(StatusCode::Error, status.message()),
+        }
+        drop(call.span);
+    }
+
+    fn leave(&self, visit: Visit, end: &VisitEnd<'_>, answer: &mut MetadataMap) {
+        if let Some(status) = end.error {
+            backsight::status(StatusCode::Error, status.message());
+            backsight::trigger(self.error);
+        }
+        if end.is_slow {
+            backsight::trigger(self.slow);
+        }
+        if let Some(crumb) = backsight::response_crumb() {
+            put(answer, RESPONSE_HEADER, crumb.as_str());
+        }
+        drop(visit.span);
+    }
+
+    fn recorded(&self) -> Option<Recorded> {
+        let dropped = backsight::stats().drops.iter().map(|(_, n)| n).sum();
+        Some(Recorded { bytes_written: None, dropped }) // the agent counts bytes, for all processes of its host
+    }
+
+    async fn stop(self) {}
+}
+
+/// Makes the names of all spans: interned at their first use, and as long-lived as the process, which makes them once.
+fn names(plan: &Plan) -> Vec<Service> {
+    let lasting = |name: &str| -> &'static StaticName { Box::leak(Box::new(StaticName::new(name.to_owned().leak()))) };
+    let services = plan.services.iter().map(|service| Service {
+        name: lasting(&service.name),
+        process_idx: service.process_idx,
+        span_names: service.apis.iter().map(|api| lasting(&api.span_name)).collect(),
+    });
+    services.collect()
+}
+
+fn put(headers: &mut MetadataMap, name: &'static str, value: &str) {
+    if value.is_empty() {
+        return;
+    }
+    if let Ok(value) = MetadataValue::try_from(value) {
+        headers.insert(name, value);
+    }
+}
+
+fn crumb_in(metadata: &MetadataMap) -> Option<&[u8]> {
+    metadata.get(RESPONSE_HEADER).map(|value| value.as_bytes())
+}
