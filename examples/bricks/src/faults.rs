@@ -3,6 +3,7 @@
 //! The load generator decides, by a hash of the seed and the request's number; the request carries the decision; the service that it names
 //! carries it out.
 
+use crate::hash;
 use crate::rpc;
 
 /// What goes wrong.
@@ -61,3 +62,53 @@ impl From<FaultKind> for rpc::FaultKind {
         }
     }
 }
+
+/// How many requests get a fault, of all from 0 to 1.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub(crate) struct Shares {
+    /// That are slow.
+    pub(crate) slow: f64,
+    /// That fail.
+    pub(crate) error: f64,
+    /// Whose handler panics.
+    pub(crate) panic: f64,
+}
+
+/// Keeps the hashes of this file apart from others of the same request.
+const KIND_SALT: u64 = 0x6b69_6e64;
+const PLACE_SALT: u64 = 0x706c_6163;
+
+impl Shares {
+    /// Says whether these are shares, together too.
+    pub(crate) fn are_valid(&self) -> bool {
+        [self.slow, self.error, self.panic, self.slow + self.error + self.panic]
+            .into_iter()
+            .all(|share| (0.0..=1.0).contains(&share))
+    }
+
+    /// Returns what request `number` of the run with `seed` carries.
+    pub(crate) fn decide(&self, seed: u64, number: u64) -> FaultKind {
+        let drawn = hash::share(hash::join(hash::join(seed, KIND_SALT), number));
+        if drawn < self.slow {
+            FaultKind::Slow
+        } else if drawn < self.slow + self.error {
+            FaultKind::Error
+        } else if drawn < self.slow + self.error + self.panic {
+            FaultKind::Panic
+        } else {
+            FaultKind::None
+        }
+    }
+}
+
+/// Returns a fault of `kind` at one of the services that the request visits, so that it will act there; none where it visits nobody.
+pub(crate) fn place(kind: FaultKind, seed: u64, number: u64, visited: &[u16]) -> Fault {
+    let drawn = hash::share(hash::join(hash::join(seed, PLACE_SALT), number));
+    match visited.get((drawn * visited.len() as f64) as usize) {
+        Some(service_idx) if kind != FaultKind::None => Fault { kind, service_idx: *service_idx },
+        _ => Fault::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
