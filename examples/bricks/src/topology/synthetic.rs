@@ -24,8 +24,13 @@ const CALLS_MAX: [u64; LAYERS.len()] = [10, 12, 8, 5, 3, 0];
 const APIS: [&str; 3] = ["get", "list", "put"];
 /// What own work an API may cost, the most common first.
 const EXEC_US: [u64; 6] = [10, 5, 20, 50, 100, 200];
-/// How probable a call may be before all are scaled to [`VISITS_EXPECTED`], the most common first.
-const PROBABILITIES: [f64; 5] = [0.5, 1.0, 0.2, 0.1, 0.05];
+/// How probable a call of the entry and the fronts may be before all are scaled to [`VISITS_EXPECTED`], the most common first.
+const PROBABILITIES_ABOVE: [f64; 5] = [0.5, 1.0, 0.2, 0.1, 0.05];
+/// What such a call may add to a request on average, in visits: large parts of the graph are seldom called, but then as a whole, so that
+/// the sizes of requests have a heavy tail.
+const VISITS_ADDED_MAX: f64 = 1.5;
+/// How probable a call further down may be.
+const PROBABILITIES_BELOW: [f64; 4] = [1.0, 1.0, 0.5, 0.2];
 /// How probable the calls are that only keep a service from having no caller.
 const SELDOM: f64 = 0.02;
 /// Probabilities are whole multiples of one in so many.
@@ -75,7 +80,7 @@ impl Dice {
         n.saturating_sub(1)
     }
 
-    /// Returns a number of at least `low` of which the share of 1 / k is at least `low * k`: a heavy tail.
+    /// Returns a whole number of at least `low`, of which a share of `low / k` is `k` or more: a heavy tail.
     fn pareto(&mut self, low: f64) -> u64 {
         (low / (1.0 - self.share())) as u64
     }
@@ -112,7 +117,8 @@ impl Graph {
     /// Lets every API call some of those below it: many at the entry, few or none further down.
     fn draw_calls(&mut self, dice: &mut Dice) {
         let spots: Vec<Spot> = self.nodes.keys().copied().collect();
-        for spot in spots {
+        let mut visits: BTreeMap<Spot, f64> = BTreeMap::new();
+        for spot in spots.into_iter().rev() {
             let layer = spot.0;
             let n_calls = match layer {
                 0 => CALLS_MAX[0],
@@ -123,8 +129,16 @@ impl Graph {
             for _ in 0..n_calls.min(CALLS_MAX[layer]) {
                 callees.insert(self.draw_callee(layer, dice));
             }
+            let probability = |callee: &Spot, dice: &mut Dice| match layer {
+                0 | 1 => {
+                    PROBABILITIES_ABOVE[dice.zipf(PROBABILITIES_ABOVE.len())].min(VISITS_ADDED_MAX / visits[callee])
+                }
+                _ => PROBABILITIES_BELOW[dice.zipf(PROBABILITIES_BELOW.len())],
+            };
             let calls: Vec<(Spot, f64)> =
-                callees.into_iter().map(|callee| (callee, PROBABILITIES[dice.zipf(PROBABILITIES.len())])).collect();
+                callees.into_iter().map(|callee| (callee, probability(&callee, dice))).collect();
+            let below: f64 = calls.iter().map(|(callee, probability)| probability * visits[callee]).sum();
+            visits.insert(spot, 1.0 + below);
             self.node(spot).calls = calls;
         }
     }
