@@ -97,7 +97,9 @@ impl Load {
             Pace::Rate(rate) => {
                 let (load, handle) = (Arc::clone(self), Handle::current());
                 // A thread of its own: the runtime's timer knows milliseconds only.
-                std::thread::Builder::new().name("bricks-pacer".to_owned()).spawn(move || load.keep_pace(rate, &handle))?;
+                std::thread::Builder::new()
+                    .name("bricks-pacer".to_owned())
+                    .spawn(move || load.keep_pace(rate, &handle))?;
             }
             Pace::Callers(n) => {
                 for caller in 0..n {
@@ -146,7 +148,8 @@ impl Load {
 
     /// Sends `n` requests that will park in service `service_idx`.
     pub(crate) fn park(self: &Arc<Self>, n: u64, service_idx: u16) -> Result<()> {
-        let reaches = |number: &u64| self.plan.walk(request::trace_of(self.settings.seed, *number)).contains(&service_idx);
+        let reaches =
+            |number: &u64| self.plan.walk(request::trace_of(self.settings.seed, *number)).contains(&service_idx);
         let looked_at = PARKED_FROM..PARKED_FROM + n.saturating_mul(LOOKED_AT_MAX);
         let numbers: Vec<u64> = looked_at.filter(reaches).take(n as usize).collect();
         ensure!(numbers.len() as u64 == n, "only {} of {n} requests would reach the service", numbers.len());

@@ -127,7 +127,7 @@ impl Plan {
 impl Api {
     /// Returns the calls that the visit of `trace` that came by `path` makes, each with its own path.
     pub(crate) fn calls(&self, trace: u128, path: u64) -> impl Iterator<Item = (Child, u64)> {
-        let key = (trace >> 64) as u64 ^ trace as u64;
+        let key = hash::join((trace >> 64) as u64, trace as u64);
         self.children.iter().enumerate().filter_map(move |(idx, child)| {
             let child_path = hash::join(path, idx as u64 + 1);
             (hash::share(hash::join(key, child_path)) < child.probability).then_some((*child, child_path))

@@ -68,9 +68,10 @@ pub(crate) fn run(options: Options) -> Result<()> {
 /// Starts everything, loads it, and stops it.
 async fn measure(options: &Options, topology: &Topology) -> Result<Report> {
     let plan = Arc::new(Plan::of(topology));
-    let victim = options.kill.as_deref().map(|name| {
-        plan.service_named(name).with_context(|| format!("--kill: the topology has no service `{name}`"))
-    });
+    let victim = options
+        .kill
+        .as_deref()
+        .map(|name| plan.service_named(name).with_context(|| format!("--kill: the topology has no service `{name}`")));
     let victim = victim.transpose()?;
     if let Some(dir) = &options.truth {
         std::fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
@@ -122,13 +123,7 @@ async fn measure(options: &Options, topology: &Topology) -> Result<Report> {
 }
 
 /// Parks requests in a service, kills its process with all of them in it, and starts it again where it was.
-async fn kill(
-    options: &Options,
-    plan: &Plan,
-    load: &Arc<Load>,
-    fleet: &mut Fleet,
-    service_idx: u16,
-) -> Result<Killed> {
+async fn kill(options: &Options, plan: &Plan, load: &Arc<Load>, fleet: &mut Fleet, service_idx: u16) -> Result<Killed> {
     let service = &plan.services[usize::from(service_idx)];
     load.park(options.park, service_idx)?;
     let (deadline, wanted) = (Instant::now() + PARK_TIMEOUT, options.park);

@@ -16,7 +16,6 @@ use crate::rpc::VisitRequest;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::future::Future;
-use std::time::Duration;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
@@ -81,9 +80,7 @@ pub(crate) enum CallEnd<'m> {
 /// What came of a visit.
 #[derive(Debug)]
 pub(crate) struct VisitEnd<'m> {
-    /// The time that the visit spent on its own work, calls not counted.
-    pub(crate) own_work: Duration,
-    /// Whether that is slow.
+    /// Whether its own work, calls not counted, took long.
     pub(crate) is_slow: bool,
     /// The error that it answers with.
     pub(crate) error: Option<&'m Status>,

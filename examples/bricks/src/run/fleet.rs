@@ -104,7 +104,11 @@ impl Fleet {
             let now = member.process()?.stand().await?;
             let used_ns = now.cpu_ns.saturating_sub(member.base.cpu_ns) + member.before_kill_ns;
             services.truth_failed += now.truth_failed;
-            services.by_process.push(ProcessCpu { name: member.name.clone(), pid: member.pid, cpu_ms: used_ns as f64 / 1e6 });
+            services.by_process.push(ProcessCpu {
+                name: member.name.clone(),
+                pid: member.pid,
+                cpu_ms: used_ns as f64 / 1e6,
+            });
             let Some(recorded) = now.recorded else { continue };
             let sum = services.recorded.get_or_insert_default();
             sum.dropped += recorded.dropped + member.dropped_before_kill;

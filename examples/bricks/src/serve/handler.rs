@@ -107,11 +107,7 @@ impl<T: Tracer> Services<T> {
         self.tracer
     }
 
-    async fn visit(
-        &self,
-        headers: &MetadataMap,
-        request: VisitRequest,
-    ) -> Result<Response<VisitResponse>, Status> {
+    async fn visit(&self, headers: &MetadataMap, request: VisitRequest) -> Result<Response<VisitResponse>, Status> {
         let _counted = Counted::new(&self.under_way);
         if self.under_way.load(Ordering::Relaxed) > VISITS_MAX {
             return Err(Status::resource_exhausted("too many visits are under way"));
@@ -148,7 +144,7 @@ impl<T: Tracer> Services<T> {
         let result = work.await.unwrap_or_else(|_| Err(Status::internal("the handler panicked")));
         let is_slow = progress.own_work >= self.slow.mul_f64(SLOW_SHARE);
         let mut answer = MetadataMap::new();
-        let end = VisitEnd { own_work: progress.own_work, is_slow, error: result.as_ref().err() };
+        let end = VisitEnd { is_slow, error: result.as_ref().err() };
         self.tracer.leave(visit, &end, &mut answer);
         match result {
             Ok(()) => Ok(Response::from_parts(answer, progress.response, tonic::Extensions::default())),

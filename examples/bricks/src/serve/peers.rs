@@ -66,3 +66,6 @@ impl Origin {
         Self::Transport
     }
 }
+
+#[cfg(test)]
+mod tests;
