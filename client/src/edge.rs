@@ -77,7 +77,7 @@ impl Call {
     /// Closes the edge: the callee has answered. `response_crumb` is the value of the response's header `backsight-crumb`, if it has one.
     ///
     /// An answer without that header, or with a malformed one, comes from somebody without a recorder. A call that failed in transport was
-    /// *not* answered: leave its edge open, so that the trace is not taken for complete.
+    /// *not* answered: leave its edge open, so that the trace is not taken for complete; or call [`Self::unsent`] where that holds.
     ///
     /// Where a trigger has fired for the trace at the callee, the active segment carries that on, and the agent is told.
     ///
@@ -92,8 +92,7 @@ impl Call {
         }
         block::with_writer(|writer, now| {
             let now = block::attached(writer, now)?;
-            let crumb = Crumb { direction: CrumbDirection::To, agent: answer.agent, span: self.span };
-            put_crumb(writer, now, self.trace, crumb);
+            close(writer, now, self, answer.agent);
             let is_news = writer.trace() != self.trace || writer.flags() & seg_flags::FIRED == 0;
             if answer.fired && is_news {
                 trigger::tell_fired(writer, now, self.trace);
@@ -101,6 +100,30 @@ impl Call {
             Some(())
         });
     }
+
+    /// Closes the edge of a call whose request never left: nobody can have seen it. What `connection` remembers stays as it is.
+    ///
+    /// Only where that is certain: the name was not resolved, the connection was refused or never stood, the request was given up while it
+    /// waited for one. Once a byte of it was handed to a connection it may have been read, whatever became of the connection: a reset, a
+    /// time-out or an answer that broke off is *not* this, and its edge stays open.
+    ///
+    /// # Cost
+    /// As [`Self::answered`] without a trigger.
+    pub fn unsent(&self) {
+        if self.is_recorded == 0 {
+            return;
+        }
+        block::with_writer(|writer, now| {
+            let now = block::attached(writer, now)?;
+            close(writer, now, self, AgentId::NONE);
+            Some(())
+        });
+    }
+}
+
+/// Records that a call is over, and by whom it was answered.
+fn close(writer: &mut Writer<View>, now: u64, call: &Call, by: AgentId) {
+    put_crumb(writer, now, call.trace, Crumb { direction: CrumbDirection::To, agent: by, span: call.span });
 }
 
 /// Returns the value of header `backsight-crumb` for the response that the calling thread's segment ends with: it tells the caller where

@@ -125,6 +125,29 @@ fn callee_that_never_answers_is_looked_for_where_its_connection_was_answered_las
 }
 
 #[test]
+fn call_that_never_left_is_closed_and_teaches_nothing_about_its_peer() {
+    let agent = Agent::start_joined(Options::default());
+    let context = Context::new_trace();
+    static PEER: Connection = Connection::new();
+    let _segment = begin(&context);
+    inject(&context, Others::NONE, &PEER).call.answered(Some(answer(7, false).as_bytes()), &PEER);
+    let lost = {
+        let lost = span("lost");
+        let _ = inject(&context, Others::NONE, &PEER);
+        lost.id()
+    };
+    let refused = {
+        let _refused = span("refused");
+        inject(&context, Others::NONE, &PEER).call
+    };
+    assert_eq!(edges(&agent.trace(context.trace)).len(), 2);
+    refused.unsent(); // after its span, like an answer
+    assert_eq!(edges(&agent.trace(context.trace)), [(lost, 7)], "no other call is closed");
+    assert_eq!(PEER.agent(), AgentId(7), "whoever is there again is asked for the next call that is lost");
+    assert_eq!(agent.take_signals(), []);
+}
+
+#[test]
 fn request_without_a_span_gets_one_that_its_edge_names() {
     let agent = Agent::start_joined(Options::default());
     let context = Context::new_trace();

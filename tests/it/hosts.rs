@@ -12,6 +12,7 @@ use backsight_tests::harness::agent::{Agent, AgentOptions};
 use backsight_tests::harness::collector::Collector;
 use backsight_tests::hop::{Act, Hop, Request, Step};
 use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A collector and hosts that report to it, with a service on each.
@@ -126,12 +127,27 @@ fn a_killed_callee_is_in_the_trace_with_what_it_had_done() {
 }
 
 #[test]
-fn a_callee_that_was_never_reached_leaves_the_trace_partial() {
-    let cluster = Cluster::start(2);
+fn a_call_that_was_refused_leaves_nothing_out() {
+    let cluster = Cluster::start(1);
     let mut path = cluster.path(&[Act::TriggerAfter]);
     path.push(Step { port: 1, act: Act::Serve }); // nobody listens there
     let trace = new_trace();
     Request::new(trace, path).send().unwrap();
+    let assembled = cluster.complete(trace).assemble();
+    assert_eq!((spans_by_service(&assembled, "call"), assembled.open_edges.len()), (vec![1], 0));
+}
+
+#[test]
+fn a_callee_that_may_have_been_reached_leaves_the_trace_partial() {
+    let cluster = Cluster::start(2);
+    let mut path = cluster.path(&[Act::TriggerAfter]);
+    // Somebody takes the request, or some of it, and says nothing.
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    path.push(Step { port: silent.local_addr().unwrap().port(), act: Act::Serve });
+    let silent = std::thread::spawn(move || drop(silent.accept().unwrap()));
+    let trace = new_trace();
+    Request::new(trace, path).send().unwrap();
+    silent.join().unwrap();
     let has_gap = |stored: &StoredTrace| {
         let mut gaps = stored.certificate.gaps.iter();
         stored.certificate.verdict == Verdict::Partial && gaps.any(|gap| gap.kind == GapKind::NoAnswer)

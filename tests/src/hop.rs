@@ -90,8 +90,16 @@ impl Request {
     /// # Errors
     /// No connection, or no answer.
     pub fn send(&self) -> Result<String> {
+        self.send_over(self.connect()?)
+    }
+
+    /// Connects to the first hop of its path.
+    fn connect(&self) -> Result<TcpStream> {
         let first = self.path.first().context("a path has a first hop")?;
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, first.port)).context("connect to a hop")?;
+        TcpStream::connect((Ipv4Addr::LOCALHOST, first.port)).context("connect to a hop")
+    }
+
+    fn send_over(&self, mut stream: TcpStream) -> Result<String> {
         stream.set_read_timeout(Some(ANSWER_TIMEOUT)).context("set a time-out")?;
         stream.write_all(format!("{self}\n").as_bytes()).context("send a request")?;
         let mut answer = String::new();
@@ -182,7 +190,7 @@ fn work(incoming: &Incoming<'_>, request: &Request) -> Result<()> {
     Ok(())
 }
 
-/// Calls the next hop. One that does not answer leaves its edge open.
+/// Calls the next hop. One that does not answer leaves its edge open; one that is not there was never called.
 fn call(incoming: &Incoming<'_>, path: &[Step]) {
     /// There is one peer at most in each test.
     static PEER: Connection = Connection::new();
@@ -193,9 +201,17 @@ fn call(incoming: &Incoming<'_>, path: &[Step]) {
         tracestate: outgoing.tracestate().to_owned(),
         path: path.to_vec(),
     };
-    match request.send() {
+    let fail = |error: anyhow::Error| backsight::status(StatusCode::Error, &format!("{error:#}"));
+    let stream = match request.connect() {
+        Ok(stream) => stream,
+        Err(error) => {
+            outgoing.call.unsent();
+            return fail(error);
+        }
+    };
+    match request.send_over(stream) {
         Ok(crumb) => outgoing.call.answered((!crumb.is_empty()).then_some(crumb.as_bytes()), &PEER),
-        Err(error) => backsight::status(StatusCode::Error, &format!("{error:#}")),
+        Err(error) => fail(error),
     }
 }
 

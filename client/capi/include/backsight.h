@@ -39,7 +39,7 @@ extern "C" {
 #endif
 
 /* major << 16 | minor of what this header was written for. */
-#define BKS_ABI_VERSION 0x00010001u
+#define BKS_ABI_VERSION 0x00010002u
 
 #if defined(BKS_STRONG)
 #define BKS_API_
@@ -280,8 +280,13 @@ BKS_API_ int bks_extract(const char *traceparent, size_t traceparent_bytes, cons
 BKS_API_ int bks_inject(const bks_incoming *request, bks_connection *peer, bks_outgoing *out);
 
 /* Says that a call was answered; `header` is the response's header `backsight-crumb`, NULL where it has none. A call that failed in transport was
- * not answered: do not call this. 24 bytes. */
+ * not answered: do not call this, but bks_unsent where that holds. 24 bytes. */
 BKS_API_ void bks_crumb(const bks_call *call, const char *header, size_t bytes, bks_connection *peer);
+
+/* Says that the request of a call never left: the name was not resolved, the connection refused, or the request given up while it waited for
+ * one. Once a byte of it was written to a connection it may have been read, and this must not be called, whatever became of the connection:
+ * the trace would be taken for complete. 24 bytes. */
+BKS_API_ void bks_unsent(const bks_call *call);
 
 /* Writes the value of header `backsight-crumb` for the response that the active segment ends with to `out`, 9 bytes with the NUL. Returns its
  * length, 0 where the header is not to be set. */
@@ -534,6 +539,7 @@ BKS_INLINE_ int bks_inject_(const bks_incoming *request, bks_connection *peer, b
 BKS_INLINE_ void bks_crumb_(const bks_call *call, const char *header, size_t bytes, bks_connection *peer) {
     BKS_CALL_(bks_crumb, (call, header, bytes, peer));
 }
+BKS_INLINE_ void bks_unsent_(const bks_call *call) { BKS_CALL_(bks_unsent, (call)); }
 BKS_INLINE_ int bks_response_crumb_(char *out) {
     if (out != NULL) out[0] = 0;
     BKS_RETURN_(bks_response_crumb, (out), 0);
@@ -585,6 +591,7 @@ BKS_INLINE_ int bks_auto_category_sample_(bks_auto_category *category, const voi
     bks_extract_(traceparent, traceparent_bytes, tracestate, tracestate_bytes, out)
 #define bks_inject(request, peer, out) bks_inject_(request, peer, out)
 #define bks_crumb(call, header, bytes, peer) bks_crumb_(call, header, bytes, peer)
+#define bks_unsent(call) bks_unsent_(call)
 #define bks_response_crumb(out) bks_response_crumb_(out)
 #define bks_trigger_id(name) bks_trigger_id_(name)
 #define bks_trigger(trigger) bks_trigger_(trigger)

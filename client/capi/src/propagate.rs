@@ -101,6 +101,18 @@ pub unsafe extern "C" fn bks_crumb(call: *const Call, header: *const c_char, n_b
     }
 }
 
+/// Says that the request of a call never left: nobody can have seen it.
+///
+/// # Safety
+/// `call` is null or points to a `bks_call`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bks_unsent(call: *const Call) {
+    // SAFETY: null, or valid, says the caller.
+    if let Some(call) = unsafe { call.as_ref() } {
+        call.unsent();
+    }
+}
+
 /// Writes the value of the header `backsight-crumb` for a response to `out`, with a NUL; returns its length, 0 for no header.
 ///
 /// # Safety

@@ -106,12 +106,12 @@ static void named_span(void) {
 #define PARENT "00-00000000000000030000000000000001-00f067aa0ba902b7-01"
 #define STATE "a=1,bks=12:0000004.0000003,b=2"
 
-/* A request comes in, two go out, one is answered. */
+/* A request comes in, three go out: one is answered, one is lost, one is refused by the peer's host. */
 static void requests(int linked) {
     static bks_connection peer;
     char crumb[9] = "x";
     bks_incoming request;
-    bks_outgoing out, lost;
+    bks_outgoing out, lost, refused;
     CHECK(bks_extract(PARENT, sizeof PARENT - 1, STATE, sizeof STATE - 1, &request) == linked);
     CHECK((request.context.trace.hi == 3) == linked && (request.context.from_agent == 4) == linked);
     CHECK((request.context.older_agents[0] == 3) == linked && (request.tracestate != NULL) == linked);
@@ -128,6 +128,9 @@ static void requests(int linked) {
     CHECK(bks_inject(&request, &peer, &lost) == linked);
     CHECK((strncmp(lost.tracestate, "bks=13:", 7) == 0) == recording); /* it has fired at the callee */
     CHECK(bks_response_crumb(crumb) == (recording ? 8 : 0));
+    CHECK(bks_inject(&request, &peer, &refused) == linked);
+    bks_unsent(&refused.call);
+    CHECK((peer == 9) == linked); /* nothing was learnt of the peer */
     bks_span_end(&span);
     bks_end();
     CHECK(bks_extract("nonsense", 8, STATE, sizeof STATE - 1, &request) == 0);
@@ -136,6 +139,7 @@ static void requests(int linked) {
     CHECK(bks_inject(NULL, NULL, &out) == 0 && out.traceparent[0] == 0 && out.tracestate[0] == 0);
     CHECK(bks_inject(NULL, NULL, NULL) == 0);
     bks_crumb(NULL, NULL, 0, NULL);
+    bks_unsent(NULL);
     bks_crumb(&lost.call, NULL, 0, NULL); /* outside its segment: told by the ring */
     CHECK(bks_response_crumb(NULL) == 0);
 }

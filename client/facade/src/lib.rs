@@ -15,7 +15,8 @@
 //! ```
 //! # Requests between hosts
 //! A server reads what a request brings along, and its answer says where it was served. A client takes the context along and says when
-//! it was answered; a call that never is stays *open*, and the trace is not taken for complete.
+//! it was answered; a call that never is stays *open*, and the trace is not taken for complete. One whose request never left, because the
+//! connection was refused, says so by [`Call::unsent`].
 //! ```
 //! use backsight::{Connection, RESPONSE_HEADER, begin, extract_with, inject, response_crumb, span};
 //! # use std::collections::HashMap;
