@@ -36,7 +36,7 @@ enum Command {
     /// Prints a topology as JSON.
     Topology(topology::Options),
     /// Starts the services of a topology, loads them, measures, stops them.
-    Run(run::Options),
+    Run(Box<run::Options>),
     /// One process with its services; started by `run`.
     Serve(serve::Options),
     /// Takes in the spans of OpenTelemetry's exporters and counts them.
@@ -54,7 +54,7 @@ enum Command {
 fn main() -> Result<()> {
     match Options::parse().command {
         Command::Topology(options) => topology::print(&options),
-        Command::Run(options) => run::run(options),
+        Command::Run(options) => run::run(&options),
         Command::Serve(options) => serve::serve(options),
         Command::Sink(options) => sink::listen(options),
         Command::Edges { truth } => check::edges(&truth),

@@ -35,7 +35,7 @@ const RESTART_AFTER: Duration = Duration::from_millis(300);
 const LOAD_NAME: &str = "load-generator";
 
 /// Runs, and writes the report.
-pub(crate) fn run(options: Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     options.check()?;
     let topology = crate::topology::load(&options.topology, crate::topology::SYNTHETIC_SEED)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -46,7 +46,7 @@ pub(crate) fn run(options: Options) -> Result<()> {
         .context("runtime")?;
     let report = runtime.block_on(async {
         tokio::select! {
-            report = measure(&options, &topology) => report,
+            report = measure(options, &topology) => report,
             signal = tokio::signal::ctrl_c() => {
                 signal.context("wait for a signal")?;
                 anyhow::bail!("interrupted: the services are stopped, nothing is reported")

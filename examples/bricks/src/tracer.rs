@@ -126,5 +126,5 @@ pub(crate) trait Tracer: Sized + Send + Sync + 'static {
     fn recorded(&self) -> Option<Recorded>;
 
     /// Hands over what is still held, within a few seconds: the process ends.
-    fn stop(self) -> impl Future<Output = ()> + Send;
+    fn stop(&self) -> impl Future<Output = ()> + Send;
 }

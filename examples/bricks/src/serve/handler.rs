@@ -103,8 +103,8 @@ impl<T: Tracer> Services<T> {
     }
 
     /// Returns the tracer, to stop it.
-    pub(crate) fn into_tracer(self) -> T {
-        self.tracer
+    pub(crate) fn tracer(&self) -> &T {
+        &self.tracer
     }
 
     async fn visit(&self, headers: &MetadataMap, request: VisitRequest) -> Result<Response<VisitResponse>, Status> {

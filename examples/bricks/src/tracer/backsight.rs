@@ -12,7 +12,8 @@ use backsight::{
     StatusCode, TRACEPARENT, TRACESTATE, TriggerId,
 };
 use std::future::Future;
-use tonic::metadata::{MetadataMap, MetadataValue};
+use std::sync::OnceLock;
+use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
 
 static RPC_SYSTEM: StaticName = StaticName::new(attribute::RPC_SYSTEM);
 static GRPC: StaticName = StaticName::new(attribute::RPC_SYSTEM_VALUE);
@@ -20,6 +21,9 @@ static PATH: StaticName = StaticName::new(attribute::PATH);
 static PAYLOAD_BYTES: StaticName = StaticName::new(attribute::PAYLOAD_BYTES);
 static SERVICE_NAME: StaticName = StaticName::new(attribute::SERVICE_NAME);
 static PEER_SERVICE: StaticName = StaticName::new(attribute::PEER_SERVICE);
+
+/// Digits of a crumb; that of a host where something has fired for the trace is longer by a letter.
+const CRUMB_DIGITS: usize = 7;
 
 /// Records with Backsight.
 #[derive(Debug)]
@@ -31,6 +35,17 @@ pub(crate) struct Backsight {
     is_shared: bool,
     slow: TriggerId,
     error: TriggerId,
+    keys: Keys,
+    /// The crumb that answers carry where nothing has fired, and its metadata: made once.
+    usual_crumb: OnceLock<(String, AsciiMetadataValue)>,
+}
+
+/// The names of our metadata, parsed once.
+#[derive(Debug)]
+struct Keys {
+    traceparent: AsciiMetadataKey,
+    tracestate: AsciiMetadataKey,
+    crumb: AsciiMetadataKey,
 }
 
 /// What spans say of a service.
@@ -67,6 +82,22 @@ impl Backsight {
     fn span(&self, place: Place, kind: SpanKind) -> Span {
         Span::start(self.service(place).span_names[usize::from(place.api_idx)], kind)
     }
+
+    /// Returns the metadata of a crumb: the same bytes again where it is the usual one.
+    fn crumb_value(&self, crumb: &str) -> Option<AsciiMetadataValue> {
+        if let Some((_, value)) = self.usual_crumb.get().filter(|(usual, _)| usual == crumb) {
+            return Some(value.clone());
+        }
+        let value = value_of(crumb)?;
+        if crumb.len() <= CRUMB_DIGITS {
+            let _ = self.usual_crumb.set((crumb.to_owned(), value.clone())); // the first one stays
+        }
+        Some(value)
+    }
+
+    fn crumb_in<'m>(&self, metadata: &'m MetadataMap) -> Option<&'m [u8]> {
+        metadata.get(&self.keys.crumb).map(|value| value.as_bytes())
+    }
 }
 
 impl Tracer for Backsight {
@@ -88,11 +119,18 @@ impl Tracer for Backsight {
             is_shared: setup.process.is_shared(),
             slow: named("bricks.slow")?,
             error: named("bricks.error")?,
+            keys: Keys {
+                traceparent: AsciiMetadataKey::from_static(TRACEPARENT),
+                tracestate: AsciiMetadataKey::from_static(TRACESTATE),
+                crumb: AsciiMetadataKey::from_static(RESPONSE_HEADER),
+            },
+            usual_crumb: OnceLock::new(),
         })
     }
 
     fn arrive(&self, place: Place, headers: &MetadataMap, request: &VisitRequest) -> (Context, Visit) {
-        let incoming = backsight::extract_with(|name| headers.get(name).map(|value| value.as_bytes()));
+        let value_of = |key: &AsciiMetadataKey| headers.get(key).map(|value| value.as_bytes());
+        let incoming = backsight::extract(value_of(&self.keys.traceparent), value_of(&self.keys.tracestate));
         let others = (incoming.others != Others::NONE).then(|| Box::new(incoming.others.keep()));
         let _segment = backsight::begin(&incoming.context);
         let span = self.span(place, SpanKind::Server);
@@ -118,17 +156,22 @@ impl Tracer for Backsight {
         attr(&PEER_SERVICE, service.name);
         let others = visit.others.as_ref().map_or(Others::NONE, |others| others.get());
         let outgoing = backsight::inject(&visit.context, others, &self.connections[service.process_idx]);
-        put(headers, TRACEPARENT, outgoing.traceparent());
-        put(headers, TRACESTATE, outgoing.tracestate());
+        if let Ok(mut parent) = AsciiMetadataValue::try_from(outgoing.traceparent()) {
+            parent.set_sensitive(true); // no two are the same: in HPACK's table it would push out what repeats
+            headers.insert(self.keys.traceparent.clone(), parent);
+        }
+        if let Some(state) = value_of(outgoing.tracestate()) {
+            headers.insert(self.keys.tracestate.clone(), state);
+        }
         Call { span, call: outgoing.call, process_idx: service.process_idx }
     }
 
     fn returned(&self, _: &mut Visit, call: Call, end: &CallEnd<'_>) {
         let connection = &self.connections[call.process_idx];
         match end {
-            CallEnd::Answered(metadata) => call.call.answered(crumb_in(metadata), connection),
+            CallEnd::Answered(metadata) => call.call.answered(self.crumb_in(metadata), connection),
             CallEnd::Refused(status) => {
-                call.call.answered(crumb_in(status.metadata()), connection);
+                call.call.answered(self.crumb_in(status.metadata()), connection);
                 backsight::status(StatusCode::Error, status.message());
             }
             // Nobody knows how far the callee came: the edge stays open.
@@ -145,8 +188,8 @@ impl Tracer for Backsight {
         if end.is_slow {
             backsight::trigger(self.slow);
         }
-        if let Some(crumb) = backsight::response_crumb() {
-            put(answer, RESPONSE_HEADER, crumb.as_str());
+        if let Some(crumb) = backsight::response_crumb().and_then(|crumb| self.crumb_value(crumb.as_str())) {
+            answer.insert(self.keys.crumb.clone(), crumb);
         }
         drop(visit.span);
     }
@@ -156,7 +199,7 @@ impl Tracer for Backsight {
         Some(Recorded { bytes_written: None, dropped }) // the agent counts bytes, for all processes of its host
     }
 
-    async fn stop(self) {}
+    async fn stop(&self) {}
 }
 
 /// Makes the names of all spans: interned at their first use, and as long-lived as the process, which makes them once.
@@ -170,15 +213,7 @@ fn names(plan: &Plan) -> Vec<Service> {
     services.collect()
 }
 
-fn put(headers: &mut MetadataMap, name: &'static str, value: &str) {
-    if value.is_empty() {
-        return;
-    }
-    if let Ok(value) = MetadataValue::try_from(value) {
-        headers.insert(name, value);
-    }
-}
-
-fn crumb_in(metadata: &MetadataMap) -> Option<&[u8]> {
-    metadata.get(RESPONSE_HEADER).map(|value| value.as_bytes())
+/// Returns a value of metadata, `None` for an empty one.
+fn value_of(text: &str) -> Option<AsciiMetadataValue> {
+    AsciiMetadataValue::try_from(text).ok().filter(|_| !text.is_empty())
 }

@@ -38,5 +38,5 @@ impl Tracer for NoTracer {
         None
     }
 
-    async fn stop(self) {}
+    async fn stop(&self) {}
 }
