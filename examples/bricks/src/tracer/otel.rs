@@ -146,9 +146,10 @@ impl Tracer for Otel {
         Some(Recorded { bytes_written: None, dropped }) // the sink counts bytes
     }
 
-    async fn stop(self) {
+    async fn stop(&self) {
         // Exporters are waited for on a thread of its own: they need this runtime to get rid of what they hold.
-        let exporting: Vec<Exporting> = self.services.into_iter().flatten().map(|service| service.exporting).collect();
+        let exporting: Vec<Exporting> =
+            self.services.iter().flatten().map(|service| service.exporting.clone()).collect();
         let stopped = tokio::task::spawn_blocking(move || export::stop(exporting, FLUSH_TIMEOUT)).await;
         if let Ok(n_lost @ 1..) = stopped {
             eprintln!("bricks: {n_lost} spans of {} never reached the sink", self.process);
@@ -202,7 +203,8 @@ impl Injector for HeadersMut<'_> {
         if value.is_empty() {
             return; // as `tracestate` is for requests that bring none
         }
-        if let (Ok(key), Ok(value)) = (MetadataKey::from_bytes(key.as_bytes()), MetadataValue::try_from(value)) {
+        if let (Ok(key), Ok(mut value)) = (MetadataKey::from_bytes(key.as_bytes()), MetadataValue::try_from(value)) {
+            value.set_sensitive(true); // no two are the same: in HPACK's table it would push out what repeats
             self.0.insert(key, value);
         }
     }

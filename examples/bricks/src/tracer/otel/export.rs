@@ -20,7 +20,7 @@ use tonic::transport::Channel;
 const HELD_MAX: u64 = 2048 + 512;
 
 /// The way of the spans of one service.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Exporting {
     provider: SdkTracerProvider,
     counts: Arc<Counts>,
