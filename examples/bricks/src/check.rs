@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use verdict::{Captured, Verdict, judge};
+use verdict::{Captured, Verdict, judge, shows_all};
 
 /// Missed edge cases that are listed.
 const LISTED_MAX: usize = 100;
@@ -47,6 +47,8 @@ pub(crate) struct Report {
     pub(crate) cut_by_kill: u64,
     /// Of these, captured whole and coherent.
     pub(crate) cut_whole: u64,
+    /// Of those that were cut, stored with every visit that began, also the one that was cut: what a process knew when it was killed.
+    pub(crate) cut_shown: u64,
     /// Edge cases certified complete that lack visits: each is a broken promise.
     pub(crate) false_complete: u64,
     /// Requests that failed before they reached a service: nobody could have recorded them, and they count nowhere else.
@@ -95,8 +97,10 @@ fn report(truth: &Truth, captured: &BTreeMap<u128, Captured>) -> Report {
     let mut report =
         Report { edge_cases: truth.edge_cases.len() as u64, unreached: truth.n_unreached, ..Report::default() };
     for (trace, request) in &truth.edge_cases {
-        let verdict = judge(request, captured.get(trace));
+        let captured = captured.get(trace);
+        let verdict = judge(request, captured);
         report.cut_by_kill += u64::from(request.is_cut);
+        report.cut_shown += u64::from(request.is_cut && captured.is_some_and(|captured| shows_all(request, captured)));
         match verdict {
             Verdict::Whole => {
                 report.whole += 1;

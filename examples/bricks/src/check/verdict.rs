@@ -78,5 +78,10 @@ pub(crate) fn judge(request: &Request, captured: Option<&Captured>) -> Verdict {
     }
 }
 
+/// Says whether every visit that began is stored, also those that did not come to their end.
+pub(crate) fn shows_all(request: &Request, captured: &Captured) -> bool {
+    request.visits.iter().all(|(name, visits)| captured.visits.get(name).copied().unwrap_or(0) >= visits.intended)
+}
+
 #[cfg(test)]
 mod tests;

@@ -109,8 +109,9 @@ impl Header {
             return Err(FormatError::Version { found: version });
         }
         let len = u32::from_le_bytes(array(start, 12).ok_or(cut)?);
-        let is_possible = (FIXED_LEN..=HEADER_LEN_MAX).contains(&(len as usize)) && len as usize % RECORD_LEN == 0;
-        if is_possible { Ok(len as usize) } else { Err(FormatError::HeaderLen { len }) }
+        let bytes = len as usize;
+        let is_possible = (FIXED_LEN..=HEADER_LEN_MAX).contains(&bytes) && bytes.is_multiple_of(RECORD_LEN);
+        if is_possible { Ok(bytes) } else { Err(FormatError::HeaderLen { len }) }
     }
 
     /// Reads a header of the length that [`Self::len`] returned.

@@ -1,6 +1,6 @@
 //! Claims about the verdict: whole means certified complete and in agreement with the truth; everything else is missed, and says why.
 
-use super::{Captured, Claim, Verdict, judge};
+use super::{Captured, Claim, Verdict, judge, shows_all};
 use crate::truth::{Request, Visits};
 use proptest::prelude::*;
 
@@ -73,7 +73,9 @@ fn a_visit_that_a_kill_cut_may_be_there_or_not() {
     let mut cut = request(&[("front", 1, 1), ("back", 2, 1)]);
     cut.is_cut = true;
     for n in 0..4 {
-        let verdict = judge(&cut, Some(&captured(&[("front", 1), ("back", n)], Claim::Complete)));
+        let stored = captured(&[("front", 1), ("back", n)], Claim::Complete);
+        assert_eq!(shows_all(&cut, &stored), n >= 2);
+        let verdict = judge(&cut, Some(&stored));
         match n {
             0 => assert!(matches!(verdict, Verdict::Missed { is_false_complete: true, .. })),
             1 | 2 => assert_eq!(verdict, Verdict::Whole),
