@@ -31,7 +31,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// How long exporters that are still connected may take to leave.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The largest request that is read: far more than a batch of 512 spans.
-const REQUEST_BYTES_MAX: usize = 64 << 20;
+const REQUEST_BYTES_MAX: usize = 16 << 20;
+/// Requests of one exporter at the same time; each sends one.
+const REQUESTS_MAX: usize = 4;
 
 /// Where to listen, and what to keep.
 #[derive(Clone, Debug, Args)]
@@ -87,7 +89,8 @@ async fn serve(options: &Options) -> Result<Summary> {
         (signal(SignalKind::interrupt()).context("signals")?, signal(SignalKind::terminate()).context("signals")?);
     let (stop, stopped) = oneshot::channel::<()>();
     let service = TraceServiceServer::new(sink.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
-    let server = Server::builder().add_service(service).serve_with_incoming_shutdown(incoming, async {
+    let server = Server::builder().concurrency_limit_per_connection(REQUESTS_MAX).add_service(service);
+    let server = server.serve_with_incoming_shutdown(incoming, async {
         drop(stopped.await); // nothing is ever sent: it ends with its sender
     });
     let server = tokio::spawn(server);

@@ -28,10 +28,13 @@ fn request(spans: Vec<Span>) -> ExportTraceServiceRequest {
     ExportTraceServiceRequest { resource_spans: vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }] }
 }
 
+/// A trace that was kept, and its visits by service.
+type Line = (u128, BTreeMap<String, u64>);
+
 /// A ledger, and the lines that it wrote.
 struct Run {
     ledger: Ledger,
-    kept: Vec<(u128, BTreeMap<String, u64>)>,
+    kept: Vec<Line>,
 }
 
 impl Run {
@@ -44,7 +47,7 @@ impl Run {
         self.ledger.add(Duration::from_secs(second), &request(spans), |line| kept.push(owned(line)));
     }
 
-    fn finish(mut self) -> (Summary, Vec<(u128, BTreeMap<String, u64>)>) {
+    fn finish(mut self) -> (Summary, Vec<Line>) {
         let kept = &mut self.kept;
         self.ledger.finish(|line| kept.push(owned(line)));
         assert_eq!(self.ledger.held_bytes, 0);
@@ -52,7 +55,7 @@ impl Run {
     }
 }
 
-fn owned(kept: Kept<'_>) -> (u128, BTreeMap<String, u64>) {
+fn owned(kept: Kept<'_>) -> Line {
     (kept.trace, kept.visits.map(|(service, n)| (service.to_owned(), n)).collect())
 }
 
