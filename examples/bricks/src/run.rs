@@ -74,7 +74,7 @@ async fn measure(options: &Options, topology: &Topology) -> Result<Report> {
         .map(|name| plan.service_named(name).with_context(|| format!("--kill: the topology has no service `{name}`")));
     let victim = victim.transpose()?;
     if let Some(dir) = &options.truth {
-        std::fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
+        truth::prepare(dir)?;
     }
     let mut fleet = Fleet::start(options, topology, &plan).await?;
     let truth = options.truth.as_deref().map(|dir| truth::Writer::create(dir, LOAD_NAME, &plan.service_names()));

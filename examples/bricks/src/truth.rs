@@ -101,6 +101,16 @@ impl Writer {
     }
 }
 
+/// Makes the folder `dir` for the truth of a run.
+///
+/// # Errors
+/// Where it cannot be made, or holds the truth of another run: the two would be taken for one.
+pub(crate) fn prepare(dir: &Path) -> Result<()> {
+    std::fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
+    ensure!(reader::is_empty(dir)?, "{} holds the truth of another run; name an empty folder", dir.display());
+    Ok(())
+}
+
 /// Notes in `dir` that the process `process` with id `pid` was killed, so that visits without an end were cut there.
 pub(crate) fn mark_killed(dir: &Path, process: &str, pid: u32) -> Result<()> {
     let path = file_of(dir, process, pid, KILLED_ENDING)?;

@@ -123,6 +123,11 @@ impl Truth {
     }
 }
 
+/// Says whether there is no ground truth in `dir`.
+pub(super) fn is_empty(dir: &Path) -> Result<bool> {
+    Ok(sources(dir)?.is_empty())
+}
+
 /// Returns the files of ground truth in `dir` by name.
 fn sources(dir: &Path) -> Result<Vec<Source>> {
     let entries = dir.read_dir().with_context(|| format!("read {}", dir.display()))?;

@@ -1,6 +1,6 @@
 //! Claims about writing ground truth: what many threads write is all there, and stands in the file as soon as the call returns.
 
-use super::{FILE_ENDING, Truth, Writer, file_of, mark_killed};
+use super::{FILE_ENDING, Truth, Writer, file_of, mark_killed, prepare};
 use crate::faults::{Fault, FaultKind};
 
 fn services() -> Vec<String> {
@@ -46,7 +46,10 @@ fn a_visit_without_an_end_was_cut_only_in_a_process_that_is_marked_as_killed() {
 #[test]
 fn the_truth_of_another_run_is_not_mixed_with_this_one() {
     let dir = tempfile::tempdir().unwrap();
+    prepare(&dir.path().join("a/b")).unwrap();
+    prepare(dir.path()).unwrap();
     let first = Writer::create(dir.path(), "load", &services()).unwrap();
+    assert!(prepare(dir.path()).is_err());
     first.answered(1, false);
     let error = Writer::create(dir.path(), "load", &services()).unwrap_err();
     assert!(format!("{error:#}").contains("it must not be there yet"), "{error:#}");
