@@ -1,224 +1,251 @@
-//! `cargo xtask demo`: the main job, from nothing: an agent, a service under load with bad requests, a crash, and what was captured.
+//! `cargo xtask demo`: the main job, from nothing: three hosts, an application of ten services under load with bad requests, a crash, and
+//! what was captured of them, at what cost.
 //!
-//! It starts every process itself, in a folder of its own below `target/demo`, and ends each by its id.
+//! It starts every process itself and ends each by its id. Files lie below `target/demo`; what was captured stays there, to be looked at.
 
 mod admin;
-mod service;
+mod agents;
+mod capture;
+mod child;
+mod cost;
+mod cpu;
+mod hosts;
+mod load;
+mod network;
+mod story;
+mod verdict;
 
 use crate::process;
 use crate::workspace::Workspace;
-use admin::Admin;
-use anyhow::{Context, Result, bail, ensure};
-use service::{Report, Service};
+use agents::{Recorder, Watch};
+use anyhow::{Context, Result, bail};
+use capture::Outcome;
+use child::Interrupt;
+use cost::Cost;
+use hosts::{Hosts, Place};
+use load::{Crash, Load, Rate, Report, Said, Tracer};
+use network::{Crossed, Traffic};
+use std::cell::Cell;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-/// The share of bad requests that may be missing before `--check` fails.
-const MISSED_SHARE_MAX: f64 = 0.001;
-/// The agent's memory in the demo: small, so that its horizon shows.
+/// What the demo builds.
+const PACKAGES: [&str; 4] = ["backsight-agent", "backsight-collector", "backsight-cli", "bricks"];
+/// The memory of each agent: small, so that its horizon shows.
 const BUDGET_BYTES: u64 = 64 << 20;
-/// Missed requests that are explained one by one.
-const MISSES_SHOWN: usize = 5;
-const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// Callers that ask as fast as they get answers, where the highest rate is looked for.
+const CALLERS: u32 = 32;
+/// The share of the highest rate at which CPU time is compared, and that of the main act: far from where requests wait for a CPU.
+const COMPARED_AT: f64 = 0.5;
+const MAIN_ACT_AT: f64 = 0.4;
+/// The most requests a second of the main act.
+const MAIN_ACT_RATE_MAX: f64 = 200.0;
+/// The service that is killed, and the requests that are inside it then.
+const VICTIM: &str = "cart";
+const PARKED: u32 = 40;
+/// Where a collector listens by default.
+const USUAL_PORT: u16 = 4390;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Exit with an error unless 99.9 % of the bad requests were captured whole
+    /// Exit with an error unless 99.9 % of the bad requests were captured whole, at no more than 1.05 of the CPU time without recording
     #[arg(long)]
     check: bool,
-    /// How long the service serves, in seconds
-    #[arg(long, default_value_t = 10)]
+    /// How long the load with the crash lasts, in seconds
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(6..=3600))]
     seconds: u64,
+    /// Fewer and shorter rounds where cost is measured
+    #[arg(long)]
+    quick: bool,
+}
+
+/// How long and how often cost is measured.
+struct Plan {
+    rate_rounds: usize,
+    rate_seconds: f64,
+    cpu_rounds: usize,
+    cpu_seconds: f64,
+}
+
+impl Plan {
+    const fn of(options: &Options) -> Self {
+        if options.quick {
+            return Self { rate_rounds: 1, rate_seconds: 2.0, cpu_rounds: 2, cpu_seconds: 2.0 };
+        }
+        Self { rate_rounds: 3, rate_seconds: 2.5, cpu_rounds: 5, cpu_seconds: 3.0 }
+    }
+}
+
+/// What all acts share.
+struct Stage {
+    bins: PathBuf,
+    /// Where files of this demo lie.
+    folder: PathBuf,
+    /// Where sockets lie: the path of a unix socket is short by law, that of a checkout may be long.
+    sockets: PathBuf,
+    hosts: Hosts,
+    interrupt: Interrupt,
+    seed: Cell<u64>,
+}
+
+impl Stage {
+    fn set_up(workspace: &Workspace) -> Result<Self> {
+        let folder = workspace.target.join("demo");
+        let _ = std::fs::remove_dir_all(&folder); // what a demo before this one left; there may be none
+        let sockets = std::env::temp_dir().join(format!("backsight-demo-{}", std::process::id()));
+        for folder in [&folder, &sockets] {
+            std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+        }
+        let interrupt = Interrupt::catch()?;
+        let hosts = Hosts::set_up();
+        Ok(Self { bins: workspace.target.join("release"), folder, sockets, hosts, interrupt, seed: Cell::new(0) })
+    }
+
+    fn bin(&self, name: &str) -> PathBuf {
+        self.bins.join(name)
+    }
+
+    /// Returns a seed that no run of this demo had.
+    fn next_seed(&self) -> u64 {
+        self.seed.set(self.seed.get() + 1);
+        self.seed.get()
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.sockets); // a temporary folder: the system's to clean up otherwise
+    }
 }
 
 /// Runs the demo.
 ///
 /// # Errors
-/// Something did not build or start, or, with `--check`, too much was missed.
+/// Something did not build or start, or, with `--check`, is not as it must be.
 pub(crate) fn demo(workspace: &Workspace, options: &Options) -> Result<()> {
-    let bins = build(workspace)?;
-    let folder = workspace.root.join("target/demo");
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).with_context(|| format!("make the demo's folder {}", folder.display()))?;
-    println!("\n== A host: one agent with {} MiB for everything its processes record", BUDGET_BYTES >> 20);
-    let agent = Agent::start(&bins, &folder)?;
-    println!(
-        "== A service: 8 threads, 4000 requests a second, 1 % slow, 1 % failing; and a second one that will be killed"
-    );
-    let service = Service::start(&bins, &agent.socket, options.seconds, 1)?;
-    let victim = Service::start(&bins, &agent.socket, options.seconds, 2)?;
-    watch(&agent.admin, &service, &victim, options.seconds)?;
-    let (served, died) = (service.finish()?, victim.reports());
-    let captured = Captured::check(&agent.admin, &served, &died)?;
-    captured.print(&agent.admin)?;
-    show(&bins, &agent, &served)?;
-    println!("\n== Where to look next");
-    println!("   README.md, ARCHITECTURE.md; examples/checkout/src/main.rs is all that the service had to say");
-    println!("   target/demo/agent.log is what the agent said; it has ended with the demo");
-    if options.check && captured.missed_share() > MISSED_SHARE_MAX {
-        bail!("{} of {} bad requests were not captured whole", captured.missed, captured.wanted);
+    build(workspace)?;
+    let stage = Stage::set_up(workspace)?;
+    story::heading("The hosts");
+    story::hosts(&stage.hosts, BUDGET_BYTES);
+    let (cost, rate) = measure(&stage, &Plan::of(options))?;
+    let (outcome, report) = main_act(&stage, rate, options.seconds)?;
+    let complaints = verdict::complaints(&outcome, &report, &cost);
+    where_next(workspace, &stage, &outcome);
+    if options.check {
+        if !complaints.is_empty() {
+            bail!("the check failed: {}", complaints.join("; "));
+        }
+        story::line("check: passed");
     }
     Ok(())
 }
 
-/// The binaries of the demo.
-struct Bins(PathBuf);
-
-impl Bins {
-    fn command(&self, name: &str) -> Command {
-        Command::new(self.0.join(name))
-    }
-}
-
-fn build(workspace: &Workspace) -> Result<Bins> {
-    println!("== Building the agent, the service and the command line (some minutes the first time)");
+fn build(workspace: &Workspace) -> Result<()> {
+    story::heading("Building agent, collector, command line and application (some minutes the first time)");
     let mut cargo = process::cargo(&workspace.root);
-    let packages = ["backsight-agent", "backsight-cli", "checkout"];
-    cargo.args(["build", "--release"]).args(packages.iter().flat_map(|package| ["--package", package]));
-    process::run(&mut cargo)?;
-    Ok(Bins(workspace.target.join("release")))
+    cargo.args(["build", "--release"]).args(PACKAGES.iter().flat_map(|package| ["--package", package]));
+    process::run(&mut cargo)
 }
 
-/// The demo's agent; it ends when this drops.
-struct Agent {
-    process: Child,
-    socket: PathBuf,
-    admin_socket: PathBuf,
-    admin: Admin,
+/// Measures what recording costs; returns that, and the rate for the main act.
+fn measure(stage: &Stage, plan: &Plan) -> Result<(Cost, u32)> {
+    // Agents and collector of their own: what these rounds record is not what the main act is about.
+    let recorder = Recorder::start(stage, "cost")?;
+    story::heading("How fast it goes: an application of ten services, 1 % of its requests slow, 1 % failing");
+    let rates = cost::highest_rates(stage, &recorder, CALLERS, plan.rate_rounds, plan.rate_seconds)?;
+    story::rates(&rates);
+    let rate = |share: f64| (rates.without.median * share).max(10.0) as u32 / 10 * 10;
+    let compared_at = rate(COMPARED_AT);
+    story::heading(&format!("What it costs: {compared_at} requests/s, by turns without and with recording"));
+    let hear = |idx: usize, rounds: &cost::Rounds| story::line(&story::round(idx, rounds));
+    let rounds = cost::cpu_rounds(stage, &recorder, compared_at, plan.cpu_rounds, plan.cpu_seconds, hear)?;
+    let cost = Cost::of(&rounds).context("no round was asked for")?;
+    story::cost(&cost);
+    let main_act = rate(MAIN_ACT_AT).min(MAIN_ACT_RATE_MAX as u32);
+    Ok((cost, main_act))
 }
 
-impl Agent {
-    fn start(bins: &Bins, folder: &Path) -> Result<Self> {
-        // The path of a unix socket is short by law; a checkout's may be long.
-        let sockets = std::env::temp_dir().join(format!("backsight-demo-{}", std::process::id()));
-        std::fs::create_dir_all(&sockets).with_context(|| format!("make {}", sockets.display()))?;
-        let (socket, admin_socket) = (sockets.join("agent.sock"), sockets.join("admin.sock"));
-        let log = std::fs::File::create(folder.join("agent.log")).context("create the agent's log")?;
-        let mut command = bins.command("backsight-agent");
-        command.arg("--socket").arg(&socket).arg("--admin-socket").arg(&admin_socket);
-        command.arg("--state-dir").arg(folder.join("state")).arg("--budget-bytes").arg(BUDGET_BYTES.to_string());
-        let process =
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().context("start the agent")?;
-        let mut agent = Self { process, socket, admin: Admin::new(admin_socket.clone()), admin_socket };
-        let deadline = Instant::now() + START_TIMEOUT;
-        while agent.admin.get("/healthz").is_err() {
-            ensure!(agent.process.try_wait()?.is_none(), "the agent ended; see {}", folder.join("agent.log").display());
-            ensure!(Instant::now() < deadline, "the agent does not answer; see {}", folder.join("agent.log").display());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(agent)
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        if let Some(sockets) = self.socket.parent() {
-            let _ = std::fs::remove_dir_all(sockets);
-        }
-    }
-}
-
-/// Prints a line a second while the services serve, and kills the victim half-way.
-fn watch(admin: &Admin, service: &Service, victim: &Service, seconds: u64) -> Result<()> {
-    for second in 1..=seconds {
-        std::thread::sleep(Duration::from_secs(1));
-        if second == seconds.div_ceil(2) {
-            victim.kill()?;
-            println!("   {second:>3} s  SIGKILL to the second service, in the middle of its requests");
-        }
-        let status = admin.json("/v1/status")?;
-        let bad = service.reports().len() + victim.reports().len();
-        println!(
-            "   {second:>3} s  {bad:>5} bad requests so far · {:>6.1} MiB kept of {:>6.1} MiB written · {}",
-            mib(&status["pool"]["kept_bytes"]),
-            status["sessions"].as_array().map_or(0.0, |all| all.iter().map(|one| mib(&one["bytes_written"])).sum()),
-            horizon(&status)
-        );
-    }
-    Ok(())
-}
-
-fn mib(bytes: &serde_json::Value) -> f64 {
-    bytes.as_f64().unwrap_or(0.0) / f64::from(1 << 20)
-}
-
-fn horizon(status: &serde_json::Value) -> String {
-    let seconds = |field: &str| status["horizon"][field].as_f64().map(|ms| ms / 1e3);
-    match (seconds("horizon_ms"), seconds("predicted_ms")) {
-        (Some(now), _) => format!("horizon {now:.1} s"),
-        (None, Some(predicted)) => format!("nothing overwritten yet, horizon will be {predicted:.0} s"),
-        (None, None) => "nothing overwritten yet".to_owned(),
-    }
-}
-
-/// What became of the bad requests.
-struct Captured {
-    wanted: usize,
-    missed: usize,
-    of_the_dead: usize,
-}
-
-impl Captured {
-    /// Asks for every trace that the services reported; those of the dead one, too.
-    fn check(admin: &Admin, served: &[Report], died: &[Report]) -> Result<Self> {
-        let mut missed = 0;
-        for report in served.iter().chain(died) {
-            let why = match admin.json(&format!("/v1/traces/{}", report.trace)) {
-                Ok(trace) if is_whole(&trace) => continue,
-                Ok(trace) => {
-                    format!("{} spans, losses {}", trace["spans"].as_array().map_or(0, Vec::len), trace["losses"])
-                }
-                Err(error) => format!("{error:#}"),
-            };
-            missed += 1;
-            if missed <= MISSES_SHOWN {
-                println!("   missed {} {}: {why}", report.what, report.trace);
-            }
-        }
-        let kept = admin.json("/v1/traces")?;
-        let death = |trace: &&serde_json::Value| trace["trigger"] == "process_death";
-        let of_the_dead = kept["traces"].as_array().map_or(0, |all| all.iter().filter(death).count());
-        Ok(Self { wanted: served.len() + died.len(), missed, of_the_dead })
-    }
-
-    fn missed_share(&self) -> f64 {
-        self.missed as f64 / self.wanted.max(1) as f64
-    }
-
-    fn print(&self, admin: &Admin) -> Result<()> {
-        let status = admin.json("/v1/status")?;
-        println!("\n== What was captured");
-        let share = 100.0 * (1.0 - self.missed_share());
-        println!("   {} of {} slow and failing requests, whole ({share:.2} %)", self.wanted - self.missed, self.wanted);
-        println!("   {} requests that the killed service was serving when it died", self.of_the_dead);
-        println!("   {:.1} MiB kept; {}", mib(&status["pool"]["kept_bytes"]), horizon(&status));
+/// Loads the application, kills one of its processes, and says what was captured.
+fn main_act(stage: &Stage, rate: u32, seconds: u64) -> Result<(Outcome, Report)> {
+    let recorder = Recorder::start(stage, "main")?;
+    let truth = stage.folder.join("truth");
+    std::fs::create_dir_all(&truth).with_context(|| format!("make {}", truth.display()))?;
+    story::heading(&format!(
+        "The main act: {rate} requests/s for {seconds} s, 1 % slow, 1 % failing; `{VICTIM}` is killed half-way"
+    ));
+    let before = Traffic::read(&stage.hosts, &recorder)?;
+    let mut watch = Watch::default();
+    let load = Load {
+        tracer: Tracer::Backsight,
+        rate: Rate::PerSecond(rate),
+        seconds: seconds as f64,
+        crash: Some(Crash { service: VICTIM, parked: PARKED, truth: &truth }),
+    };
+    let report = load::run(stage, &recorder, &load, |said| {
+        watch.look(&recorder.status()?);
+        tell(stage, &truth, said, &watch);
         Ok(())
-    }
+    })?;
+    story::heading("What was captured");
+    let outcome = capture::capture(stage, &recorder, &truth)?;
+    let after = Traffic::read(&stage.hosts, &recorder)?;
+    watch.look(&recorder.status()?);
+    story::captured(&outcome, &report);
+    story::crossed(&Crossed::new(after.zip(before).map(|(after, before)| after.since(before)), &watch));
+    story::horizons(&watch.horizons);
+    show(stage, &recorder, &outcome)?;
+    Ok((outcome, report))
 }
 
-/// Returns whether a trace has its request and the call to the bank, each up to its end or up to its process's, and lost nothing.
-fn is_whole(trace: &serde_json::Value) -> bool {
-    let spans = trace["spans"].as_array().map_or(&[][..], Vec::as_slice);
-    let ends = |span: &serde_json::Value| span["duration_ns"].is_u64() || span["is_cut"] == true;
-    let has = |name: &str| spans.iter().any(|span| span["name"] == name && ends(span));
-    let lost = trace["losses"].as_array().is_some_and(|losses| !losses.is_empty());
-    has("POST /checkout") && has("reserve stock") && has("charge card") && !lost
+/// Prints what the run says, with what the agents have by then.
+fn tell(stage: &Stage, truth: &Path, said: &Said, watch: &Watch) {
+    match said {
+        Said::Progress { second, sent } => {
+            // While processes write it, the truth may not be readable at an instant; the next one will do.
+            let n_bad = capture::edge_cases(stage, truth).map_or(0, |ids| ids.len());
+            story::line(&story::progress(*second, *sent, n_bad, watch));
+        }
+        Said::Killed { service, parked } => {
+            story::line(&format!("       SIGKILL to the process of `{service}`, with {parked} requests inside"));
+        }
+        Said::Restarted { service } => story::line(&format!("       `{service}` runs again")),
+    }
 }
 
 /// Prints a slow request and one that the crash cut, as anyone would look at them.
-fn show(bins: &Bins, agent: &Agent, served: &[Report]) -> Result<()> {
-    let kept = agent.admin.json("/v1/traces")?;
-    let cut = kept["traces"].as_array().and_then(|all| all.iter().find(|one| one["trigger"] == "process_death"));
-    let slow = served.iter().rev().find(|report| report.what == "slow").map(|report| report.trace.clone());
-    let cut = cut.and_then(|one| one["trace"].as_str()).map(str::to_owned);
-    for (title, trace) in [("A slow request", slow), ("A request that the crash cut short", cut)] {
+fn show(stage: &Stage, recorder: &Recorder, outcome: &Outcome) -> Result<()> {
+    let chosen = [("A slow request", &outcome.slow), ("A request that the crash cut short", &outcome.cut)];
+    for (title, trace) in chosen {
         let Some(trace) = trace else { continue };
-        println!("\n== {title}");
-        let mut command = bins.command("backsight");
-        process::run(command.arg("--agent").arg(&agent.admin_socket).args(["trace", "get", &trace]))?;
+        story::heading(title);
+        let mut get = stage.hosts.command(Place::Hub, &stage.bin("backsight"));
+        get.args(["--collector", &recorder.url, "trace", "get", trace]);
+        print!("{}", process::output(&mut get)?);
     }
     Ok(())
+}
+
+/// Prints commands that look at what was captured, after the demo has ended.
+fn where_next(workspace: &Workspace, stage: &Stage, outcome: &Outcome) {
+    story::heading("Where to look next");
+    let shown = |path: &Path| workspace.relative(path);
+    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).and_then(|socket| socket.local_addr());
+    // One that somebody uses is no good; any other is.
+    let address =
+        free(USUAL_PORT).or_else(|_| free(0)).map_or_else(|_| format!("127.0.0.1:{USUAL_PORT}"), |at| at.to_string());
+    let backsight = format!("{} --collector http://{address}", shown(&stage.bin("backsight")));
+    let data = shown(&stage.folder.join("main/collector"));
+    story::line("agents and services have ended; the traces are on the collector's disk. Start it again, and ask:");
+    println!();
+    println!("{} --data-dir {data} --listen {address} &", shown(&stage.bin("backsight-collector")));
+    println!("{backsight} trace search --error --service {VICTIM}");
+    if let Some(trace) = outcome.cut.as_ref().or(outcome.slow.as_ref()) {
+        println!("{backsight} trace get {trace}");
+        println!("{backsight} trace get {trace} --format perfetto --output trace.perfetto    # for ui.perfetto.dev");
+    }
+    println!();
+    story::line(&format!("what agents and collector said: {}/*.log", shown(&stage.folder.join("main"))));
+    story::line(
+        "all that an application has to say: examples/checkout/src/main.rs; with gRPC: examples/bricks; the map: ARCHITECTURE.md",
+    );
 }

@@ -1,6 +1,6 @@
 //! Sets up what the tasks need from outside of cargo: `cargo-nextest` and packages of the system.
 //!
-//! Called by `test`, `bench` and `fuzz` before they start. It installs with apt, and only as root; anyone else is told the command.
+//! Called by `demo`, `test`, `bench` and `fuzz` before they start. It installs with apt, and only as root; anyone else is told the command.
 
 use crate::process;
 use crate::workspace::Workspace;
@@ -45,6 +45,9 @@ pub(crate) const FOR_BENCHES: &[SystemPackage] = &[
     SystemPackage { name: "lttng-tools", proof: Proof::Program("lttng") },
     SystemPackage { name: "liblttng-ust-dev", proof: Proof::Header("lttng/tracepoint.h") },
 ];
+
+/// The program that makes network namespaces, bridges and the links between them.
+pub(crate) const FOR_DEMO: &[SystemPackage] = &[SystemPackage { name: "iproute2", proof: Proof::Program("ip") }];
 
 /// Installs those of `packages` that are missing.
 ///
@@ -123,7 +126,8 @@ fn clang_major() -> Option<String> {
     version.split('.').next().map(str::to_owned)
 }
 
-fn is_root() -> bool {
+/// Returns whether this process may set up networks and install packages.
+pub(crate) fn is_root() -> bool {
     process::output(Command::new("id").arg("-u")).is_ok_and(|uid| uid.trim() == "0")
 }
 

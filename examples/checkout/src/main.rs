@@ -1,6 +1,6 @@
 //! A small shop's checkout service: eight workers serve requests, one in a hundred is slow, one in a hundred fails.
 //!
-//! Run by `cargo xtask demo`, or by hand beside an agent:
+//! The smallest example; run it beside an agent:
 //! `BACKSIGHT_SOCKET=/tmp/agent.sock cargo run -p checkout -- --seconds 10`. Each slow or failing request fires a trigger; what it fired for
 //! is also written to standard output, one line each (`slow TRACE`, `error TRACE`), so that anyone can check what was captured.
 #![forbid(unsafe_code)]
