@@ -28,7 +28,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Set up what is missing and show the main job: a host, a service with bad requests, a crash, and what was captured
+    /// Set up what is missing and show the main job: three hosts, ten services with bad requests, a crash, what was captured, at what cost
     Demo(demo::Options),
     /// Set up what is missing and pass every test
     Test(lanes::Options),

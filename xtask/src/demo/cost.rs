@@ -6,7 +6,7 @@
 use super::Stage;
 use super::agents::Recorder;
 use super::cpu::Sampler;
-use super::load::{self, Load, Rate, Report, Tracer};
+use super::load::{self, Load, Rate, Tracer};
 use anyhow::{Context, Result, ensure};
 
 /// A median with the least and the greatest of what was measured.
@@ -98,18 +98,13 @@ pub(crate) fn cpu_rounds(
                 let window = report.window_unix_ns;
                 let ns = used.between(window).context("the CPU time of agents and collector is not known")?;
                 rounds.services.push(services_us);
-                rounds.recorder.push(ns / 1e3 / answered_in_window(&report));
+                // As the services' time is: for each good answer in the window.
+                rounds.recorder.push(ns / 1e3 / report.answered as f64);
             }
         }
         hear(idx, &rounds);
     }
     Ok(rounds)
-}
-
-/// Returns how many requests were answered while CPU time was taken.
-fn answered_in_window(report: &Report) -> f64 {
-    let [start_ns, end_ns] = report.window_unix_ns;
-    (report.rps * end_ns.saturating_sub(start_ns) as f64 / 1e9).max(1.0)
 }
 
 /// What recording costs, as ratios to no recording.

@@ -82,7 +82,10 @@ pub(crate) enum Said {
 #[derive(Deserialize, Clone, Default, Debug)]
 pub(crate) struct Report {
     pub(crate) sent: u64,
+    /// Answered well.
     pub(crate) answered: u64,
+    pub(crate) failed: u64,
+    /// Never sent, as too many were under way.
     pub(crate) refused: u64,
     pub(crate) rps: f64,
     pub(crate) cpu: Cpu,

@@ -95,7 +95,10 @@ pub(crate) fn progress(second: u64, sent: u64, n_bad: usize, watch: &Watch) -> S
 /// Says what became of the edge cases.
 pub(crate) fn captured(outcome: &Outcome, report: &Report) {
     let found = &outcome.found;
-    line(&format!("{} requests, {} answered, {} refused", report.sent, report.answered, report.refused));
+    line(&format!(
+        "{} requests: {} answered, {} failed, {} refused",
+        report.sent, report.answered, report.failed, report.refused
+    ));
     let share = found.whole as f64 / found.edge_cases.max(1) as f64;
     line(&format!(
         "{} of {} edge cases, whole and coherent ({}), {:.1} s after the load ended",
