@@ -19,7 +19,7 @@ use anyhow::{Context as _, Result, ensure};
 use fleet::Fleet;
 use report::{Killed, Report};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Threads of the supervisor: half for the load, half for whatever else.
 const THREADS: usize = 2;
@@ -84,6 +84,7 @@ async fn measure(options: &Options, topology: &Topology) -> Result<Report> {
     let mut watch = Watch { start: Instant::now(), n_said: 0, is_quiet: options.quiet };
     watch.wait(options.warmup(), &load, &mut fleet).await?;
     fleet.begin_window().await?;
+    let start_unix_ns = unix_ns();
     let own_before_ns = crate::serve::cpu_ns();
     load.end_warm_up();
     let window = Instant::now();
@@ -98,6 +99,7 @@ async fn measure(options: &Options, topology: &Topology) -> Result<Report> {
     ensure!(left == 0, "{left} requests are still under way {} s after the load", DRAIN_TIMEOUT.as_secs());
     let own_ns = crate::serve::cpu_ns().saturating_sub(own_before_ns);
     let services = fleet.end_window().await?;
+    let window_unix_ns = [start_unix_ns, unix_ns()];
     fleet.stop().await;
     let truth_failed = load.truth_failed() + services.truth_failed;
     ensure!(truth_failed == 0, "{truth_failed} records of the ground truth could not be written");
@@ -108,6 +110,7 @@ async fn measure(options: &Options, topology: &Topology) -> Result<Report> {
         tracer: options.tracer,
         rate: options.rate,
         seconds: elapsed.as_secs_f64(),
+        window_unix_ns,
         sent: counts.sent,
         answered: counts.answered,
         failed: counts.failed,
@@ -138,9 +141,23 @@ async fn kill(options: &Options, plan: &Plan, load: &Arc<Load>, fleet: &mut Flee
     if let Some(dir) = &options.truth {
         truth::mark_killed(dir, &process, pid)?;
     }
+    say(options, &format!("killed service={} pid={pid} parked={parked}", service.name));
     tokio::time::sleep(RESTART_AFTER).await;
     fleet.start_again(service.process_idx).await?;
+    say(options, &format!("restarted service={}", service.name));
     Ok(Killed { service: service.name.clone(), parked })
+}
+
+/// Says what has happened, unless nobody wants to know.
+fn say(options: &Options, what: &str) {
+    if !options.quiet {
+        eprintln!("{what}");
+    }
+}
+
+fn unix_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Watches the run: says how it goes once a second, and notices processes that end.

@@ -192,16 +192,18 @@ fn listen(stderr: ChildStderr, log: &PathBuf) -> Result<Receiver<Said>> {
     Ok(said)
 }
 
-/// Returns what a line says: a word, then fields as `name=value`.
+/// Returns what a line says: the progress of a second (`3 s  520 answered · 5 failed · 0 refused`), or a word and fields (`killed pid=7`).
 fn understood(line: &str) -> Option<Said> {
-    let mut words = line.split_whitespace();
-    let what = words.next()?;
-    let fields: Vec<(&str, &str)> = words.filter_map(|word| word.split_once('=')).collect();
-    let field = |name: &str| fields.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
-    let number = |name: &str| field(name)?.parse().ok();
-    match what {
-        "progress" => Some(Said::Progress { second: number("second")?, sent: number("sent")? }),
-        "killed" => Some(Said::Killed { service: field("service")?.to_owned(), parked: number("parked")? }),
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let counted = |what: &str| words.windows(2).find(|pair| pair[1] == what)?[0].parse::<u64>().ok();
+    if let (Some(second), Some(answered)) = (counted("s"), counted("answered")) {
+        return Some(Said::Progress { second, sent: answered + counted("failed")? + counted("refused")? });
+    }
+    let field = |name: &str| words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+    match *words.first()? {
+        "killed" => {
+            Some(Said::Killed { service: field("service")?.to_owned(), parked: field("parked")?.parse().ok()? })
+        }
         "restarted" => Some(Said::Restarted { service: field("service")?.to_owned() }),
         _ => None,
     }

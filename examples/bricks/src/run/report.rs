@@ -17,6 +17,8 @@ pub(crate) struct Report {
     pub(crate) rate: Rate,
     /// How long was measured.
     pub(crate) seconds: f64,
+    /// Between which instants CPU time was taken, in nanoseconds since 1970: for those who look at other processes meanwhile.
+    pub(crate) window_unix_ns: [u64; 2],
     /// Requests that were due: answered, failed and refused.
     pub(crate) sent: u64,
     /// Answered well.

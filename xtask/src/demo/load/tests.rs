@@ -17,13 +17,13 @@ fn the_command_line_says_what_the_load_is() {
 
 #[test]
 fn progress_and_the_kill_are_understood_and_anything_else_is_not() {
-    let progress = "progress second=3 sent=540 answered=520 failed=5 refused=0";
-    assert_eq!(understood(progress), Some(Said::Progress { second: 3, sent: 540 }));
+    let progress = "     3 s        520 answered ·      5 failed ·      1 refused ·   12 under way";
+    assert_eq!(understood(progress), Some(Said::Progress { second: 3, sent: 526 }));
     let killed = Said::Killed { service: "cart".to_owned(), parked: 40 };
     assert_eq!(understood("killed service=cart pid=123 parked=40"), Some(killed));
     let restarted = Said::Restarted { service: "cart".to_owned() };
     assert_eq!(understood("restarted service=cart pid=130"), Some(restarted));
-    for line in ["", "progress second=3", "progress second=x sent=1", "killed cart", "listening on 10.77.0.11:4000"] {
+    for line in ["", "3 s", "x s 520 answered · 5 failed", "killed cart", "listening on 10.77.0.11:4000"] {
         assert_eq!(understood(line), None, "{line}");
     }
 }
