@@ -178,10 +178,12 @@ fn whole_records(bytes: &[u8]) -> impl Iterator<Item = Record<'_>> {
 #[derive(Debug, Default)]
 pub struct ServedRequests {
     open: BTreeMap<(TraceId, SpanId), u64>,
+    /// Spans whose end was read before their start: another thread wrote it.
+    ended: BTreeSet<(TraceId, SpanId)>,
 }
 
 impl ServedRequests {
-    /// Reads one segment; segments come in the order in which they were written.
+    /// Reads one segment; those of one thread come in the order in which they were written, those of several in any.
     pub fn read(&mut self, trace: TraceId, bytes: &[u8]) {
         let (mut base, mut last_span) = (0, SpanId::NONE);
         for raw in Records::new(bytes).map_while(Result::ok) {
@@ -194,13 +196,15 @@ impl ServedRequests {
                 Record::Time { tsc } => base = tsc,
                 Record::SpanStart { span, kind, .. } => {
                     last_span = span;
-                    if kind == SpanKind::Server {
+                    if kind == SpanKind::Server && !self.ended.remove(&(trace, span)) {
                         self.open.insert((trace, span), base.saturating_add(u64::from(raw.header.dt)));
                     }
                 }
                 Record::SpanEnd { span } => {
                     last_span = span.unwrap_or(last_span);
-                    self.open.remove(&(trace, last_span));
+                    if self.open.remove(&(trace, last_span)).is_none() {
+                        self.ended.insert((trace, last_span));
+                    }
                 }
                 Record::Attr { span, .. }
                 | Record::Event { span, .. }

@@ -38,6 +38,18 @@ fn a_server_span_without_an_end_in_any_segment_is_an_unanswered_request() {
 }
 
 #[test]
+fn a_request_that_another_thread_answered_is_answered_whichever_segment_is_read_first() {
+    let (mut start, mut end) = (segment(trace(1), 100), segment(trace(1), 200));
+    put(&mut start, Kind::SpanStart, 0, 5, &[7, 0, name_word(1, 0, SpanKind::Server as u8)]);
+    put(&mut end, Kind::SpanEnd, 0, 2, &[7]);
+    for segments in [[&start, &end], [&end, &start]] {
+        let mut served = ServedRequests::default();
+        segments.into_iter().for_each(|bytes| served.read(trace(1), bytes));
+        assert_eq!(served.unanswered(), []);
+    }
+}
+
+#[test]
 fn the_strings_of_names_keys_values_and_arrays_are_found() {
     let mut bytes = segment(trace(1), 0);
     let span = SpanId(9).0;

@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 const TOPOLOGY: &str = "ten";
 /// The share of requests that are slow, and of those that fail.
 pub(crate) const BAD_SHARE: f64 = 0.01;
+/// How long the services are loaded before anything counts.
+pub(crate) const WARM_UP_SECONDS: u64 = 1;
 /// How much longer than the load a run may take, for starting and ending its processes.
 const GRACE: Duration = Duration::from_secs(60);
 /// Lines of its log that are shown where a run fails.
@@ -70,7 +72,7 @@ pub(crate) struct Load<'a> {
 /// What a run says while it runs.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Said {
-    /// A second has passed.
+    /// A second has passed, those of the warm-up included; so many requests were sent since that was over.
     Progress { second: u64, sent: u64 },
     /// The process was killed, with so many requests inside.
     Killed { service: String, parked: u64 },
@@ -167,6 +169,7 @@ fn arguments(load: &Load<'_>, seed: u64) -> Vec<String> {
         Rate::PerSecond(n) => add("--rate", n.to_string()),
     }
     add("--seconds", load.seconds.to_string());
+    add("--warmup-seconds", WARM_UP_SECONDS.to_string());
     add("--seed", seed.to_string());
     add("--slow-share", BAD_SHARE.to_string());
     add("--error-share", BAD_SHARE.to_string());

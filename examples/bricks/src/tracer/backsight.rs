@@ -174,8 +174,12 @@ impl Tracer for Backsight {
                 call.call.answered(self.crumb_in(status.metadata()), connection);
                 backsight::status(StatusCode::Error, status.message());
             }
+            CallEnd::Unsent(status) => {
+                call.call.unsent();
+                backsight::status(StatusCode::Error, status.message());
+            }
             // Nobody knows how far the callee came: the edge stays open.
-            CallEnd::Lost(status) | CallEnd::Unsent(status) => backsight::status(StatusCode::Error, status.message()),
+            CallEnd::Lost(status) => backsight::status(StatusCode::Error, status.message()),
         }
         drop(call.span);
     }

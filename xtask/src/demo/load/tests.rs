@@ -7,11 +7,11 @@ use std::path::Path;
 fn the_command_line_says_what_the_load_is() {
     let crash = Crash { service: "cart", parked: 40, truth: Path::new("/t") };
     let load = Load { tracer: Tracer::Backsight, rate: Rate::PerSecond(150), seconds: 2.5, crash: Some(crash) };
-    let expected = "run --topology ten --tracer backsight --rate 150 --seconds 2.5 --seed 7 --slow-share 0.01 --error-share 0.01 \
+    let expected = "run --topology ten --tracer backsight --rate 150 --seconds 2.5 --warmup-seconds 1 --seed 7 --slow-share 0.01 --error-share 0.01 \
                     --kill cart --park 40 --truth /t";
     assert_eq!(arguments(&load, 7).join(" "), expected);
     let load = Load { tracer: Tracer::None, rate: Rate::Callers(32), seconds: 3.0, crash: None };
-    let expected = "run --topology ten --tracer none --rate max --concurrency 32 --seconds 3 --seed 8 --slow-share 0.01 --error-share 0.01";
+    let expected = "run --topology ten --tracer none --rate max --concurrency 32 --seconds 3 --warmup-seconds 1 --seed 8 --slow-share 0.01 --error-share 0.01";
     assert_eq!(arguments(&load, 8).join(" "), expected);
 }
 
