@@ -186,13 +186,14 @@ fn main_act(stage: &Stage, rate: u32, seconds: u64) -> Result<(Outcome, Report)>
         tell(stage, &truth, said, &watch);
         Ok(())
     })?;
+    let horizons = watch.horizons.clone(); // while anything is written: an idle host looks back for ever
     story::heading("What was captured");
     let outcome = capture::capture(stage, &recorder, &truth)?;
     let after = Traffic::read(&stage.hosts, &recorder)?;
     watch.look(&recorder.status()?);
     story::captured(&outcome, &report);
     story::crossed(&Crossed::new(after.zip(before).map(|(after, before)| after.since(before)), &watch));
-    story::horizons(&watch.horizons);
+    story::horizons(&horizons);
     show(stage, &recorder, &outcome)?;
     Ok((outcome, report))
 }
@@ -200,10 +201,11 @@ fn main_act(stage: &Stage, rate: u32, seconds: u64) -> Result<(Outcome, Report)>
 /// Prints what the run says, with what the agents have by then.
 fn tell(stage: &Stage, truth: &Path, said: &Said, watch: &Watch) {
     match said {
+        Said::Progress { second, .. } if *second <= load::WARM_UP_SECONDS => {}
         Said::Progress { second, sent } => {
             // While processes write it, the truth may not be readable at an instant; the next one will do.
             let n_bad = capture::edge_cases(stage, truth).map_or(0, |ids| ids.len());
-            story::line(&story::progress(*second, *sent, n_bad, watch));
+            story::line(&story::progress(*second - load::WARM_UP_SECONDS, *sent, n_bad, watch));
         }
         Said::Killed { service, parked } => {
             story::line(&format!("       SIGKILL to the process of `{service}`, with {parked} requests inside"));
@@ -238,7 +240,7 @@ fn where_next(workspace: &Workspace, stage: &Stage, outcome: &Outcome) {
     story::line("agents and services have ended; the traces are on the collector's disk. Start it again, and ask:");
     println!();
     println!("{} --data-dir {data} --listen {address} &", shown(&stage.bin("backsight-collector")));
-    println!("{backsight} trace search --error --service {VICTIM}");
+    println!("{backsight} trace search --error --service {VICTIM} --limit 5");
     if let Some(trace) = outcome.cut.as_ref().or(outcome.slow.as_ref()) {
         println!("{backsight} trace get {trace}");
         println!("{backsight} trace get {trace} --format perfetto --output trace.perfetto    # for ui.perfetto.dev");

@@ -63,13 +63,20 @@ pub(crate) fn round(idx: usize, rounds: &Rounds) -> String {
 pub(crate) fn cost(cost: &Cost) {
     let spread = |spread: &Spread| format!("{:.3} ({:.3} to {:.3})", spread.median, spread.min, spread.max);
     line(&format!(
-        "CPU a request with recording over without, median of {}: {}, agents and collector included",
-        "the rounds",
+        "CPU a request with recording, agents and collector included, over without: {}",
         spread(&cost.ratio)
     ));
     line(&format!(
-        "the services alone: {}; without over without (A/A): {}",
-        spread(&cost.services_ratio),
+        "of it agents and collector {:.0} us; the services alone over without {}",
+        cost.recorder_us.median,
+        spread(&cost.services_ratio)
+    ));
+    let us = cost.without_us;
+    line(&format!(
+        "without: {:.0} us ({:.0} to {:.0}), from round to round (A/A) {}",
+        us.median,
+        us.min,
+        us.max,
         spread(&cost.aa_ratio)
     ));
     let verdict = match standing(cost) {
@@ -108,8 +115,9 @@ pub(crate) fn captured(outcome: &Outcome, report: &Report) {
         outcome.took.as_secs_f64()
     ));
     let faults = &report.faults;
+    let away = found.edge_cases.saturating_sub(faults.slow + faults.error + faults.parked);
     line(&format!(
-        "made to be slow: {}, to fail: {}, to be inside the process that was killed: {}",
+        "{} slow, {} failing, {} inside the process that was killed, {away} that came while it was away",
         faults.slow, faults.error, faults.parked
     ));
     line(&format!(
