@@ -9,7 +9,7 @@ use super::{Stage, story};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{ChildStderr, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -182,7 +182,7 @@ fn arguments(load: &Load<'_>, seed: u64) -> Vec<String> {
 }
 
 /// Copies what a run says into its log, and hands on what can be understood.
-fn listen(stderr: ChildStderr, log: &PathBuf) -> Result<Receiver<Said>> {
+fn listen(stderr: ChildStderr, log: &Path) -> Result<Receiver<Said>> {
     let (sender, said) = channel();
     let mut log = create(log)?;
     std::thread::spawn(move || {
