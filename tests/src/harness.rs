@@ -6,3 +6,6 @@ pub mod agent;
 pub mod api;
 pub mod binaries;
 pub mod collector;
+pub mod cpu;
+pub mod metrics;
+pub mod relay;

@@ -7,4 +7,5 @@ pub mod bench;
 pub mod harness;
 pub mod hop;
 pub mod peers;
+pub mod rpc;
 pub mod victim;

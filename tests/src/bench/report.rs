@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{
     host,
     runner::Series,
-    stats::{self, BOOTSTRAP_SEED, ratio_interval},
+    stats::{self, BOOTSTRAP_SEED, Interval, ratio_interval},
     verdict::{Clock, Numbers, Threshold, Verdict, judge},
 };
 
@@ -54,7 +54,8 @@ pub struct Question {
 /// One row of the results, keyed by (metric, case, peer).
 ///
 /// # Shape
-/// `ratio` is ours over the peer's, `runs`, `min` and `max` are of ours. Absent numbers are `null`.
+/// `ratio` is ours over the peer's, `runs`, `min` and `max` are of ours. Absent numbers are `null`; `aa_low` and `aa_high` are there where
+/// rounds were compared in pairs.
 #[derive(Clone, Debug, Serialize)]
 #[expect(missing_docs, reason = "DESIGN section 4 documents the fields by name")]
 pub struct Row {
@@ -67,6 +68,10 @@ pub struct Row {
     pub peer_value: Option<f64>,
     pub ratio: Option<f64>,
     pub aa_ratio: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aa_low: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aa_high: Option<f64>,
     pub ci_low: Option<f64>,
     pub ci_high: Option<f64>,
     pub must: Option<Threshold>,
@@ -91,12 +96,50 @@ impl Row {
         let interval = peer
             .and_then(|peer| ratio_interval(&ours.samples, &peer.samples, BOOTSTRAP_SEED))
             .filter(|_| ratio.is_some());
+        Some(Self::judged(
+            question,
+            ours,
+            Comparison { value, peer_value, ratio, interval, aa_ratio, aa_interval: None },
+        ))
+    }
+
+    /// Answers `question` by the median of the ratios of the rounds, where `same` are two series of one set-up from the same rounds.
+    ///
+    /// # Shape
+    /// Noise that lasts longer than a round falls on both sides of a pair and cancels. The A/A spread that may make a wall-clock row
+    /// inconclusive is the farther end of the bootstrap interval of the A/A ratio: its median alone may be close to 1 by chance.
+    /// Returns `None` when ours was not measured.
+    #[must_use]
+    pub fn paired(
+        question: Question,
+        ours: &Series,
+        peer: Option<&Series>,
+        same: Option<(&Series, &Series)>,
+    ) -> Option<Self> {
+        let ratios = |ours: &Series, peer: &Series| stats::round_ratios(&ours.samples, &peer.samples);
+        let interval = |ratios: &Vec<f64>| stats::median_interval(ratios, BOOTSTRAP_SEED);
+        let to_peer = peer.and_then(|peer| ratios(ours, peer));
+        let to_itself = same.and_then(|(one, again)| ratios(again, one));
+        let comparison = Comparison {
+            value: ours.median()?,
+            peer_value: peer.and_then(Series::median),
+            ratio: to_peer.as_deref().and_then(stats::median),
+            interval: to_peer.as_ref().and_then(interval),
+            aa_ratio: to_itself.as_deref().and_then(stats::median),
+            aa_interval: to_itself.as_ref().and_then(interval),
+        };
+        Some(Self::judged(question, ours, comparison))
+    }
+
+    fn judged(question: Question, ours: &Series, comparison: Comparison) -> Self {
+        let Comparison { value, peer_value, ratio, interval, aa_ratio, aa_interval } = comparison;
         let lacks_peer = question.peer.is_some() && peer_value.is_none();
+        let aa_ratio_judged = aa_interval.map_or(aa_ratio, |interval| Some(interval.farther_from_one()));
         let verdict = match lacks_peer {
             true => Verdict::NoPeer,
-            false => judge(question.must.as_ref(), Numbers { value, ratio, aa_ratio }, question.clock),
+            false => judge(question.must.as_ref(), Numbers { value, ratio, aa_ratio: aa_ratio_judged }, question.clock),
         };
-        Some(Self {
+        Self {
             metric: question.metric,
             case: question.case,
             value,
@@ -106,6 +149,8 @@ impl Row {
             peer_value,
             ratio,
             aa_ratio,
+            aa_low: aa_interval.map(|interval| interval.low),
+            aa_high: aa_interval.map(|interval| interval.high),
             ci_low: interval.map(|interval| interval.low),
             ci_high: interval.map(|interval| interval.high),
             must: question.must,
@@ -114,7 +159,7 @@ impl Row {
             runs: ours.samples.len(),
             min: ours.min(),
             max: ours.max(),
-        })
+        }
     }
 
     /// Returns the row as `control` leaves it, code that is not ours, measured in the same rounds: inconclusive where that shows two
@@ -136,6 +181,16 @@ impl Row {
         let numbers = Numbers { value: self.value, ratio: self.ratio, aa_ratio: self.aa_ratio };
         self.stretch.is_some_and(|stretch| stretch.reached(numbers) == Some(true))
     }
+}
+
+/// The numbers of a row before its verdict.
+struct Comparison {
+    value: f64,
+    peer_value: Option<f64>,
+    ratio: Option<f64>,
+    interval: Option<Interval>,
+    aa_ratio: Option<f64>,
+    aa_interval: Option<Interval>,
 }
 
 /// The results of one benchmark: what its JSON file holds.

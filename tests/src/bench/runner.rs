@@ -8,11 +8,11 @@ use std::io::{IsTerminal as _, Write as _};
 use super::stats;
 
 /// Something to measure: a closure that does its operations and returns one sample, such as nanoseconds per operation.
-pub struct Subject<'a> {
+pub struct Subject<'a, T = f64> {
     /// What progress and tables call it.
     pub name: String,
     /// Measures once.
-    pub run: Box<dyn FnMut() -> anyhow::Result<f64> + 'a>,
+    pub run: Box<dyn FnMut() -> anyhow::Result<T> + 'a>,
 }
 
 /// How often every subject is measured.
@@ -25,14 +25,26 @@ pub struct Rounds {
 }
 
 /// The samples of one subject, in the order of the rounds.
+///
+/// # Shape
+/// A sample is one number, or a struct of several that one run yields; [`Series::map`] then picks one.
 #[derive(Clone, Debug)]
-pub struct Series {
+pub struct Series<T = f64> {
     /// The subject's name.
     pub name: String,
     /// One sample per counted round; empty if the subject failed.
-    pub samples: Vec<f64>,
+    pub samples: Vec<T>,
     /// Why the subject was given up.
     pub failure: Option<String>,
+}
+
+impl<T> Series<T> {
+    /// Returns the series of one number of every sample.
+    #[must_use]
+    pub fn map(&self, number: impl Fn(&T) -> f64) -> Series {
+        let samples = self.samples.iter().map(number).collect();
+        Series { name: self.name.clone(), samples, failure: self.failure.clone() }
+    }
 }
 
 impl Series {
@@ -60,9 +72,9 @@ impl Series {
 /// # Shape
 /// One series per subject, in their order. A subject that fails once is given up and keeps no samples, so that medians of different
 /// numbers of rounds are never compared.
-pub fn interleave(title: &str, subjects: &mut [Subject<'_>], rounds: Rounds) -> Vec<Series> {
+pub fn interleave<T>(title: &str, subjects: &mut [Subject<'_, T>], rounds: Rounds) -> Vec<Series<T>> {
     let n_subjects = subjects.len();
-    let mut series: Vec<Series> = subjects
+    let mut series: Vec<Series<T>> = subjects
         .iter()
         .map(|subject| Series { name: subject.name.clone(), samples: Vec::new(), failure: None })
         .collect();

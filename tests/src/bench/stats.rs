@@ -19,6 +19,14 @@ pub struct Interval {
     pub high: f64,
 }
 
+impl Interval {
+    /// Returns the end whose distance from 1 is larger.
+    #[must_use]
+    pub fn farther_from_one(&self) -> f64 {
+        if (self.low - 1.0).abs() > (self.high - 1.0).abs() { self.low } else { self.high }
+    }
+}
+
 /// Returns the median of `samples`, or `None` of no samples.
 #[must_use]
 pub fn median(samples: &[f64]) -> Option<f64> {
@@ -68,6 +76,29 @@ pub fn ratio_interval(ours: &[f64], peers: &[f64], seed: u64) -> Option<Interval
     }
     ratios.sort_by(f64::total_cmp);
     Some(Interval { low: ratios[N_RESAMPLES / 40], high: ratios[N_RESAMPLES - 1 - N_RESAMPLES / 40] })
+}
+
+/// Returns the ratios of the rounds of `ours` and `peers`, or `None` unless both have the same, non-zero length and no peer's is zero.
+#[must_use]
+pub fn round_ratios(ours: &[f64], peers: &[f64]) -> Option<Vec<f64>> {
+    let is_paired = !ours.is_empty() && ours.len() == peers.len() && peers.iter().all(|peer| *peer != 0.0);
+    is_paired.then(|| ours.iter().zip(peers).map(|(ours, peer)| ours / peer).collect())
+}
+
+/// Returns the bootstrap interval of the median of `samples`, or `None` of no samples.
+///
+/// # Cost
+/// 2000 resamples; allocates.
+#[must_use]
+pub fn median_interval(samples: &[f64], seed: u64) -> Option<Interval> {
+    let mut random = SplitMix(seed);
+    let draw = |_| {
+        let mut drawn: Vec<f64> = samples.iter().map(|_| samples[random.below(samples.len())]).collect();
+        median_in_place(&mut drawn)
+    };
+    let mut medians: Vec<f64> = (0..N_RESAMPLES).map(draw).collect::<Option<_>>()?;
+    medians.sort_by(f64::total_cmp);
+    Some(Interval { low: medians[N_RESAMPLES / 40], high: medians[N_RESAMPLES - 1 - N_RESAMPLES / 40] })
 }
 
 fn median_in_place(samples: &mut [f64]) -> Option<f64> {

@@ -131,7 +131,7 @@ pub struct Numbers {
     pub value: f64,
     /// Ours over the peer's.
     pub ratio: Option<f64>,
-    /// A second measurement of ours over the first.
+    /// A second measurement of the same set-up over the first; where its interval is known, the end that is farther from 1.
     pub aa_ratio: Option<f64>,
 }
 

@@ -1,5 +1,6 @@
 //! The admin API of an agent, as a test asks it: HTTP/1.1 over a unix socket, one request a connection.
 
+use super::metrics;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use std::io::{Read as _, Write as _};
@@ -48,6 +49,14 @@ impl Api {
     /// As [`Api::get`], or a body that is not JSON.
     pub fn json(&self, path: &str) -> Result<Value> {
         serde_json::from_str(&self.get(path)?).with_context(|| format!("the answer to GET {path} is not JSON"))
+    }
+
+    /// Returns the value of metric `name`, summed over its labels.
+    ///
+    /// # Errors
+    /// As [`Api::get`], or there is no such metric.
+    pub fn metric(&self, name: &str) -> Result<f64> {
+        metrics::value(&self.get("/metrics")?, name).with_context(|| format!("the agent has no metric {name}"))
     }
 
     /// Returns the JSON of `POST path` with the JSON `body`.

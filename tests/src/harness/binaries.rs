@@ -9,26 +9,41 @@ use std::process::Command;
 /// # Errors
 /// The binary is not there and could not be built.
 pub fn find(package: &str, name: &str) -> Result<PathBuf> {
-    let own = std::env::current_exe().context("find the running executable")?;
-    let folder = own.parent().context("the running executable has no folder")?;
-    // Tests run in `PROFILE/deps`, bins in `PROFILE`.
-    let profile = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
+    let profile = profile_folder()?;
     let path = profile.join(name);
     if !path.exists() {
-        build(package, profile)?;
+        build(&[package], &profile)?;
     }
     ensure!(path.exists(), "no {} after building package {package}", path.display());
     Ok(path)
 }
 
-fn build(package: &str, profile: &Path) -> Result<()> {
+/// Builds the binaries of `packages` where their sources are newer, so that a bench never measures what somebody once built.
+///
+/// # Errors
+/// They cannot be built.
+pub fn freshen(packages: &[&str]) -> Result<()> {
+    build(packages, &profile_folder()?)
+}
+
+fn profile_folder() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("find the running executable")?;
+    let folder = own.parent().context("the running executable has no folder")?;
+    // Tests run in `PROFILE/deps`, bins in `PROFILE`.
+    Ok(if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder }.to_owned())
+}
+
+fn build(packages: &[&str], profile: &Path) -> Result<()> {
     let target = profile.parent().context("the profile's folder has no parent")?;
     let name = match profile.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
         Some(name) => name,
     };
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--package", package, "--profile", name, "--bins", "--target-dir"]).arg(target);
+    cargo.args(["build", "--quiet", "--profile", name, "--bins", "--target-dir"]).arg(target);
+    packages.iter().for_each(|package| {
+        cargo.args(["--package", package]);
+    });
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
     let status = cargo.status().with_context(|| format!("run {cargo:?}"))?;
     ensure!(status.success(), "{cargo:?} failed: {status}");

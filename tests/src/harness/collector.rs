@@ -59,6 +59,18 @@ impl Collector {
         Ok(())
     }
 
+    /// Returns its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Returns where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Returns its address, as agents are told.
     #[must_use]
     pub fn url(&self) -> String {
@@ -76,10 +88,20 @@ impl Collector {
     /// # Errors
     /// The collector cannot be asked, or answers nonsense.
     pub fn get(&self, trace: TraceId) -> Result<Option<StoredTrace>> {
-        self.ask(async |mut client| match client.get(v1::GetRequest { trace: trace_bytes(trace) }).await {
-            Ok(reply) => Ok(Some(reply.into_inner().try_into()?)),
-            Err(status) if status.code() == Code::NotFound => Ok(None),
-            Err(status) => Err(status.into()),
+        self.ask(async |mut client| get(&mut client, trace).await)
+    }
+
+    /// Returns the stored ones of `traces`, in their order, over one connection.
+    ///
+    /// # Errors
+    /// As [`Collector::get`].
+    pub fn get_stored(&self, traces: &[TraceId]) -> Result<Vec<StoredTrace>> {
+        self.ask(async |mut client| {
+            let mut found = Vec::new();
+            for trace in traces {
+                found.extend(get(&mut client, *trace).await?);
+            }
+            Ok(found)
         })
     }
 
@@ -124,6 +146,14 @@ impl Collector {
 impl Drop for Collector {
     fn drop(&mut self) {
         let _ = self.kill();
+    }
+}
+
+async fn get(client: &mut QueryClient<Channel>, trace: TraceId) -> Result<Option<StoredTrace>> {
+    match client.get(v1::GetRequest { trace: trace_bytes(trace) }).await {
+        Ok(reply) => Ok(Some(reply.into_inner().try_into()?)),
+        Err(status) if status.code() == Code::NotFound => Ok(None),
+        Err(status) => Err(status.into()),
     }
 }
 

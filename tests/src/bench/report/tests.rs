@@ -58,6 +58,40 @@ fn a_named_peer_that_was_not_measured_makes_the_row_no_peer() {
 }
 
 #[test]
+fn paired_rounds_cancel_what_hit_both_sides() {
+    let machine = [1.0, 2.0, 1.0, 4.0, 1.0];
+    let times = |factor: f64| series(&machine.map(|slow| slow * factor));
+    let row = Row::paired(question(Some("none"), "ratio<=1.03"), &times(10.2), Some(&times(10.0)), None);
+    let row = row.expect("ours was measured");
+    assert!((row.ratio.expect("a ratio") - 1.02).abs() < 1e-9, "{row:?}");
+    assert_eq!((row.verdict, row.value, row.peer_value), (Verdict::Pass, 10.2, Some(10.0)));
+    assert!((row.ci_high.expect("an interval") - 1.02).abs() < 1e-9, "{row:?}");
+}
+
+#[test]
+fn a_wall_clock_pair_is_inconclusive_by_the_interval_of_the_same_set_up() {
+    let check = |again: [f64; 5], ratio: f64, expected| {
+        let (one, again) = (series(&[1.0; 5]), series(&again));
+        let wall = Question { clock: Clock::Wall, ..question(Some("none"), "ratio>=0.99") };
+        let row = Row::paired(wall, &series(&[ratio; 5]), Some(&one), Some((&one, &again)));
+        let row = row.expect("ours was measured");
+        assert_eq!(row.verdict, expected, "{row:?}");
+        assert_eq!(row.aa_ratio, Some(1.0), "{row:?}");
+    };
+    // The median of the same set-up is 1 each time; what differs is how sure that is.
+    check([0.8, 0.9, 1.0, 1.1, 1.2], 0.95, Verdict::Inconclusive);
+    check([1.0, 0.999, 1.0, 1.001, 1.0], 0.95, Verdict::Miss);
+    check([1.0, 0.999, 1.0, 1.001, 1.0], 1.0, Verdict::Pass);
+    check([0.8, 0.9, 1.0, 1.1, 1.2], 0.5, Verdict::Miss);
+}
+
+#[test]
+fn a_pair_without_its_peer_is_no_peer() {
+    let row = Row::paired(question(Some("none"), "ratio<=1.03"), &series(&[1.0]), None, None);
+    assert_eq!(row.expect("ours was measured").verdict, Verdict::NoPeer);
+}
+
+#[test]
 fn two_modes_of_the_control_excuse_an_absolute_bound_that_is_nearer_and_nothing_else() {
     let check = |must, value: f64, control: &[f64], expected| {
         let row = Row::answer(question(None, must), &series(&[value]), None, Some(&series(&[2.0 * value])));

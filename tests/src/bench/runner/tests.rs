@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::{Rounds, Subject, interleave};
+use super::{Rounds, Series, Subject, interleave};
 
 fn subject<'a>(name: &'a str, log: &'a RefCell<String>) -> Subject<'a> {
     Subject {
@@ -39,4 +39,13 @@ fn a_subject_that_fails_is_given_up_and_the_others_go_on() {
     let series = interleave("t", &mut [fails, subject("a", &log)], Rounds { n_rounds: 5, n_warmup: 0 });
     assert_eq!((series[0].samples.len(), series[0].failure.as_deref()), (0, Some("gone")));
     assert_eq!((series[0].median(), series[1].samples.len()), (None, 5));
+}
+
+#[test]
+fn a_sample_may_hold_several_numbers() {
+    let run = Box::new(|| Ok((1.0, 2.0)));
+    let mut subjects = [Subject { name: "pair".into(), run }];
+    let series = interleave("t", &mut subjects, Rounds { n_rounds: 2, n_warmup: 0 });
+    let second: Series = series[0].map(|sample| sample.1);
+    assert_eq!((second.name.as_str(), second.samples), ("pair", vec![2.0, 2.0]));
 }

@@ -1,6 +1,6 @@
 //! Claims about medians and intervals.
 
-use super::{BOOTSTRAP_SEED, median, modes_share, ratio_interval};
+use super::{BOOTSTRAP_SEED, Interval, median, median_interval, modes_share, ratio_interval, round_ratios};
 
 #[test]
 fn median_of_an_even_number_is_the_mean_of_the_middle_two() {
@@ -39,4 +39,27 @@ fn two_modes_are_told_from_a_spread_and_from_one_disturbed_sample() {
     {
         assert_eq!(modes_share(one_mode), None, "{one_mode:?}");
     }
+}
+
+#[test]
+fn rounds_are_divided_in_pairs_or_not_at_all() {
+    assert_eq!(round_ratios(&[1.0, 6.0], &[2.0, 3.0]), Some(vec![0.5, 2.0]));
+    for (ours, peers) in [(&[][..], &[][..]), (&[1.0], &[1.0, 2.0]), (&[1.0], &[0.0])] {
+        assert_eq!(round_ratios(ours, peers), None, "{ours:?} {peers:?}");
+    }
+}
+
+#[test]
+fn interval_of_a_median_holds_it_and_lies_within_the_samples() {
+    let samples = [1.02, 0.98, 1.0, 1.01, 0.9, 1.3, 0.99];
+    let interval = median_interval(&samples, BOOTSTRAP_SEED).expect("samples");
+    assert!(0.9 <= interval.low && interval.low <= 1.0 && 1.0 <= interval.high && interval.high <= 1.3, "{interval:?}");
+    assert_eq!(median_interval(&[2.0; 5], 1), Some(Interval { low: 2.0, high: 2.0 }));
+    assert_eq!(median_interval(&[], 1), None);
+}
+
+#[test]
+fn the_farther_end_is_by_distance_from_one() {
+    assert_eq!(Interval { low: 0.9, high: 1.05 }.farther_from_one(), 0.9);
+    assert_eq!(Interval { low: 0.99, high: 1.05 }.farther_from_one(), 1.05);
 }
