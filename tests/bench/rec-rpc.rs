@@ -5,18 +5,19 @@
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use backsight_tests::bench::{
     cli::{self, Options},
     host,
     report::Report,
-    runner::Series,
+    runner::{Rounds, Series},
     table,
 };
 use backsight_tests::harness::binaries;
 use backsight_tests::rpc::{
-    Tracer,
+    Tracer, bulk,
     cases::{CASES, Case, Load, Plan},
     coherence::Truths,
     cost::{Sample, Timed},
@@ -24,6 +25,8 @@ use backsight_tests::rpc::{
     rows::{self, Metric, Setting},
 };
 use clap::Parser;
+
+const BULK_ROUNDS: usize = 5;
 
 /// What a person asks of this bench.
 #[derive(Parser, Debug)]
@@ -72,7 +75,22 @@ fn main() -> Result<ExitCode> {
             report.results.extend(found.into_iter().filter(|row| options.wants(&row.metric)));
         }
     }
+    drop(hosts);
+    if options.wants("agent_core_per_100mb") {
+        bulk(options, &mut report)?;
+    }
     cli::finish(options, &report)
+}
+
+/// Measures what an agent uses in bulk, and adds the row.
+fn bulk(options: &Options, report: &mut Report) -> Result<()> {
+    let rounds = Rounds { n_rounds: BULK_ROUNDS, n_warmup: 1 };
+    let measured = bulk::agent_core_per_100mb(options.pick(Duration::from_millis(500), Duration::from_secs(4)), rounds);
+    print!("{}", table::medians(&format!("agent_core_per_100mb ({})", bulk::CASE), "cores", &measured));
+    for series in &measured {
+        report.results.extend(rows::of_bulk(series)?);
+    }
+    Ok(())
 }
 
 /// Times `case` under both loads, and adds the rows of ours.

@@ -4,6 +4,7 @@
 //! each tracer, and the rows that follow. Nothing here measures a service from inside: that is what `bricks` reports.
 
 pub mod bricks;
+pub mod bulk;
 pub mod cases;
 pub mod coherence;
 pub mod cost;

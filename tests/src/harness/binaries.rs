@@ -40,7 +40,7 @@ fn build(packages: &[&str], profile: &Path) -> Result<()> {
         Some(name) => name,
     };
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--profile", name, "--bins", "--target-dir"]).arg(target);
+    cargo.args(["build", "--profile", name, "--bins", "--target-dir"]).arg(target);
     packages.iter().for_each(|package| {
         cargo.args(["--package", package]);
     });

@@ -28,6 +28,15 @@ pub struct Ours {
 }
 
 impl Ours {
+    /// Returns the agent, which is started and has this process's session by then.
+    ///
+    /// # Errors
+    /// The agent cannot be started, or takes no session.
+    pub fn agent(&self) -> Result<&Agent> {
+        self.session()?;
+        self.agent.get().context("a session without its agent")
+    }
+
     /// Starts the agent and opens this process's session.
     fn session(&self) -> Result<()> {
         if self.agent.get().is_some() {

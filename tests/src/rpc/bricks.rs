@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use backsight_core::ids::TraceId;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -32,7 +33,7 @@ pub struct Run<'a> {
     /// The agents' sockets, one for each host.
     pub agents: &'a [PathBuf],
     /// Where the peers send their spans.
-    pub sink: Option<&'a str>,
+    pub sink: Option<SocketAddr>,
     /// Where to write the truth; nothing is written without.
     pub truth: Option<&'a Path>,
 }
@@ -142,7 +143,7 @@ fn arguments(run: &Run<'_>) -> Vec<String> {
         Load::Rate(rate) => flags.push(("--rate", rate.to_string())),
     }
     flags.extend(run.agents.iter().map(|socket| ("--agent", socket.display().to_string())));
-    flags.extend(run.sink.map(|sink| ("--sink", sink.to_owned())));
+    flags.extend(run.sink.map(|sink| ("--sink", sink.to_string())));
     flags.extend(run.truth.map(|truth| ("--truth", truth.display().to_string())));
     let both = flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
     both.chain(["--quiet".to_owned()]).collect()

@@ -63,6 +63,8 @@ pub struct Plan {
     pub n_truths: usize,
     /// Seconds of load of these.
     pub truth_seconds: f64,
+    /// Seconds before them, without edge cases.
+    pub truth_warmup_seconds: f64,
 }
 
 impl Plan {
@@ -78,6 +80,7 @@ impl Plan {
             warmup_seconds: options.pick(0.3, 1.0),
             n_truths: options.pick(1, 5),
             truth_seconds: options.pick(2.0, 8.0),
+            truth_warmup_seconds: 0.2,
         }
     }
 }

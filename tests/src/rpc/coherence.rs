@@ -23,8 +23,6 @@ use std::time::{Duration, Instant};
 /// not answer unreachable after 5 s, and agents announce again at most 5 s apart.
 const PATIENCE: Duration = Duration::from_secs(6);
 const POLL_PERIOD: Duration = Duration::from_millis(200);
-/// Seeds of these runs, apart from those of the timed ones: the same seed gives the same trace ids.
-const SEED: u64 = 1_000_000;
 /// Misses that are printed.
 const SHOWN: usize = 3;
 
@@ -97,9 +95,9 @@ impl Truths<'_> {
     pub fn measure(&self, tracers: &[Tracer]) -> BTreeMap<&'static str, Coherence> {
         let mut sums: BTreeMap<&'static str, Coherence> = BTreeMap::new();
         let mut failed = Vec::new();
-        for round in 0..self.plan.n_truths as u64 {
+        for _ in 0..self.plan.n_truths {
             for tracer in tracers {
-                match self.once(*tracer, SEED + round) {
+                match self.once(*tracer) {
                     Ok(one) => sums.entry(tracer.name()).or_default().add(&one),
                     Err(why) => {
                         println!("{} with the truth gave up: {why:#}", tracer.name());
@@ -112,21 +110,21 @@ impl Truths<'_> {
         sums
     }
 
-    fn once(&self, tracer: Tracer, seed: u64) -> Result<Coherence> {
+    fn once(&self, tracer: Tracer) -> Result<Coherence> {
         let folder = tempfile::tempdir().context("make a folder for the truth")?;
         let truth = folder.path().join("truth");
         std::fs::create_dir(&truth).context("make a folder for the truth")?;
         match tracer {
-            Tracer::OtelHead => self.peer(tracer, Decision::KeepAll, seed, &truth),
-            Tracer::OtelTailModel => self.peer(tracer, Decision::Tail, seed, &truth),
-            Tracer::Backsight | Tracer::None => self.ours(seed, &truth),
+            Tracer::OtelHead => self.peer(tracer, Decision::KeepAll, &truth),
+            Tracer::OtelTailModel => self.peer(tracer, Decision::Tail, &truth),
+            Tracer::Backsight | Tracer::None => self.ours(&truth),
         }
     }
 
-    fn ours(&self, seed: u64, truth: &Path) -> Result<Coherence> {
+    fn ours(&self, truth: &Path) -> Result<Coherence> {
         let sent_before = self.hosts.sent_bytes();
         let sockets = self.hosts.sockets();
-        let run = Run { agents: &sockets, ..self.run(Tracer::Backsight, seed, truth) };
+        let run = Run { agents: &sockets, ..self.run(Tracer::Backsight, truth) };
         let report = bricks::run(&run)?;
         self.hosts.settle()?;
         let edges = bricks::edges(truth)?;
@@ -146,24 +144,24 @@ impl Truths<'_> {
         })
     }
 
-    fn peer(&self, tracer: Tracer, decision: Decision, seed: u64, truth: &Path) -> Result<Coherence> {
+    fn peer(&self, tracer: Tracer, decision: Decision, truth: &Path) -> Result<Coherence> {
         let kept = truth.with_file_name("kept.jsonl");
         let sink = Sink::start(decision, Some(&kept))?;
-        let report = bricks::run(&Run { sink: Some(sink.address()), ..self.run(tracer, seed, truth) })?;
+        let report = bricks::run(&Run { sink: Some(sink.address()), ..self.run(tracer, truth) })?;
         let intake = sink.finish()?;
         let findings = bricks::check(truth, Captured::Kept(&kept))?;
         show(tracer, &findings);
         Ok(Coherence { sent_bytes: intake.bytes, answered: report.answered, ..self.found(&findings) })
     }
 
-    fn run<'a>(&self, tracer: Tracer, seed: u64, truth: &'a Path) -> Run<'a> {
+    fn run<'a>(&self, tracer: Tracer, truth: &'a Path) -> Run<'a> {
         Run {
             topology: self.case.topology,
             tracer,
             load: Load::Highest { concurrency: self.case.concurrency },
             seconds: self.plan.truth_seconds,
-            warmup_seconds: self.plan.warmup_seconds,
-            seed,
+            warmup_seconds: self.plan.truth_warmup_seconds,
+            seed: self.hosts.next_seed(),
             agents: &[],
             sink: None,
             truth: Some(truth),
@@ -175,7 +173,7 @@ impl Truths<'_> {
             edge_cases: findings.edge_cases,
             whole: findings.whole,
             false_complete: findings.false_complete,
-            seconds: self.plan.truth_seconds + self.plan.warmup_seconds,
+            seconds: self.plan.truth_seconds + self.plan.truth_warmup_seconds,
             ..Coherence::default()
         }
     }

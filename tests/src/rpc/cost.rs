@@ -12,7 +12,6 @@ use super::{
 use crate::bench::runner::{Series, Subject, interleave};
 use crate::harness::cpu::{CpuHistory, CpuWatch};
 use anyhow::{Context as _, Result, ensure};
-use std::cell::Cell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The name of the second measurement of nobody recording.
@@ -58,21 +57,16 @@ impl Timed<'_> {
     pub fn measure(&self, tracers: &[Tracer]) -> Vec<Series<Sample>> {
         let named = tracers.iter().map(|tracer| (tracer.name(), *tracer));
         let again = tracers.contains(&Tracer::None).then_some((NONE_AGAIN, Tracer::None));
-        let seed = Cell::new(1);
         let subject = |(name, tracer): (&str, Tracer)| {
-            let seed = &seed;
-            let run = move || {
-                seed.set(seed.get() + 1);
-                self.once(tracer, seed.get())
-            };
-            Subject { name: name.to_owned(), run: Box::new(run) }
+            let run = Box::new(move || self.once(tracer));
+            Subject { name: name.to_owned(), run }
         };
         let mut subjects: Vec<Subject<'_, Sample>> = named.chain(again).map(subject).collect();
         let title = format!("{}, {}", self.case.topology, self.load.words());
         interleave(&title, &mut subjects, self.plan.rounds)
     }
 
-    fn once(&self, tracer: Tracer, seed: u64) -> Result<Sample> {
+    fn once(&self, tracer: Tracer) -> Result<Sample> {
         let sink = match tracer {
             Tracer::OtelHead => Some(Sink::start(Decision::KeepAll, None)?),
             Tracer::OtelTailModel => Some(Sink::start(Decision::Tail, None)?),
@@ -89,7 +83,7 @@ impl Timed<'_> {
             load: self.load,
             seconds: self.plan.seconds,
             warmup_seconds: self.plan.warmup_seconds,
-            seed,
+            seed: self.hosts.next_seed(),
             agents: &sockets,
             sink: sink.as_ref().map(Sink::address),
             truth: None,

@@ -8,6 +8,7 @@ use crate::harness::{
     relay::Relay,
 };
 use anyhow::{Context as _, Result, ensure};
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,7 @@ pub struct Hosts {
     relay: Relay,
     /// The collector of them all.
     pub collector: Collector,
+    n_seeds: Cell<u64>,
 }
 
 impl Hosts {
@@ -40,7 +42,14 @@ impl Hosts {
         let url = relay.url();
         let options = AgentOptions { budget_bytes: BUDGET_BYTES, collector: Some(&url) };
         let agents = (0..N_HOSTS).map(|_| Agent::start(options)).collect::<Result<_>>()?;
-        Ok(Self { agents, relay, collector })
+        Ok(Self { agents, relay, collector, n_seeds: Cell::new(0) })
+    }
+
+    /// Returns a seed that no run on these hosts has had: the same seed gives the same trace ids, and the hosts remember those.
+    #[must_use]
+    pub fn next_seed(&self) -> u64 {
+        self.n_seeds.set(self.n_seeds.get() + 1);
+        self.n_seeds.get()
     }
 
     /// Returns the sockets of the agents.

@@ -6,6 +6,7 @@ use crate::harness::binaries;
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -14,7 +15,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 pub struct Sink {
     process: Child,
     stdout: BufReader<ChildStdout>,
-    address: String,
+    address: SocketAddr,
 }
 
 /// What a sink took in.
@@ -55,18 +56,17 @@ impl Sink {
             .spawn()
             .with_context(|| format!("start {command:?}"))?;
         let stdout = BufReader::new(process.stdout.take().context("the sink has no output")?);
-        let mut sink = Self { process, stdout, address: String::new() };
+        let mut sink = Self { process, stdout, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
         let mut line = String::new();
         sink.stdout.read_line(&mut line).context("read where the sink listens")?;
-        let address = line.trim().strip_prefix("listening ").with_context(|| format!("the sink said `{line}`"))?;
-        sink.address = address.to_owned();
+        sink.address = line.trim().parse().with_context(|| format!("the sink said `{}`", line.trim()))?;
         Ok(sink)
     }
 
     /// Returns where it listens.
     #[must_use]
-    pub fn address(&self) -> &str {
-        &self.address
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Returns its process id.

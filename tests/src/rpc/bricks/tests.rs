@@ -26,7 +26,7 @@ fn a_run_is_told_its_load_its_faults_and_who_records() {
         tracer: Tracer::OtelHead,
         load: Load::Rate(200),
         agents: &[],
-        sink: Some("127.0.0.1:4317"),
+        sink: "127.0.0.1:4317".parse().ok(),
         truth: None,
         ..run
     };

@@ -1,6 +1,6 @@
 //! Claims about which rows there are and what they must reach.
 
-use super::{AT_HIGHEST, AT_MODERATE, Setting, of_coherence, of_cost};
+use super::{AT_HIGHEST, AT_MODERATE, Setting, of_bulk, of_coherence, of_cost};
 use crate::bench::{report::Row, runner::Series, verdict::Verdict};
 use crate::rpc::{
     coherence::Coherence,
@@ -52,7 +52,7 @@ fn the_musts_about_cost_are_asked_against_nobody_where_services_compute_nothing(
         "rps otel-head - pass",
         "collector_core otel-head - pass",
         "agent_core - - pass",
-        "agent_core_per_100mb - value<=0.15 pass",
+        "agent_core_per_100mb - - pass",
     ];
     assert_eq!(keys(&rows), expected);
     assert_eq!((rows[0].ratio, rows[0].aa_ratio, rows[0].case.as_str()), (Some(1.02), Some(1.0), "two, highest rate"));
@@ -76,6 +76,19 @@ fn a_peer_that_failed_is_no_peer_and_ours_that_failed_has_no_rows() {
     let rows = of_cost(&AT_HIGHEST[..1], at("two", 2), &[failed("none"), series("backsight", 1.0, 1.0)]).unwrap();
     assert_eq!(keys(&rows), ["cpu_us_per_request none ratio<=1.03 no-peer"]);
     assert!(of_cost(&AT_HIGHEST, at("two", 2), &[series("none", 1.0, 1.0), failed("backsight")]).unwrap().is_empty());
+}
+
+#[test]
+fn the_agents_share_of_a_core_is_asked_in_bulk() {
+    let measured = |samples: &[f64]| Series { name: "backsight".into(), samples: samples.to_vec(), failure: None };
+    let check = |core: f64, expected| {
+        let row = of_bulk(&measured(&[core])).unwrap().unwrap();
+        assert_eq!((row.verdict, row.reaches_stretch()), expected, "{row:?}");
+    };
+    check(0.15, (Verdict::Pass, false));
+    check(0.05, (Verdict::Pass, true));
+    check(0.16, (Verdict::Miss, false));
+    assert!(of_bulk(&measured(&[])).unwrap().is_none());
 }
 
 #[test]
