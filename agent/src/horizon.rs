@@ -60,6 +60,11 @@ impl Horizon {
         self.newest_evicted_ticks = self.newest_evicted_ticks.max(Some(last_ticks));
     }
 
+    /// Returns when the newest data that was overwritten ended, `None` until anything was.
+    pub const fn newest_evicted_ticks(&self) -> Option<u64> {
+        self.newest_evicted_ticks
+    }
+
     /// Returns the age in ticks of the newest data that was overwritten, `None` until anything was.
     pub fn age_ticks(&self, now_ticks: u64) -> Option<u64> {
         self.newest_evicted_ticks.map(|ticks| now_ticks.saturating_sub(ticks))

@@ -10,6 +10,7 @@ pub mod collect;
 pub mod config;
 pub mod crumbs;
 pub mod daemon;
+pub mod deaths;
 pub mod demand;
 pub mod horizon;
 pub mod ident;

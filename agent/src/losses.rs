@@ -92,6 +92,14 @@ impl Losses {
         }
     }
 
+    /// Returns when the newest record was lost, `None` where none was.
+    ///
+    /// # Cost
+    /// A look at each interval.
+    pub fn newest_ticks(&self) -> Option<u64> {
+        self.told.iter().chain(&self.open).map(|lost| lost.last_ticks).max()
+    }
+
     /// Returns the losses that touch the ticks from `first` to `last`, as wall times, ascending, at most [`LOSSES_MAX`].
     pub fn within(&self, first: u64, last: u64, timeline: &Timeline) -> Vec<LossInterval> {
         let all = self.told.iter().chain(&self.open);
@@ -155,7 +163,9 @@ mod tests {
         let mut losses = Losses::new(1_000);
         losses.add(lost(100, 200));
         losses.add(lost(500, 600));
+        assert_eq!(losses.newest_ticks(), Some(600));
         losses.set_open(vec![lost(900, 950)]);
+        assert_eq!(losses.newest_ticks(), Some(950));
         let found = losses.within(200, 499, &timeline());
         assert_eq!(found.iter().map(|loss| (loss.first_ns, loss.last_ns)).collect::<Vec<_>>(), [(1100, 1200)]);
         assert_eq!(losses.within(940, 2000, &timeline()).len(), 1, "a loss that is not told yet");

@@ -15,6 +15,7 @@ pub use death::Ending;
 pub use fire::Fired;
 
 use crate::crumbs::RingCrumbs;
+use crate::deaths::Deaths;
 use crate::demand::{Demand, PerClass, idx};
 use crate::horizon::{Horizon, WriteRate};
 use crate::index::Index;
@@ -171,6 +172,9 @@ pub struct Recorder {
     triggers: Triggers,
     kept: Kept,
     losses: Losses,
+    deaths: Deaths,
+    /// Nothing is known of what was recorded before.
+    started_ticks: u64,
     ring_crumbs: RingCrumbs,
     /// Triggered traces that are looked at again in open chunks, and until when at least.
     restless: BTreeMap<TraceId, Nanos>,
@@ -210,6 +214,8 @@ impl Recorder {
             triggers: Triggers::new(settings.rules, now.time),
             kept: Kept::new(share(settings.kept_share), 0),
             losses: Losses::new(settings.ticks_per_second),
+            deaths: Deaths::default(),
+            started_ticks: now.ticks,
             ring_crumbs: RingCrumbs::default(),
             restless: BTreeMap::new(),
             next_open: 0,

@@ -117,6 +117,8 @@ enum State {
 struct Entry {
     state: State,
     until: Nanos,
+    /// See [`Triggers::note_looked`].
+    whole_since: Option<u64>,
 }
 
 /// The triggered traces of a host.
@@ -173,6 +175,19 @@ impl Triggers {
             State::Lingering(triggered) => Some(triggered),
             State::Refused | State::Abandoned => None,
         }
+    }
+
+    /// Notes that the segments of a triggered trace are being copied out, and that none that was written after tick `whole_since` has been
+    /// overwritten. The first look counts: what is written later is kept as it comes.
+    pub fn note_looked(&mut self, trace: TraceId, whole_since: u64) {
+        if let Some(entry) = self.entries.get_mut(&trace).filter(|entry| matches!(entry.state, State::Lingering(_))) {
+            entry.whole_since.get_or_insert(whole_since);
+        }
+    }
+
+    /// Returns what the first look noted, `None` where the trace is not triggered or was not looked for.
+    pub fn whole_since(&self, trace: TraceId) -> Option<u64> {
+        self.entries.get(&trace)?.whole_since
     }
 
     /// Returns whether a trigger has fired for `trace` lately, with whatever result: its marked segments say nothing new.
@@ -282,7 +297,10 @@ impl Triggers {
 
     fn set(&mut self, now: Nanos, trace: TraceId, state: State) {
         let until = Nanos(now.0.saturating_add(self.rules.linger.0));
-        self.entries.insert(trace, Entry { state, until });
+        // What is refused or given up is looked for anew, should it be triggered again.
+        let lingers = matches!(state, State::Lingering(_));
+        let whole_since = self.entries.get(&trace).filter(|_| lingers).and_then(|entry| entry.whole_since);
+        self.entries.insert(trace, Entry { state, until, whole_since });
         self.expiry.push_back((until, trace));
         self.expire(now);
     }

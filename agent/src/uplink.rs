@@ -86,6 +86,8 @@ pub enum Event {
         /// The process.
         region: RegionId,
     },
+    /// A process of the host died: what there is to say of every trace has changed.
+    HostChanged,
     /// A trace is kept no more.
     Gone {
         /// Which.
@@ -305,6 +307,7 @@ impl Uplink {
                 self.updates.changed(now, trace);
                 self.reports.died(now, trace, region);
             }
+            Event::HostChanged => self.updates.all_changed(now),
             Event::Gone { trace } => {
                 self.updates.changed(now, trace);
                 self.reports.gone(trace);

@@ -11,6 +11,9 @@ pub const CRUMBS_MAX: usize = 256;
 /// Intervals of loss that one holding names at most; beyond, they are merged.
 pub const LOSSES_MAX: usize = 16;
 
+/// Deaths that one holding names at most: the newest.
+pub const DEATHS_MAX: usize = 16;
+
 /// How far a trace has come on a host.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 #[repr(u8)]
@@ -100,4 +103,11 @@ pub struct Holding {
     pub crumbs: Vec<CrumbTo>,
     /// What was lost on the host near the trace, ascending, at most [`LOSSES_MAX`].
     pub losses: Vec<LossInterval>,
+    /// Since when the host has missed nothing, in nanoseconds since 1970: whatever it recorded later for the trace was there when it looked.
+    /// What is older may have been overwritten by then, lost for want of room, or recorded before its agent started. `None` where that is
+    /// not known.
+    pub whole_since_ns: Option<u64>,
+    /// When processes of the host died lately, whether they wrote for the trace or not, in nanoseconds since 1970, ascending, at most
+    /// [`DEATHS_MAX`].
+    pub deaths_ns: Vec<u64>,
 }

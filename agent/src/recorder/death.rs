@@ -47,6 +47,7 @@ impl Recorder {
         }
         if ending == Ending::Death {
             self.totals.deaths += 1;
+            self.deaths.add(now.wall_ns);
             if self.settings.process_death.0 != 0 {
                 let served = self.served(position, active, now);
                 self.totals.deaths_unfired += served.len().saturating_sub(SERVED_MAX) as u64;
@@ -61,6 +62,10 @@ impl Recorder {
         }
         self.fire_all(events, now);
         self.tell_of_end(position, (ending == Ending::Death).then_some(&words));
+        if ending == Ending::Death {
+            // Last: a holding that names a death was made when all that the process had written was found.
+            self.tell(uplink::Event::HostChanged);
+        }
         self.release_free(position);
     }
 

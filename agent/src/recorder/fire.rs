@@ -158,6 +158,8 @@ impl Recorder {
         self.catch_up(now);
         self.note_restless(wanted, now);
         self.look_at_losses(now);
+        let whole_since = self.retained_since();
+        wanted.keys().for_each(|trace| self.triggers.note_looked(*trace, whole_since));
         for found in self.find(wanted) {
             self.keep_segment(found.position, found.id, &found.info, &found.segment, now);
         }

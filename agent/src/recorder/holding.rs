@@ -6,6 +6,7 @@
 use super::fire::Found;
 use super::{Now, Recorder};
 use crate::collect;
+use crate::horizon::Horizon;
 use crate::triggers::{self, Origin, Triggered};
 use crate::uplink;
 use backsight_core::clock::Timeline;
@@ -56,7 +57,21 @@ impl Recorder {
             horizon_ms,
             crumbs: crumbs.into_iter().take(CRUMBS_MAX).collect(),
             losses: self.losses.within(first, last, timeline),
+            whole_since_ns: timeline.realtime_ns(self.whole_since(trace)),
+            deaths_ns: self.deaths.recent(now.wall_ns),
         }
+    }
+
+    /// Returns since when nothing is missing that the host recorded for `trace`, in ticks.
+    fn whole_since(&self, trace: TraceId) -> u64 {
+        let retained = self.triggers.whole_since(trace).unwrap_or_else(|| self.retained_since());
+        retained.max(self.losses.newest_ticks().unwrap_or(0))
+    }
+
+    /// Returns since when nothing has been overwritten, in ticks.
+    pub(super) fn retained_since(&self) -> u64 {
+        let horizons = [&self.horizon, &self.horizon_over_share];
+        horizons.into_iter().filter_map(Horizon::newest_evicted_ticks).fold(self.started_ticks, u64::max)
     }
 
     fn state_of(&self, trace: TraceId, horizon_ms: Option<u64>, now: Now) -> HoldingState {

@@ -57,6 +57,24 @@ fn over_the_rate_a_firing_is_refused_and_counted_and_its_marked_segments_do_not_
 }
 
 #[test]
+fn the_first_look_says_since_when_nothing_is_missing_until_what_it_found_is_given_up() {
+    let mut triggers = Triggers::new(RULES, Nanos(0));
+    triggers.note_looked(trace(1), 5);
+    assert_eq!(triggers.whole_since(trace(1)), None, "nobody asked for it");
+    triggers.step(Nanos(0), fired(1, &[], Origin::Signal));
+    triggers.note_looked(trace(1), 10);
+    triggers.step(Nanos(1), fired(1, &[], Origin::Admin));
+    triggers.note_looked(trace(1), 20);
+    assert_eq!(triggers.whole_since(trace(1)), Some(10));
+    triggers.step(Nanos(2), Event::Abandoned { trace: trace(1) });
+    triggers.note_looked(trace(1), 30);
+    assert_eq!(triggers.whole_since(trace(1)), None);
+    triggers.step(Nanos::from_ms(5_000), fired(1, &[], Origin::Signal));
+    triggers.note_looked(trace(1), 40);
+    assert_eq!(triggers.whole_since(trace(1)), Some(40));
+}
+
+#[test]
 fn an_abandoned_trace_is_not_collected_again_by_its_own_segments() {
     let mut triggers = Triggers::new(RULES, Nanos(0));
     triggers.step(Nanos(0), fired(1, &[], Origin::Signal));

@@ -2,6 +2,7 @@
 
 use super::announce::ANNOUNCEMENTS_MAX;
 use super::report::IN_FLIGHT_MAX;
+use super::updates::CHANGED_MAX;
 use super::{Action, Batch, Event, Piece, Progress, Room, Rules, Uplink, Why};
 use backsight_core::coordination::Greeting;
 use backsight_core::ids::{RegionId, TraceId, TriggerId};
@@ -152,6 +153,39 @@ fn only_what_is_new_or_longer_is_sent_and_progress_says_how_far_it_is() {
     uplink.step(ms(71), Event::ReportLost);
     uplink.step(ms(71), ready());
     assert_eq!(batches(&tick(&mut uplink, ms(71)))[0].parts[0].deaths.len(), 1, "it is told again");
+}
+
+#[test]
+fn a_change_of_the_host_is_told_for_what_lingers_and_for_the_newest_of_very_many() {
+    let updated = |actions: &[Action]| -> Vec<TraceId> {
+        let traces = actions.iter().filter_map(|action| match action {
+            Action::Update { traces } => Some(traces.clone()),
+            _ => None,
+        });
+        traces.flatten().collect()
+    };
+    let mut uplink = Uplink::new(RULES);
+    uplink.step(ms(0), connected(1));
+    let asked = |uplink: &mut Uplink, at, n| {
+        uplink.step(ms(at), Event::Collected { group: n, traces: vec![trace(n)] });
+        tick(uplink, ms(at));
+    };
+    asked(&mut uplink, 0, 1);
+    asked(&mut uplink, 29_000, 2);
+    uplink.step(ms(30_000), Event::HostChanged);
+    assert_eq!(updated(&tick(&mut uplink, ms(30_000))), [trace(2)], "the other lingers no more");
+    for n in 0..CHANGED_MAX as u64 + 100 {
+        asked(&mut uplink, 40_000, 1_000 + n);
+    }
+    uplink.step(ms(41_000), Event::HostChanged);
+    let mut told = Vec::new();
+    for turn in 0..100 {
+        let now = updated(&tick(&mut uplink, ms(41_000 + turn)));
+        assert!(now.len() <= 1_024 + 32, "a turn of the loop stays short");
+        told.extend(now);
+    }
+    assert_eq!(told.len(), CHANGED_MAX);
+    assert!(!told.contains(&trace(1_000)) && told.contains(&trace(1_000 + CHANGED_MAX as u64 + 99)));
 }
 
 #[test]

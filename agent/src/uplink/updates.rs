@@ -14,6 +14,8 @@ pub const FOLLOWED_MAX: usize = 65_536;
 pub const ANSWERS_MAX: usize = 4_096;
 /// Traces of one update.
 const UPDATE_TRACES: usize = 32;
+/// Traces that one change of the host itself is told of for: those that were asked for or announced last.
+pub const CHANGED_MAX: usize = 4_096;
 /// How long changes of one trace are gathered.
 const GATHER: Nanos = Nanos::from_ms(50);
 /// How much longer than they linger traces are followed: a process may die while it holds a segment of theirs open.
@@ -82,6 +84,14 @@ impl Updates {
         let due = Nanos(now.0.max(followed.told.0.saturating_add(GATHER.0)));
         followed.due = Some(due);
         self.due.insert((due, trace));
+    }
+
+    /// Notes that there is something new to say of all traces that linger: of the newest [`CHANGED_MAX`], as each of them costs a holding.
+    pub(super) fn all_changed(&mut self, now: Nanos) {
+        let ends_lingering = Nanos(now.0.saturating_add(LONGER.0));
+        let lingering = self.ends.iter().rev().take_while(|(until, _)| *until > ends_lingering).take(CHANGED_MAX);
+        let lingering: Vec<TraceId> = lingering.map(|(_, trace)| *trace).collect();
+        lingering.into_iter().for_each(|trace| self.changed(now, trace));
     }
 
     /// The coordinator is there again: it is told of everything that it may have missed.

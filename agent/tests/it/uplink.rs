@@ -134,6 +134,7 @@ fn a_trace_asked_for_after_the_horizon_is_evicted() {
     let holding = eventually("it answers", || collector.holding(trace(1)));
     assert_eq!((holding.state, holding.n_segments), (HoldingState::Evicted, 0));
     assert!(holding.horizon_ms.is_some());
+    assert!(holding.whole_since_ns.unwrap() > fired_ns, "what was written first is overwritten");
 }
 
 #[test]
@@ -194,6 +195,37 @@ fn the_death_of_a_process_is_reported_after_its_segments_were() {
 }
 
 #[test]
+fn a_death_is_told_for_traces_that_the_dead_never_saw() {
+    let collector = Collector::start(Conduct::Honest);
+    let started_ns = wall_ns();
+    let agent = Agent::start(&collector.config());
+    eventually("the agent is there", || collector.heard(|heard| (!heard.hellos.is_empty()).then_some(())));
+    let mut child = crate::death::spawn(&agent);
+    collect(&collector, 1, &[trace(1)], wall_ns());
+    let before = eventually("it answers", || collector.holding(trace(1)));
+    assert_eq!((before.state, before.deaths_ns.as_slice()), (HoldingState::NeverSeen, [].as_slice()));
+    let whole_since_ns = before.whole_since_ns.unwrap();
+    assert!(whole_since_ns > started_ns - 1_000_000_000 && whole_since_ns < wall_ns(), "since the agent is there");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let after =
+        eventually("the death is told", || collector.holding(trace(1)).filter(|holding| !holding.deaths_ns.is_empty()));
+    assert_eq!((after.state, after.deaths_ns.len()), (HoldingState::NeverSeen, 1));
+    assert!(after.revision > before.revision && after.deaths_ns[0].abs_diff(wall_ns()) < 60_000_000_000);
+    assert_eq!(after.whole_since_ns, before.whole_since_ns, "nothing was overwritten since, and nothing lost");
+    // A goodbye is no death.
+    let client = Client::connect(&agent.socket(), "shop");
+    crate::client::say(&client.socket, &backsight_core::session::Message::Goodbye);
+    drop(client);
+    eventually("both have ended", || {
+        let sessions = agent.status()["sessions"].as_array()?.clone();
+        sessions.iter().all(|session| session["state"] == "dead").then_some(())
+    });
+    collect(&collector, 2, &[trace(2)], wall_ns());
+    assert_eq!(eventually("it answers", || collector.holding(trace(2))).deaths_ns, after.deaths_ns);
+}
+
+#[test]
 fn losses_of_the_host_are_named_near_a_trace() {
     let collector = Collector::start(Conduct::Honest);
     let agent = Agent::start(&format!("{}[pool]\nbudget_bytes = 8388608\n", collector.config()));
@@ -208,6 +240,7 @@ fn losses_of_the_host_are_named_near_a_trace() {
     let holding =
         eventually("the loss is named", || collector.holding(trace(1)).filter(|holding| !holding.losses.is_empty()));
     assert!(holding.losses.iter().all(|loss| loss.n_records > 0 && loss.first_ns.abs_diff(wall_ns()) < 60_000_000_000));
+    assert!(holding.losses.iter().all(|loss| Some(loss.last_ns) <= holding.whole_since_ns), "{holding:?}");
     drop(agent);
 }
 

@@ -2,7 +2,7 @@
 
 use super::{WireError, at_most, trace_bytes, trace_id};
 use crate::v1;
-use backsight_core::holding::{CRUMBS_MAX, CrumbTo, Holding, HoldingState, LOSSES_MAX, LossInterval};
+use backsight_core::holding::{CRUMBS_MAX, CrumbTo, DEATHS_MAX, Holding, HoldingState, LOSSES_MAX, LossInterval};
 use backsight_core::ids::{AgentId, SpanId};
 use backsight_core::record::CrumbDirection;
 use backsight_core::telemetry::DropReason;
@@ -21,6 +21,8 @@ impl From<&Holding> for v1::Holding {
             horizon_ms: holding.horizon_ms,
             crumbs: holding.crumbs.iter().map(Into::into).collect(),
             losses: holding.losses.iter().map(Into::into).collect(),
+            whole_since_ns: holding.whole_since_ns,
+            deaths_ns: holding.deaths_ns.clone(),
         }
     }
 }
@@ -31,6 +33,7 @@ impl TryFrom<v1::Holding> for Holding {
     fn try_from(holding: v1::Holding) -> Result<Self, WireError> {
         at_most("holding.crumbs", &holding.crumbs, CRUMBS_MAX, "at most 256")?;
         at_most("holding.losses", &holding.losses, LOSSES_MAX, "at most 16")?;
+        at_most("holding.deaths_ns", &holding.deaths_ns, DEATHS_MAX, "at most 16")?;
         let state = u8::try_from(holding.state).ok().and_then(HoldingState::from_code);
         Ok(Self {
             trace: trace_id("holding.trace", &holding.trace)?,
@@ -44,6 +47,8 @@ impl TryFrom<v1::Holding> for Holding {
             horizon_ms: holding.horizon_ms,
             crumbs: holding.crumbs.into_iter().filter_map(crumb).collect(),
             losses: holding.losses.into_iter().map(Into::into).collect(),
+            whole_since_ns: holding.whole_since_ns,
+            deaths_ns: holding.deaths_ns,
         })
     }
 }

@@ -32,6 +32,8 @@ fn holding() -> Holding {
         horizon_ms: Some(9000),
         crumbs: vec![CrumbTo { agent: AgentId(9), direction: CrumbDirection::To, span: SpanId(5) }],
         losses: vec![loss()],
+        whole_since_ns: Some(8),
+        deaths_ns: vec![9, 10],
     }
 }
 
@@ -84,7 +86,7 @@ fn what_agents_and_coordinators_say_comes_through() {
     let agents = vec![part(1, Contact::Answered, Some(holding())), part(2, Contact::Unknown, None)];
     let view = View { trace: TRACE, agents, is_overfull: true, seed_epoch: 2 };
     assert_eq!(View::try_from(sent(&v1::View::from(&view))), Ok(view));
-    let update = [holding(), Holding { horizon_ms: None, ..holding() }];
+    let update = [holding(), Holding { horizon_ms: None, whole_since_ns: None, deaths_ns: Vec::new(), ..holding() }];
     assert_eq!(Vec::<Holding>::try_from(sent(&v1::Update::from(&update[..]))), Ok(update.to_vec()));
 }
 
