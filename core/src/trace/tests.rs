@@ -200,6 +200,19 @@ fn calls_without_an_answer_stay_open_and_crumbs_are_listed_once() {
     assert_eq!((trace.fired[0].trigger, trace.fired[0].n_laterals), (TriggerId::CLI, 2));
 }
 
+/// Where calls of one span overlap nobody knows which of them was answered; the one that may have gone anywhere must not be forgotten.
+#[test]
+fn of_overlapping_calls_the_one_that_leads_nowhere_stays_open() {
+    let mut w = LogWriter::new(TRACE, 0);
+    w.begin(SpanId(0), 0);
+    w.crumb(0, CrumbDirection::Out, 1);
+    w.crumb(7, CrumbDirection::Out, 1);
+    w.crumb(0, CrumbDirection::To, 1);
+    w.end();
+    let open: Vec<_> = assembled(w).open_edges.iter().map(|edge| edge.expected.0).collect();
+    assert_eq!(open, [0]);
+}
+
 /// Somebody without a recorder is no agent to ask, and no callee that is missing.
 #[test]
 fn an_answer_without_a_recorder_closes_its_call() {
