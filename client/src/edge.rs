@@ -16,7 +16,9 @@ use backsight_ringbuf::{region, ring};
 
 /// What is remembered of a peer: the agent that its last answer came from. One for each connection, or each peer address.
 ///
-/// The next call writes it into the log, so that a callee that never answers is still found.
+/// The next call writes it into the log, so that a callee that never answers is still found, and so that a call that a death cut is known
+/// to have reached nobody. Where one address leads to several hosts (a balancer) it must be one for each connection: else a call is looked
+/// for on the host of another one's answer, and a trace may be called complete without its callee.
 ///
 /// # Shape
 /// One word, 0 at first; shared between threads.

@@ -3,6 +3,8 @@
 //! Called wherever a stored trace is shown. A pure function; a trace is complete only where nothing speaks against it, so a rule that is
 //! forgotten here is a false promise.
 
+mod silence;
+
 use backsight_core::certificate::{
     AgentPart, Amount, CERTIFICATE_VERSION, Certificate, Contact, Gap, GapKind, Verdict,
 };
@@ -10,7 +12,8 @@ use backsight_core::coordination::View;
 use backsight_core::holding::{Holding, HoldingState, LossInterval};
 use backsight_core::ids::{AgentId, SpanId};
 use backsight_core::record::CrumbDirection;
-use backsight_core::trace::Trace;
+use backsight_core::trace::{OpenEdge, Trace};
+use silence::Silence;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What one agent reported of a trace.
@@ -39,7 +42,7 @@ pub fn certify(view: Option<&View>, trace: &Trace, received: &BTreeMap<AgentId, 
         of_agent(part, holding, interval, &mut gaps);
     }
     of_trace(trace, &mut gaps);
-    edges.check(received, &mut gaps);
+    edges.check(received, &Silence::new(trace, &agents, |agent| newest(view, received, agent)), &mut gaps);
     if view.is_some_and(|view| view.is_overfull) {
         gaps.add(GapKind::TooMany, AgentId::NONE, 0);
     }
@@ -184,9 +187,11 @@ struct Edges {
     /// Calls that were answered, by the host that answered.
     answered: BTreeMap<(Call, AgentId), u64>,
     /// Calls without an answer.
-    open: BTreeMap<Call, u64>,
+    open: BTreeMap<Call, Vec<OpenEdge>>,
     /// Hosts to which calls without an answer probably went.
     expected: BTreeSet<AgentId>,
+    /// Hosts to which calls probably went, with an answer or without.
+    leads: BTreeMap<Call, BTreeSet<AgentId>>,
     /// Callers that recorded something.
     spoke: BTreeSet<AgentId>,
 }
@@ -204,14 +209,16 @@ impl Edges {
                     let answered = edges.answered.entry(((crumb.seen_by, crumb.span), crumb.agent)).or_default();
                     *answered = answered.saturating_add(crumb.n);
                 }
-                // Where a call went matters only while it has no answer: open edges tell.
-                CrumbDirection::Out => {}
+                CrumbDirection::Out => {
+                    edges.leads.entry((crumb.seen_by, crumb.span)).or_default().insert(crumb.agent);
+                }
             }
         }
         for edge in &trace.open_edges {
             let Some(process) = trace.processes.get(edge.process_idx) else { continue };
-            *edges.open.entry((process.agent, edge.span)).or_default() += 1;
+            edges.open.entry((process.agent, edge.span)).or_default().push(*edge);
             edges.expected.insert(edge.expected);
+            edges.leads.entry((process.agent, edge.span)).or_default().insert(edge.expected);
         }
         edges.spoke = trace.processes.iter().map(|process| process.agent).collect();
         edges
@@ -225,7 +232,7 @@ impl Edges {
     }
 
     /// Looks for the other end of each call.
-    fn check(&self, received: &BTreeMap<AgentId, Received>, gaps: &mut Gaps) {
+    fn check(&self, received: &BTreeMap<AgentId, Received>, silence: &Silence<'_>, gaps: &mut Gaps) {
         for ((call, callee), n) in &self.answered {
             let n_visits = self.visits.get(&(*call, *callee)).copied().unwrap_or(0);
             if n_visits < *n {
@@ -234,11 +241,16 @@ impl Edges {
         }
         let (visits, answered) = (by_call(&self.visits), by_call(&self.answered));
         let of = |ends: &BTreeMap<Call, u64>, call| ends.get(call).copied().unwrap_or(0);
-        for (call, n_open) in &self.open {
+        for (call, open) in &self.open {
             // Visits beyond those that were answered are the callees of calls whose answer never came.
             let n_unclaimed = of(&visits, call).saturating_sub(of(&answered, call));
-            if n_unclaimed < *n_open {
-                gaps.add(GapKind::NoAnswer, call.0, n_open - n_unclaimed);
+            let n_alone = (open.len() as u64).saturating_sub(n_unclaimed);
+            let since_ns = self.leads.get(call).map_or(u64::MAX, |leads| silence.whole_since_ns(leads));
+            // They may all be of calls that a death explains: a visit is no callee of the others then.
+            let n_unexplained = open.iter().filter(|edge| !silence.is_explained(edge, since_ns)).count() as u64;
+            let n_missing = n_alone.min(n_unexplained);
+            if n_missing > 0 {
+                gaps.add(GapKind::NoAnswer, call.0, n_missing);
             }
         }
         for ((call, _), n) in &self.visits {

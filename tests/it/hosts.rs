@@ -4,16 +4,19 @@
 
 use backsight::TraceId;
 use backsight_core::certificate::{GapKind, Verdict};
+use backsight_core::holding::HoldingState;
 use backsight_core::ids::TriggerId;
 use backsight_core::trace::Trace;
 use backsight_proto::v1;
 use backsight_proto::wire::StoredTrace;
 use backsight_tests::harness::agent::{Agent, AgentOptions};
+use backsight_tests::harness::api::Api;
 use backsight_tests::harness::collector::Collector;
 use backsight_tests::hop::{Act, Hop, Request, Step};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
 
 /// A collector and hosts that report to it, with a service on each.
 pub(crate) struct Cluster {
@@ -46,6 +49,24 @@ impl Cluster {
         let trace = new_trace();
         let _ = Request::new(trace, self.path(acts)).send(); // one that dies does not answer
         trace
+    }
+
+    /// Sends a request over all hosts, whose answer nobody waits for here.
+    fn send_in_background(&self, trace: TraceId, acts: &[Act]) -> JoinHandle<anyhow::Result<String>> {
+        let request = Request::new(trace, self.path(acts));
+        std::thread::spawn(move || request.send())
+    }
+
+    /// Has every hop know its callee's host, and every agent old enough to have missed nothing lately: clocks may differ by a second.
+    fn settle(&self) {
+        self.send(&vec![Act::Serve; self.hops.len()]);
+        for agent in &self.agents {
+            let is_old = |api: &Api| {
+                let uptime_ms = api.json("/v1/status")?["uptime_ms"].as_u64().unwrap_or(0);
+                Ok((uptime_ms > 1_200).then_some(()))
+            };
+            agent.api().until("the agent to be old enough", is_old).unwrap();
+        }
     }
 
     /// Waits until the collector calls the trace complete.
@@ -153,6 +174,49 @@ fn a_callee_that_may_have_been_reached_leaves_the_trace_partial() {
         stored.certificate.verdict == Verdict::Partial && gaps.any(|gap| gap.kind == GapKind::NoAnswer)
     };
     cluster.collector.until(trace, has_gap).unwrap();
+}
+
+#[test]
+fn a_caller_that_is_killed_while_its_request_lies_unread_leaves_nothing_out() {
+    let mut cluster = Cluster::start(2);
+    cluster.settle();
+    cluster.hops[1].stop().unwrap();
+    let trace = new_trace();
+    let sent = cluster.send_in_background(trace, &[Act::Serve, Act::Serve]);
+    cluster.hops[1].until_request_waits().unwrap();
+    cluster.hops[0].kill().unwrap();
+    assert!(sent.join().unwrap().is_err());
+    let stored = cluster.complete(trace);
+    let assembled = stored.assemble();
+    assert_eq!((spans_by_service(&assembled, "serve"), assembled.open_edges.len()), (vec![1], 1));
+    assert_eq!(stored.certificate.agents.len(), 2, "the callee's host was asked");
+}
+
+#[test]
+fn a_callee_that_is_killed_before_it_reads_its_request_leaves_nothing_out() {
+    // Its host is asked after the death, or has answered before it.
+    for act in [Act::TriggerAfter, Act::TriggerBefore] {
+        let mut cluster = Cluster::start(2);
+        cluster.settle();
+        cluster.hops[1].stop().unwrap();
+        let trace = new_trace();
+        let sent = cluster.send_in_background(trace, &[act, Act::Serve]);
+        cluster.hops[1].until_request_waits().unwrap();
+        if act == Act::TriggerBefore {
+            let is_in_doubt = |stored: &StoredTrace| {
+                let certificate = &stored.certificate;
+                certificate.gaps.iter().any(|gap| gap.kind == GapKind::NoAnswer)
+                    && certificate.agents.iter().any(|part| part.state == Some(HoldingState::NeverSeen))
+            };
+            cluster.collector.until(trace, is_in_doubt).unwrap();
+        }
+        cluster.hops[1].kill().unwrap();
+        sent.join().unwrap().unwrap();
+        let stored = cluster.complete(trace);
+        let assembled = stored.assemble();
+        assert_eq!((spans_by_service(&assembled, "serve"), assembled.open_edges.len()), (vec![1], 1), "{act:?}");
+        assert_eq!(stored.certificate.agents.len(), 2, "the callee's host was asked");
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
@@ -215,6 +215,16 @@ fn call(incoming: &Incoming<'_>, path: &[Step]) {
     }
 }
 
+/// Waits until `is_so`, at most as long as an answer may take.
+fn eventually(what: &str, is_so: impl Fn() -> Result<bool>) -> Result<()> {
+    let deadline = Instant::now() + ANSWER_TIMEOUT;
+    while !is_so()? {
+        ensure!(Instant::now() < deadline, "{what}: not within {ANSWER_TIMEOUT:?}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
+}
+
 /// A running hop; killed when it drops.
 #[derive(Debug)]
 pub struct Hop {
@@ -243,6 +253,50 @@ impl Hop {
             bail!("the hop said `{line}` instead of its port");
         };
         Ok(Self { process, port, _stdout: stdout })
+    }
+
+    /// Stops the hop: it reads no request any more, while its host still takes connections for it.
+    ///
+    /// # Errors
+    /// It is not there, or does not stop.
+    pub fn stop(&self) -> Result<()> {
+        let own = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(own, rustix::process::Signal::STOP).context("stop a hop")?;
+        let stat = format!("/proc/{}/stat", self.process.id());
+        eventually("the hop stops", || {
+            let stat = std::fs::read_to_string(&stat).context("read a hop's state")?;
+            Ok(stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T')))
+        })
+    }
+
+    /// Kills the hop and waits for its end.
+    ///
+    /// # Errors
+    /// It cannot be killed.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.kill().context("kill a hop")?;
+        self.process.wait().context("wait for a hop")?;
+        Ok(())
+    }
+
+    /// Waits until a request lies unread in a socket of this hop, which was stopped.
+    ///
+    /// # Errors
+    /// None comes.
+    pub fn until_request_waits(&self) -> Result<()> {
+        let port = format!(":{:04X}", self.port);
+        // Fields: number, local address, remote address, state, tx_queue:rx_queue.
+        let has_bytes = |line: &str| {
+            let mut fields = line.split_whitespace().skip(1);
+            let is_here = fields.next().is_some_and(|local| local.ends_with(&port));
+            let is_connected = fields.nth(1) == Some("01");
+            let queued = fields.next().and_then(|queues| u64::from_str_radix(queues.split_once(':')?.1, 16).ok());
+            is_here && is_connected && queued.is_some_and(|bytes| bytes > 0)
+        };
+        eventually("a request waits", || {
+            let sockets = std::fs::read_to_string("/proc/net/tcp").context("read the table of sockets")?;
+            Ok(sockets.lines().any(has_bytes))
+        })
     }
 
     /// Returns this hop as a step of a path.
