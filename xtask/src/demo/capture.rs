@@ -28,6 +28,8 @@ pub(crate) struct Found {
     pub(crate) whole: u64,
     pub(crate) cut_by_kill: u64,
     pub(crate) cut_whole: u64,
+    /// Of those that the kill cut, with every visit that had begun.
+    pub(crate) cut_shown: u64,
     pub(crate) false_complete: u64,
     pub(crate) n_missed: u64,
     #[serde(default)]

@@ -121,8 +121,8 @@ pub(crate) fn captured(outcome: &Outcome, report: &Report) {
         faults.slow, faults.error, faults.parked
     ));
     line(&format!(
-        "{} of the {} that the kill cut are whole, with what the dead process had said",
-        found.cut_whole, found.cut_by_kill
+        "{} of the {} that the kill cut are whole, and {} hold what the process had begun when it died",
+        found.cut_whole, found.cut_by_kill, found.cut_shown
     ));
     for miss in found.missed.iter().take(MISSES_SHOWN) {
         let explained = if miss.certificate_explains { "" } else { "; NOT explained by its certificate" };
