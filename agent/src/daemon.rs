@@ -31,10 +31,10 @@ use uplink::Collector;
 
 /// How often calibration points and heartbeats are written.
 const BEAT_EVERY: Nanos = Nanos::from_ms(1_000);
-/// How long the loop sleeps while data flows.
-const POLL_BUSY: Nanos = Nanos::from_ms(1);
-/// How long it sleeps while regions are awake and nothing flows.
-const POLL_AWAKE: Nanos = Nanos::from_ms(2);
+/// How long the loop sleeps while a process uses up its chunks fast.
+const POLL_PRESSED: Nanos = Nanos::from_ms(1);
+/// How long it sleeps while regions are awake: what they have ahead lasts many times as long.
+const POLL_AWAKE: Nanos = Nanos::from_ms(4);
 /// How long it sleeps while all regions sleep; doorbells wake it.
 const POLL_ASLEEP: Nanos = crate::recorder::SWEEP_EVERY;
 /// Events taken from the kernel at once.
@@ -264,8 +264,8 @@ impl Daemon {
             self.close_silent();
             self.look_at_detached();
         }
-        let sleep = match (round.has_data, round.is_awake) {
-            (true, _) => POLL_BUSY,
+        let sleep = match (round.is_pressed, round.is_awake) {
+            (true, _) => POLL_PRESSED,
             (false, true) => POLL_AWAKE,
             (false, false) => POLL_ASLEEP,
         };

@@ -42,8 +42,8 @@ use std::os::fd::BorrowedFd;
 pub const SWEEP_EVERY: Nanos = Nanos::from_ms(100);
 /// How long a region is looked at each round after it last showed anything.
 const AWAKE: Nanos = Nanos::from_ms(20);
-/// How long the host counts as busy after a thread last took or sealed a chunk.
-const BUSY: Nanos = Nanos::from_ms(10);
+/// How long the host counts as pressed after a process last took much of what it had ahead.
+const PRESSED: Nanos = Nanos::from_ms(10);
 /// Corruptions after which a session is closed.
 const CORRUPT_MAX: u64 = 64;
 /// The share of the budget that the index may take.
@@ -149,8 +149,8 @@ pub enum AdmitError {
 /// What a round found.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Round {
-    /// Whether chunks were taken or sealed a moment ago.
-    pub has_data: bool,
+    /// Whether a process took much of what it had ahead, a moment ago.
+    pub is_pressed: bool,
     /// Whether any region must be looked at again soon.
     pub is_awake: bool,
     /// Members that corrupted their region too often.
@@ -193,8 +193,8 @@ pub struct Recorder {
     n_spare: u64,
     /// What segments said was triggered while a trigger was being served; decided about in the next round.
     pending: Vec<Event>,
-    /// When anything was last taken or sealed.
-    last_data: Option<Nanos>,
+    /// When a process last took much of what it had ahead.
+    last_pressed: Option<Nanos>,
     swept: Nanos,
 }
 
@@ -226,7 +226,7 @@ impl Recorder {
             ahead_bytes: 0,
             n_spare: 0,
             pending: Vec::new(),
-            last_data: None,
+            last_pressed: None,
             swept: now.time,
         }
     }
@@ -333,8 +333,8 @@ impl Recorder {
         self.rate.add(Bytes(self.totals.written_bytes - written_before));
         self.rate.tick(now.time);
         let offenders = self.live().filter(|(_, m)| m.n_corrupt > CORRUPT_MAX).map(|(position, _)| position).collect();
-        let has_data = self.last_data.is_some_and(|last| now.time.0.saturating_sub(last.0) < BUSY.0);
-        Round { has_data, is_awake: self.fall_asleep(&due, now), offenders }
+        let is_pressed = self.last_pressed.is_some_and(|last| now.time.0.saturating_sub(last.0) < PRESSED.0);
+        Round { is_pressed, is_awake: self.fall_asleep(&due, now), offenders }
     }
 
     /// Writes a calibration point and the heartbeat to every live region, and measures what each really holds.

@@ -58,6 +58,16 @@ pub struct Polled {
     pub n_corrupt: u64,
 }
 
+/// The part of what a process has ahead from which on taking it between two looks calls for looking more often.
+const PRESSING_PART: u32 = 8;
+
+impl Polled {
+    /// Returns whether the process took so much since the last look that a few more looks like it would leave it without.
+    pub fn is_pressing(&self) -> bool {
+        self.taken.iter().zip(&self.left).any(|(taken, left)| taken * PRESSING_PART > taken + left)
+    }
+}
+
 /// What became of an attempt to grant a chunk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Free {

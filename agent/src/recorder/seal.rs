@@ -34,7 +34,9 @@ impl Recorder {
             member.demand.observe(now.time, polled.taken, polled.left);
             if polled.taken != [0; 3] || !polled.sealed.is_empty() {
                 member.last_active = now.time;
-                self.last_data = Some(now.time);
+            }
+            if polled.is_pressing() {
+                self.last_pressed = Some(now.time);
             }
             self.totals.drop_n(DropReason::Corrupt, polled.n_corrupt);
             self.note_taken(polled.taken);
