@@ -48,7 +48,7 @@ const USUAL_PORT: u16 = 4390;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Exit with an error unless 99.9 % of the bad requests were captured whole, at no more than 1.05 of the CPU time without recording
+    /// Exit with an error unless 99.9 % of the bad requests were captured whole, at no more than 1.05 of the services' CPU time without recording
     #[arg(long)]
     check: bool,
     /// How long the load with the crash lasts, in seconds

