@@ -13,12 +13,15 @@ use backsight_store::{Entry, Place, StoreError, TraceStore};
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tracing::warn;
 
 /// What is written together at most, but for one call that brings more.
 const GROUP_MAX_BYTES: usize = 16 << 20;
+/// How long what comes first waits for more where something was written a moment ago: what hosts report of one trace comes within it, and
+/// shares one sync.
+const GATHER: Duration = Duration::from_millis(20);
 /// What one append takes.
 const APPEND_MAX_BYTES: usize = 32 << 20;
 
@@ -84,7 +87,11 @@ impl Writer {
 
     fn run(mut self, mut queue: mpsc::Receiver<Ask>) {
         self.retire(); // the limit may have been lowered
+        let mut written: Option<Instant> = None;
         while let Some(first) = queue.blocking_recv() {
+            if written.is_some_and(|written| written.elapsed() < 2 * GATHER) {
+                std::thread::sleep(GATHER);
+            }
             let mut group = Group::default();
             let mut closing = self.take(first, &mut group);
             while closing.is_none() && group.bytes < GROUP_MAX_BYTES {
@@ -92,6 +99,7 @@ impl Writer {
                 closing = self.take(next, &mut group);
             }
             self.commit(group);
+            written = Some(Instant::now());
             if let Some(done) = closing {
                 drop(self); // with it the lock of the store's folder
                 drop(queue);
