@@ -19,8 +19,10 @@ pub const OTHERS: TriggerId = TriggerId(0);
 pub enum Origin {
     /// A thread, through its signal ring.
     Signal,
-    /// A segment that was marked: its signal ring was full, or the trigger came with the request.
+    /// A segment that was marked: its signal ring was full.
     Segment,
+    /// A request that came with the trigger, or an answer: it fired on another host, which tells the coordinator.
+    Elsewhere,
     /// The agent, at the death of a process.
     Death,
     /// A person.
@@ -80,7 +82,7 @@ pub struct Triggered {
     pub base: TraceId,
     /// When it fired first, or was heard of.
     pub fired: Nanos,
-    /// When it fired on the host where it did, in nanoseconds since 1970; `None` where that is this one.
+    /// When it fired on the host where it did, in nanoseconds since 1970; `None` where that is this one, or not known.
     pub fired_ns: Option<u64>,
 }
 
@@ -155,7 +157,11 @@ impl Triggers {
     pub fn step(&mut self, now: Nanos, event: Event) -> Vec<Action> {
         match event {
             Event::Fired { trigger, trace, laterals, origin: Origin::Remote { fired_ns } } => {
-                self.asked(now, trigger, trace, &laterals, fired_ns)
+                self.asked(now, trigger, trace, &laterals, Some(fired_ns))
+            }
+            Event::Fired { trigger, trace, origin: Origin::Elsewhere, .. } => {
+                let is_news = !trace.is_none() && self.triggered(trace).is_none();
+                if is_news { self.asked(now, trigger, trace, &[], None) } else { Vec::new() }
             }
             Event::Fired { trigger, trace, laterals, origin } => self.fired(now, trigger, trace, &laterals, origin),
             Event::Abandoned { trace } => {
@@ -262,7 +268,7 @@ impl Triggers {
         trigger: TriggerId,
         base: TraceId,
         laterals: &[TraceId],
-        fired_ns: u64,
+        fired_ns: Option<u64>,
     ) -> Vec<Action> {
         let group: Vec<_> = std::iter::once(base).chain(laterals.iter().copied()).collect();
         self.remote.fired += 1;
@@ -275,7 +281,7 @@ impl Triggers {
             }
             return vec![Action::Refused { trigger, trace: base }];
         }
-        self.collect(Triggered { trace: base, trigger, base, fired: now, fired_ns: Some(fired_ns) }, group)
+        self.collect(Triggered { trace: base, trigger, base, fired: now, fired_ns }, group)
     }
 
     /// Has the traces of a group copied out; those that linger already keep the trigger that fired first.

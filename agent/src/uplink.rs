@@ -9,7 +9,7 @@ pub mod link;
 pub mod report;
 pub mod updates;
 
-use announce::Announcements;
+use announce::{Announcements, Firing};
 use backsight_core::coordination::Greeting;
 use backsight_core::ids::{RegionId, TraceId, TriggerId};
 use backsight_core::segment::SegmentKey;
@@ -56,7 +56,7 @@ pub enum Event {
     },
     /// That stream has ended.
     ReportLost,
-    /// A trigger fired on this host, and was admitted.
+    /// A trigger fired, and was admitted.
     Fired {
         /// Which.
         trigger: TriggerId,
@@ -64,6 +64,8 @@ pub enum Event {
         fired_ns: u64,
         /// The symptomatic trace first, then its laterals.
         traces: Vec<TraceId>,
+        /// Whether it fired on another host, and was only heard of here.
+        is_elsewhere: bool,
     },
     /// A segment is kept, or kept in a greater length.
     Grew {
@@ -220,6 +222,8 @@ pub struct Counters {
     pub announces_acked: u64,
     /// Announcements that it has and does not follow.
     pub announces_refused: u64,
+    /// Announcements of what fired elsewhere that were not said, as the coordinator asked first.
+    pub announces_spared: u64,
     /// Announcements given up: too many at a time, or not acknowledged within a minute.
     pub announces_given_up: u64,
     /// Collections answered.
@@ -264,6 +268,7 @@ impl Uplink {
                 announced: 0,
                 announces_acked: 0,
                 announces_refused: 0,
+                announces_spared: 0,
                 announces_given_up: 0,
                 answered: 0,
                 answers_given_up: 0,
@@ -294,9 +299,13 @@ impl Uplink {
             }
             Event::ReportReady { batch_max_bytes } => self.reports.ready(now, batch_max_bytes, counters),
             Event::ReportLost => self.reports.lost(counters),
-            Event::Fired { trigger, fired_ns, traces } => {
+            Event::Fired { trigger, fired_ns, traces, is_elsewhere } => {
+                let is_told = is_elsewhere && traces.iter().all(|trace| self.updates.is_followed(*trace));
                 self.updates.follow(now, &traces);
-                self.announcements.fired(now, trigger, fired_ns, traces, counters);
+                if !is_told {
+                    let firing = Firing { trigger, fired_ns, traces, is_elsewhere };
+                    self.announcements.fired(now, firing, counters);
+                }
             }
             Event::Grew { trace, why, piece } => {
                 self.updates.changed(now, trace);
@@ -312,7 +321,10 @@ impl Uplink {
                 self.updates.changed(now, trace);
                 self.reports.gone(trace);
             }
-            Event::Collected { group, traces } => self.updates.asked(now, group, traces, counters),
+            Event::Collected { group, traces } => {
+                self.announcements.asked(&traces, counters);
+                self.updates.asked(now, group, traces, counters);
+            }
             Event::AnnounceAck { id, is_refused } => self.announcements.acked(id, is_refused, counters),
             Event::BatchAck { number } => return self.reports.acked(now, number, counters),
             Event::Tick { room } => return self.tick(now, room),
@@ -330,7 +342,8 @@ impl Uplink {
             let mut turn = Turn { n_messages: room.coordination, n_traces: TURN_TRACES };
             self.updates.answers(&mut turn, &mut actions, counters);
             self.announcements.due(now, &mut turn, &mut actions);
-            self.updates.due(now, &mut turn, &mut actions, counters);
+            let reports = &self.reports;
+            self.updates.due(now, &mut turn, &mut actions, counters, |trace| reports.will_tell(trace));
         }
         self.reports.due(now, room.batches, &mut actions, counters);
         actions

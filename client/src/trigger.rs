@@ -64,7 +64,7 @@ fn fire(trigger: TriggerId, of: Option<TraceId>, laterals: &[TraceId]) -> bool {
 #[cold]
 #[inline(never)]
 pub(crate) fn tell_fired(writer: &mut Writer<View>, now: u64, trace: TraceId) {
-    let mut trigger = TriggerId::MANUAL; // the flag alone names none
+    let mut trigger = TriggerId(0); // the flag alone names none
     if writer.trace() == trace {
         writer.mark(seg_flags::FIRED); // found there should the ring be full; and requests that go out from here say it
         let [first, ..] = writer.segment().carried.triggers;
@@ -73,7 +73,7 @@ pub(crate) fn tell_fired(writer: &mut Writer<View>, now: u64, trace: TraceId) {
         }
     }
     let view = *writer.store();
-    if !ring::push_trigger(&view, writer.slot_number(), trigger, trace, now, &[]) {
+    if !ring::push_elsewhere(&view, writer.slot_number(), trigger, trace, now) {
         writer.count_drop(DropReason::SignalFull);
     }
     process::ring_doorbell(&view);

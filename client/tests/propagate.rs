@@ -171,7 +171,7 @@ fn trigger_that_fired_at_the_callee_travels_on_and_is_told_once() {
     send().call.answered(Some(answer(9, true).as_bytes()), &peer);
     assert!(trail_of(&send()).flags.has(TrailFlags::FIRED));
     assert_eq!(response_crumb().unwrap().as_str(), format!("{AGENT}f"));
-    let fired = |signal: &Signal| matches!(signal, Signal::Trigger { trigger: TriggerId::MANUAL, trace, .. } if *trace == context.trace);
+    let fired = |signal: &Signal| matches!(signal, Signal::Elsewhere { trigger: TriggerId(0), trace, .. } if *trace == context.trace);
     assert_eq!(agent.take_signals().iter().filter(|signal| fired(signal)).count(), 1);
     assert!(agent.segment_flags(context.trace)[0] & seg_flags::FIRED != 0, "found there if the ring was full");
 }
@@ -206,7 +206,7 @@ fn request_that_arrives_fired_is_told_once_and_not_when_it_is_resumed() {
     let incoming = arrived(FIRED);
     let segment = begin(&incoming.context);
     let told = agent.take_signals();
-    let [Signal::Trigger { trigger, trace, .. }] = told[..] else { panic!("{told:?}") };
+    let [Signal::Elsewhere { trigger, trace, .. }] = told[..] else { panic!("{told:?}") };
     assert_eq!((trigger, trace), (FIRST_TRIGGER, incoming.context.trace));
     drop(begin(&incoming.context)); // active already
     let paused = detach().unwrap();
@@ -215,7 +215,7 @@ fn request_that_arrives_fired_is_told_once_and_not_when_it_is_resumed() {
     assert_eq!(agent.take_signals(), []);
     let unnamed = arrived(b"bks=11:0000004");
     drop(begin(&unnamed.context));
-    assert!(matches!(agent.take_signals()[..], [Signal::Trigger { trigger: TriggerId::MANUAL, .. }]));
+    assert!(matches!(agent.take_signals()[..], [Signal::Elsewhere { trigger: TriggerId(0), .. }]));
     drop(begin(&arrived(b"bks=16:0000004").context));
     assert_eq!(agent.take_signals(), [], "kept from the first hop on: found when the chunk is sealed");
 }
@@ -298,7 +298,7 @@ fn call_outside_a_segment_is_told_by_the_ring_and_travels_with_what_was_given() 
     outgoing.call.answered(Some(b"0000009f"), &Connection::new());
     let told = agent.take_signals();
     assert!(
-        matches!(told[..], [Signal::Crumb { trace, .. }, Signal::Trigger { trace: fired, .. }]
+        matches!(told[..], [Signal::Crumb { trace, .. }, Signal::Elsewhere { trace: fired, .. }]
         if trace == incoming.context.trace && fired == trace),
         "{told:?}"
     );

@@ -295,7 +295,7 @@ fn trigger_names_its_trace_and_at_most_32_laterals() {
         .iter()
         .map(|signal| match signal {
             Signal::Trigger { trace, laterals, .. } => (*trace, laterals.len()),
-            Signal::Crumb { .. } => panic!("{signal:?}"),
+            Signal::Elsewhere { .. } | Signal::Crumb { .. } => panic!("{signal:?}"),
         })
         .collect();
     assert_eq!(said, [(context.trace, 32), (elsewhere, 0)]);

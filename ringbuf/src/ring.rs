@@ -12,6 +12,7 @@ use backsight_core::sync::Ordering::{Acquire, Relaxed, Release};
 const TRIGGER: u64 = 1;
 const LATERALS: u64 = 2;
 const CRUMB: u64 = 3;
+const ELSEWHERE: u64 = 4;
 const LATERALS_PER_ENTRY: usize = 3;
 const WORDS: u64 = RING_ENTRY_BYTES / 8;
 
@@ -28,6 +29,15 @@ pub enum Signal {
         ticks: u64,
         /// Traces to collect with it.
         laterals: Vec<TraceId>,
+    },
+    /// A trigger fired on another host: the request says so, or the answer to one.
+    Elsewhere {
+        /// Which, 0 where that is not known.
+        trigger: TriggerId,
+        /// For which trace.
+        trace: TraceId,
+        /// When it was heard of, in ticks.
+        ticks: u64,
     },
     /// A breadcrumb that no log record carries, or that is needed at once.
     Crumb {
@@ -84,6 +94,14 @@ pub fn push_trigger<S: Storage>(
         put(store, number, tail.wrapping_add(1 + idx as u64), &words);
     }
     publish(store, number, tail.wrapping_add(n_entries));
+    true
+}
+
+/// Writes that a trigger fired on another host, 0 for one that is not known. Called by the slot's thread only. Returns whether there was room.
+pub fn push_elsewhere<S: Storage>(store: &S, number: u32, trigger: TriggerId, trace: TraceId, ticks: u64) -> bool {
+    let Some(tail) = room(store, number, 1) else { return false };
+    put(store, number, tail, &[ELSEWHERE | u64::from(trigger.0) << 32, ticks, trace.hi, trace.lo]);
+    publish(store, number, tail.wrapping_add(1));
     true
 }
 
@@ -169,6 +187,7 @@ fn read_signal<S: Storage>(store: &S, number: u32, head: u64, available: u64) ->
             let laterals = (0..n_laterals).map(lateral).collect();
             Some((Signal::Trigger { trigger: TriggerId(id), trace, ticks, laterals }, n_entries))
         }
+        ELSEWHERE => Some((Signal::Elsewhere { trigger: TriggerId(id), trace, ticks }, 1)),
         CRUMB => {
             let direction = CrumbDirection::from_code((first >> 8) as u8)?;
             let span = SpanId(word(head, 4));

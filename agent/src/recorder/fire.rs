@@ -87,9 +87,8 @@ impl Recorder {
         let mut wanted: BTreeMap<TraceId, Triggered> = BTreeMap::new();
         for event in events {
             let local = match &event {
-                Event::Fired { origin: Origin::Remote { .. }, .. } => None,
-                Event::Fired { trigger, .. } => Some(*trigger),
-                Event::Abandoned { .. } | Event::Tick => None,
+                Event::Fired { origin: Origin::Remote { .. }, .. } | Event::Abandoned { .. } | Event::Tick => None,
+                Event::Fired { trigger, origin, .. } => Some((*trigger, *origin == Origin::Elsewhere)),
             };
             let mut traces = Vec::new();
             for action in self.triggers.step(now.time, event) {
@@ -101,8 +100,8 @@ impl Recorder {
                     Action::Refused { .. } => self.totals.drop_n(DropReason::Rate, 1),
                 }
             }
-            if let Some(trigger) = local.filter(|_| !traces.is_empty()) {
-                self.tell(uplink::Event::Fired { trigger, fired_ns: now.wall_ns, traces });
+            if let Some((trigger, is_elsewhere)) = local.filter(|_| !traces.is_empty()) {
+                self.tell(uplink::Event::Fired { trigger, fired_ns: now.wall_ns, traces, is_elsewhere });
             }
         }
         self.collect(&wanted, now);
@@ -257,6 +256,10 @@ pub(super) fn signals_of(store: &Mapping, number: u32, n_max: u64) -> Signals {
         match ring::pop(store, number) {
             Ok(Some(Signal::Trigger { trigger, trace, laterals, .. })) => {
                 signals.events.push(Event::Fired { trigger, trace, laterals, origin: Origin::Signal });
+            }
+            Ok(Some(Signal::Elsewhere { trigger, trace, .. })) => {
+                let trigger = if trigger.0 == 0 { TriggerId::MANUAL } else { trigger };
+                signals.events.push(Event::Fired { trigger, trace, laterals: Vec::new(), origin: Origin::Elsewhere });
             }
             // An edge that is open says only that somebody was called; its record is in the log.
             Ok(Some(Signal::Crumb { trace, agent, direction, span, .. })) => {

@@ -146,7 +146,10 @@ impl Recorder {
         let region = &self.member(full.position)?.region;
         let bytes = region.copy(full.id, segment.offset, segment.end);
         // Marked without a record: it came with the request, and says no more than that somebody wants it.
-        let trigger = collect::fired_in(&bytes).or(head_kept).unwrap_or(TriggerId::MANUAL);
-        Some(Event::Fired { trigger, trace: segment.trace, laterals: Vec::new(), origin: Origin::Segment })
+        let (trigger, origin) = match collect::fired_in(&bytes).or(head_kept) {
+            Some(trigger) => (trigger, Origin::Segment),
+            None => (TriggerId::MANUAL, Origin::Elsewhere),
+        };
+        Some(Event::Fired { trigger, trace: segment.trace, laterals: Vec::new(), origin })
     }
 }

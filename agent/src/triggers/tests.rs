@@ -57,6 +57,19 @@ fn over_the_rate_a_firing_is_refused_and_counted_and_its_marked_segments_do_not_
 }
 
 #[test]
+fn what_fired_elsewhere_is_kept_once_within_the_limit_of_other_hosts_and_counts_for_no_trigger_here() {
+    let mut triggers = Triggers::new(RULES, Nanos(0));
+    let again = triggers.step(Nanos(0), fired(1, &[], Origin::Elsewhere));
+    assert_eq!(collected(&again), [(trace(1), trace(1))]);
+    assert_eq!(triggers.step(Nanos(1), fired(1, &[], Origin::Elsewhere)), [], "it lingers");
+    assert_eq!(collected(&triggers.step(Nanos(2), fired(1, &[], Origin::Signal))).len(), 1, "news of this host");
+    triggers.step(Nanos(4), fired(2, &[], Origin::Elsewhere));
+    triggers.step(Nanos(4), fired(3, &[], Origin::Elsewhere));
+    assert!(triggers.is_refused(trace(3)));
+    assert_eq!(triggers.counts().values().map(|counts| counts.fired).sum::<u64>(), 1);
+}
+
+#[test]
 fn the_first_look_says_since_when_nothing_is_missing_until_what_it_found_is_given_up() {
     let mut triggers = Triggers::new(RULES, Nanos(0));
     triggers.note_looked(trace(1), 5);

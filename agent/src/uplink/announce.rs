@@ -1,6 +1,7 @@
 //! Announcements of what fired on this host, until the coordinator has them.
 //!
 //! Called by the uplink. Pure. What was acknowledged is remembered for a minute all the same: a coordinator that starts anew knows nothing.
+//! What fired on another host and was only heard of here is announced late: mostly the coordinator has asked by then.
 
 use super::{Action, Counters, Turn};
 use backsight_core::ids::{TraceId, TriggerId};
@@ -13,10 +14,23 @@ pub const ANNOUNCEMENTS_MAX: usize = 65_536;
 pub const ANNOUNCED_TRACES_MAX: usize = 262_144;
 /// The first wait for an acknowledgement; each further one is twice as long.
 const WAIT_FIRST: Nanos = Nanos::from_ms(50);
+/// How long the coordinator has to ask for what fired elsewhere: some ten times what its host and the crumbs take.
+const ELSEWHERE_WAIT: Nanos = Nanos::from_ms(250);
 /// The longest wait.
 const WAIT_MAX: Nanos = Nanos::from_ms(5_000);
 /// How long an announcement is said again, or remembered.
 const LASTS: Nanos = Nanos::from_ms(60_000);
+
+/// A firing as it is announced.
+#[derive(Debug)]
+pub(super) struct Firing {
+    pub(super) trigger: TriggerId,
+    pub(super) fired_ns: u64,
+    /// The symptomatic trace first.
+    pub(super) traces: Vec<TraceId>,
+    /// Whether it was only heard of.
+    pub(super) is_elsewhere: bool,
+}
 
 #[derive(Debug)]
 struct Announcement {
@@ -37,25 +51,30 @@ pub struct Announcements {
     due: BTreeSet<(Nanos, u64)>,
     /// The announcement of a trigger for a trace that waits for its acknowledgement: another firing says nothing new.
     unacked: BTreeMap<(TriggerId, TraceId), u64>,
+    /// By their base, the announcements of what fired elsewhere that have not been said.
+    unsaid: BTreeMap<TraceId, u64>,
     n_traces: usize,
 }
 
 impl Announcements {
     /// Returns none.
     pub(super) const fn new() -> Self {
-        Self { next_id: 1, by_id: BTreeMap::new(), due: BTreeSet::new(), unacked: BTreeMap::new(), n_traces: 0 }
+        Self {
+            next_id: 1,
+            by_id: BTreeMap::new(),
+            due: BTreeSet::new(),
+            unacked: BTreeMap::new(),
+            unsaid: BTreeMap::new(),
+            n_traces: 0,
+        }
     }
 
-    /// Takes a firing: it is announced at once.
-    pub(super) fn fired(
-        &mut self,
-        now: Nanos,
-        trigger: TriggerId,
-        fired_ns: u64,
-        traces: Vec<TraceId>,
-        counters: &mut Counters,
-    ) {
+    /// Takes a firing: it is announced at once, or later where it was only heard of.
+    pub(super) fn fired(&mut self, now: Nanos, firing: Firing, counters: &mut Counters) {
+        let Firing { trigger, fired_ns, traces, is_elsewhere } = firing;
         let Some(base) = traces.first().copied() else { return };
+        // This one tells of its trace, and at once where it fired here.
+        self.asked(&[base], counters);
         let known = self.unacked.get(&(trigger, base)).and_then(|id| self.by_id.get(id));
         if known.is_some_and(|known| traces.iter().all(|trace| known.traces.contains(trace))) {
             return;
@@ -65,11 +84,31 @@ impl Announcements {
         self.next_id += 1;
         self.n_traces += traces.len();
         self.unacked.insert((trigger, base), id);
-        self.due.insert((now, id));
-        let due = Some(now);
+        let due = if is_elsewhere { Nanos(now.0 + ELSEWHERE_WAIT.0) } else { now };
+        if is_elsewhere {
+            self.unsaid.insert(base, id);
+        }
+        self.due.insert((due, id));
+        let due = Some(due);
         self.by_id.insert(id, Announcement { trigger, fired_ns, traces, fired: now, due, wait: WAIT_FIRST });
         while self.by_id.len() > ANNOUNCEMENTS_MAX || self.n_traces > ANNOUNCED_TRACES_MAX {
             self.forget_oldest(counters);
+        }
+    }
+
+    /// The coordinator has asked for these traces: it need not be told of what fired elsewhere for them.
+    pub(super) fn asked(&mut self, traces: &[TraceId], counters: &mut Counters) {
+        for trace in traces {
+            if let Some(id) = self.unsaid.remove(trace) {
+                self.spare(id, counters);
+            }
+        }
+    }
+
+    fn spare(&mut self, id: u64, counters: &mut Counters) {
+        if let Some(announcement) = self.by_id.remove(&id) {
+            self.forget(id, &announcement);
+            counters.announces_spared += 1;
         }
     }
 
@@ -111,6 +150,9 @@ impl Announcements {
             let Some((due, id)) = self.due.first().copied().filter(|(due, _)| *due <= now) else { return };
             self.due.remove(&(due, id));
             let Some(announcement) = self.by_id.get_mut(&id) else { continue };
+            if let Some(base) = announcement.base() {
+                self.unsaid.remove(&base);
+            }
             let next = Nanos(now.0 + announcement.wait.0);
             announcement.due = Some(next);
             announcement.wait = Nanos((announcement.wait.0 * 2).min(WAIT_MAX.0));
@@ -140,17 +182,28 @@ impl Announcements {
 
     fn forget_oldest(&mut self, counters: &mut Counters) {
         let Some((id, announcement)) = self.by_id.pop_first() else { return };
+        counters.announces_given_up += u64::from(announcement.due.is_some());
+        if let Some(base) = announcement.base().filter(|base| self.unsaid.get(base) == Some(&id)) {
+            self.unsaid.remove(&base);
+        }
+        self.forget(id, &announcement);
+    }
+
+    /// Forgets what is known of an announcement that was removed.
+    fn forget(&mut self, id: u64, announcement: &Announcement) {
         self.n_traces -= announcement.traces.len();
         if let Some(due) = announcement.due {
             self.due.remove(&(due, id));
-            counters.announces_given_up += 1;
         }
-        let subject = announcement.subject();
-        self.settle(subject, id);
+        self.settle(announcement.subject(), id);
     }
 }
 
 impl Announcement {
+    fn base(&self) -> Option<TraceId> {
+        self.traces.first().copied()
+    }
+
     fn subject(&self) -> Option<(TriggerId, TraceId)> {
         self.traces.first().map(|base| (self.trigger, *base))
     }

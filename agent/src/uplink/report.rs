@@ -303,6 +303,11 @@ impl Reports {
         [send, gathered, self.stuck_at()].into_iter().flatten().min()
     }
 
+    /// Returns whether a batch will be sent that says what there is of a trace then.
+    pub(super) fn will_tell(&self, trace: TraceId) -> bool {
+        self.stream.is_some() && self.traces.get(&trace).is_some_and(Ledger::has_news)
+    }
+
     /// Returns how far a trace has come.
     pub(super) fn progress(&self, trace: TraceId) -> Option<Progress> {
         let ledger = self.traces.get(&trace)?;

@@ -33,7 +33,7 @@ fn ready() -> Event {
 
 fn fired(n: u64, laterals: &[u64]) -> Event {
     let traces = std::iter::once(n).chain(laterals.iter().copied()).map(trace).collect();
-    Event::Fired { trigger: TriggerId::MANUAL, fired_ns: n, traces }
+    Event::Fired { trigger: TriggerId::MANUAL, fired_ns: n, traces, is_elsewhere: false }
 }
 
 fn key(region: u64, offset: u32) -> SegmentKey {
@@ -82,6 +82,30 @@ fn an_announcement_is_said_again_at_doubling_intervals_for_a_minute_and_then_giv
     assert!(times[8..].windows(2).all(|pair| pair[1] - pair[0] == 5_000), "{times:?}");
     assert!(times.last().is_some_and(|last| *last < 60_000));
     assert_eq!((uplink.counters().announces_given_up, uplink.n_unacked_announces()), (1, 0));
+}
+
+#[test]
+fn what_fired_elsewhere_is_announced_only_where_the_coordinator_has_not_asked_in_time() {
+    let elsewhere =
+        |n| Event::Fired { trigger: TriggerId::MANUAL, fired_ns: n, traces: vec![trace(n)], is_elsewhere: true };
+    let said = |uplink: &mut Uplink, at| -> Vec<Vec<TraceId>> {
+        announced(&tick(uplink, ms(at))).into_iter().map(|(_, traces)| traces).collect()
+    };
+    let mut uplink = Uplink::new(RULES);
+    uplink.step(ms(0), connected(1));
+    for n in 1..=3 {
+        uplink.step(ms(0), elsewhere(n));
+    }
+    uplink.step(ms(5), Event::Collected { group: 7, traces: vec![trace(1)] });
+    uplink.step(ms(5), fired(2, &[]));
+    assert_eq!(said(&mut uplink, 5), [[trace(2)]], "a trigger of this host's own is news");
+    uplink.step(ms(6), elsewhere(2));
+    assert_eq!(said(&mut uplink, 249), [[trace(2)]], "again, as nobody has acknowledged it");
+    assert_eq!(uplink.counters().announces_spared, 2);
+    let late = said(&mut uplink, 250);
+    assert!(late.contains(&vec![trace(3)]) && !late.contains(&vec![trace(1)]), "{late:?}");
+    uplink.step(ms(251), Event::Collected { group: 8, traces: vec![trace(3)] });
+    assert!(said(&mut uplink, 300).contains(&vec![trace(3)]), "what was said is said until it is acknowledged");
 }
 
 #[test]

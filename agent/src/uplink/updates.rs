@@ -68,6 +68,11 @@ impl Updates {
         }
     }
 
+    /// Returns whether the coordinator was told of a trace, or has asked for it.
+    pub(super) fn is_followed(&self, trace: TraceId) -> bool {
+        self.followed.contains_key(&trace)
+    }
+
     /// Takes a question: it is answered in the next turn.
     pub(super) fn asked(&mut self, now: Nanos, group: u64, traces: Vec<TraceId>, counters: &mut Counters) {
         self.follow(now, &traces);
@@ -122,8 +127,15 @@ impl Updates {
         }
     }
 
-    /// Tells of changes, as far as the turn has room for it.
-    pub(super) fn due(&mut self, now: Nanos, turn: &mut Turn, actions: &mut Vec<Action>, counters: &mut Counters) {
+    /// Tells of changes, as far as the turn has room for it; not of those that `goes_along` with a report, which says the same.
+    pub(super) fn due(
+        &mut self,
+        now: Nanos,
+        turn: &mut Turn,
+        actions: &mut Vec<Action>,
+        counters: &mut Counters,
+        goes_along: impl Fn(TraceId) -> bool,
+    ) {
         while !turn.is_over() {
             let mut traces = Vec::new();
             while traces.len() < UPDATE_TRACES
@@ -132,7 +144,9 @@ impl Updates {
                 self.due.remove(&(due, trace));
                 if let Some(followed) = self.followed.get_mut(&trace) {
                     (followed.due, followed.told) = (None, now);
-                    traces.push(trace);
+                    if !goes_along(trace) {
+                        traces.push(trace);
+                    }
                 }
             }
             if traces.is_empty() {
