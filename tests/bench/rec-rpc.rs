@@ -85,7 +85,7 @@ fn main() -> Result<ExitCode> {
 /// Measures what an agent uses in bulk, and adds the row.
 fn bulk(options: &Options, report: &mut Report) -> Result<()> {
     let rounds = Rounds { n_rounds: BULK_ROUNDS, n_warmup: 1 };
-    let measured = bulk::agent_core_per_100mb(options.pick(Duration::from_millis(500), Duration::from_secs(4)), rounds);
+    let measured = bulk::agent_core_per_100mb(options.pick(Duration::from_millis(300), Duration::from_secs(4)), rounds);
     print!("{}", table::medians(&format!("agent_core_per_100mb ({})", bulk::CASE), "cores", &measured));
     for series in &measured {
         report.results.extend(rows::of_bulk(series)?);

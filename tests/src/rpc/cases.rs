@@ -76,10 +76,10 @@ impl Plan {
         let n_rounds = options.rounds.map_or_else(|| default_rounds(is_two, options.quick), usize::from);
         Self {
             rounds: Rounds { n_rounds, n_warmup: options.pick(0, 1) },
-            seconds: options.pick(0.6, 2.0),
-            warmup_seconds: options.pick(0.3, 1.0),
+            seconds: options.pick(0.45, 2.0),
+            warmup_seconds: options.pick(0.2, 1.0),
             n_truths: options.pick(1, 5),
-            truth_seconds: options.pick(2.0, 8.0),
+            truth_seconds: options.pick(1.5, 8.0),
             truth_warmup_seconds: 0.2,
         }
     }
@@ -93,3 +93,6 @@ fn default_rounds(is_two: bool, quick: bool) -> usize {
         (false, true) => 0,
     }
 }
+
+#[cfg(test)]
+mod tests;

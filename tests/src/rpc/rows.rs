@@ -144,8 +144,8 @@ pub const AT_MODERATE: [Metric; 3] = [
         clock: Clock::Cpu,
         of: |sample| sample.services_us,
         peers: OTHERS,
-        must: None,
-        holds: Holds::Always,
+        must: Some(("ratio<=1.03", None)),
+        holds: Holds::Two,
     },
 ];
 
