@@ -150,9 +150,7 @@ impl Announcements {
             let Some((due, id)) = self.due.first().copied().filter(|(due, _)| *due <= now) else { return };
             self.due.remove(&(due, id));
             let Some(announcement) = self.by_id.get_mut(&id) else { continue };
-            if let Some(base) = announcement.base() {
-                self.unsaid.remove(&base);
-            }
+            announcement.strike_from(&mut self.unsaid, id);
             let next = Nanos(now.0 + announcement.wait.0);
             announcement.due = Some(next);
             announcement.wait = Nanos((announcement.wait.0 * 2).min(WAIT_MAX.0));
@@ -183,9 +181,7 @@ impl Announcements {
     fn forget_oldest(&mut self, counters: &mut Counters) {
         let Some((id, announcement)) = self.by_id.pop_first() else { return };
         counters.announces_given_up += u64::from(announcement.due.is_some());
-        if let Some(base) = announcement.base().filter(|base| self.unsaid.get(base) == Some(&id)) {
-            self.unsaid.remove(&base);
-        }
+        announcement.strike_from(&mut self.unsaid, id);
         self.forget(id, &announcement);
     }
 
@@ -204,7 +200,14 @@ impl Announcement {
         self.traces.first().copied()
     }
 
+    /// Notes that this announcement, number `id`, is said or given up: nobody waits whether the coordinator asks first.
+    fn strike_from(&self, unsaid: &mut BTreeMap<TraceId, u64>, id: u64) {
+        if let Some(base) = self.base().filter(|base| unsaid.get(base) == Some(&id)) {
+            unsaid.remove(&base);
+        }
+    }
+
     fn subject(&self) -> Option<(TriggerId, TraceId)> {
-        self.traces.first().map(|base| (self.trigger, *base))
+        self.base().map(|base| (self.trigger, base))
     }
 }
