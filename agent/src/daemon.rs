@@ -246,7 +246,7 @@ impl Daemon {
             Source::Client(number) => self.hear(number),
             Source::Process(number) => self.process_ended(number),
             Source::Doorbell(number) => self.doorbell_rang(number),
-            Source::Collector => self.hear_collector(),
+            Source::Collector => self.collector_rang(),
         }
     }
 

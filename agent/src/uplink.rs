@@ -343,9 +343,15 @@ impl Uplink {
             self.updates.answers(&mut turn, &mut actions, counters);
             self.announcements.due(now, &mut turn, &mut actions);
             let reports = &self.reports;
-            self.updates.due(now, &mut turn, &mut actions, counters, |trace| reports.will_tell(trace));
+            self.updates.due(now, &mut turn, &mut actions, counters, |trace| reports.will_tell(now, trace));
         }
+        let n_said = actions.len();
         self.reports.due(now, room.batches, &mut actions, counters);
+        for action in &actions[n_said..] {
+            if let Action::Batch(batch) = action {
+                batch.parts.iter().for_each(|part| self.updates.told(now, part.trace));
+            }
+        }
         actions
     }
 

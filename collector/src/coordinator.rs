@@ -157,7 +157,7 @@ impl Coordinator {
                     self.learn(now, agent, holding, Source::Told);
                 }
             }
-            Event::Reported { agent, holding } => self.learn(now, agent, &holding, Source::Told),
+            Event::Reported { agent, holding } => self.learn(now, agent, &holding, Source::Reported),
             Event::Tick => self.tick(now),
         }
         self.publish_settled();
@@ -167,6 +167,11 @@ impl Coordinator {
     /// Returns what the coordinator says first on every stream.
     pub const fn greeting(&self) -> Greeting {
         self.greeting
+    }
+
+    /// Returns whether views have changed that the next tick publishes.
+    pub fn has_changes(&self) -> bool {
+        !self.changed.is_empty()
     }
 
     /// Returns how many groups are followed.

@@ -146,6 +146,9 @@ async fn settle(library: Library) {
     let mut ticks = tokio::time::interval(SETTLE_EVERY);
     loop {
         ticks.tick().await;
+        if library.stats().n_waiting == 0 {
+            continue;
+        }
         let library = library.clone();
         let settled = tokio::task::spawn_blocking(move || {
             let now = || u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);

@@ -9,10 +9,11 @@ use backsight_core::holding::Holding;
 use backsight_core::ids::AgentId;
 use backsight_proto::v1;
 use backsight_proto::v1::intake_server::{Intake, IntakeServer};
+use backsight_store::StoreError;
 use prost::Message;
-use std::collections::VecDeque;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesOrdered;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::warn;
@@ -59,17 +60,14 @@ impl Intake for IntakeService {
     }
 }
 
-/// A batch that is on disk.
+/// A batch that was stored, or was not.
 struct Stored {
+    number: u64,
     /// What the agent says that it holds of the traces.
     holdings: Vec<Holding>,
     bytes: u64,
-}
-
-/// A batch on its way to the disk.
-struct InFlight {
-    number: u64,
-    stored: JoinHandle<Result<Stored, String>>,
+    /// Why it was not stored.
+    failed: Option<StoreError>,
 }
 
 impl IntakeService {
@@ -81,7 +79,8 @@ impl IntakeService {
         let agent = self.greet(requests.message().await?)?;
         let ready = v1::Ready { batch_max_bytes: BATCH_MAX_BYTES as u64 };
         send(replies, v1::report_reply::What::Ready(ready)).await?;
-        let mut in_flight: VecDeque<InFlight> = VecDeque::new();
+        // Numbers are acknowledged in order, so the batch that came first is waited for first.
+        let mut in_flight = FuturesOrdered::new();
         let mut next_number = 1;
         loop {
             let has_room = in_flight.len() < IN_FLIGHT_MAX;
@@ -92,7 +91,7 @@ impl IntakeService {
                     next_number += 1;
                     in_flight.push_back(self.store(agent, batch));
                 }
-                stored = first_of(&mut in_flight), if !in_flight.is_empty() => {
+                Some(stored) = in_flight.next() => {
                     if !self.acknowledge(agent, stored, replies).await? {
                         return Ok(());
                     }
@@ -100,8 +99,7 @@ impl IntakeService {
             }
         }
         // The agent said all it had to say: what it sent is still stored and acknowledged.
-        while !in_flight.is_empty() {
-            let stored = first_of(&mut in_flight).await;
+        while let Some(stored) = in_flight.next().await {
             if !self.acknowledge(agent, stored, replies).await? {
                 return Ok(());
             }
@@ -116,49 +114,32 @@ impl IntakeService {
         hello.check().map_err(|error| Status::failed_precondition(error.to_string()))
     }
 
-    fn store(&self, agent: AgentId, batch: v1::Batch) -> InFlight {
-        let library = self.library.clone();
+    async fn store(&self, agent: AgentId, batch: v1::Batch) -> Stored {
         let number = batch.number;
         let holdings = batch.traces.iter().filter_map(holding).collect();
         let bytes = batch.encoded_len() as u64;
-        let stored = tokio::spawn(async move {
-            library.add(agent, batch.traces).await.map_err(|error| crate::chain(&error))?;
-            Ok(Stored { holdings, bytes })
-        });
-        InFlight { number, stored }
+        let failed = self.library.add(agent, batch.traces).await.err();
+        Stored { number, holdings, bytes, failed }
     }
 
     /// Tells the agent what became of a batch; returns whether it may go on.
     async fn acknowledge(
         &self,
         agent: AgentId,
-        (number, stored): (u64, Result<Stored, String>),
+        stored: Stored,
         replies: &mpsc::Sender<Reply>,
     ) -> Result<bool, Status> {
-        match stored {
-            Ok(Stored { holdings, bytes }) => {
-                self.coordination.tell(Heard::Reported { agent, holdings, bytes }).await;
-                send(replies, v1::report_reply::What::Ack(v1::BatchAck { number })).await?;
-                Ok(true)
-            }
-            Err(reason) => {
-                warn!(agent = %agent, reason, "batch not stored");
-                send(replies, v1::report_reply::What::Refusal(v1::Refusal { reason })).await?;
-                Ok(false)
-            }
+        let Stored { number, holdings, bytes, failed } = stored;
+        if let Some(error) = failed {
+            let reason = crate::chain(&error);
+            warn!(agent = %agent, reason, "batch not stored");
+            send(replies, v1::report_reply::What::Refusal(v1::Refusal { reason })).await?;
+            return Ok(false);
         }
+        self.coordination.tell(Heard::Reported { agent, holdings, bytes }).await;
+        send(replies, v1::report_reply::What::Ack(v1::BatchAck { number })).await?;
+        Ok(true)
     }
-}
-
-/// Waits for the batch that came first: numbers are acknowledged in order.
-///
-/// Safe to be cancelled: the batch stays in front until it is stored.
-async fn first_of(in_flight: &mut VecDeque<InFlight>) -> (u64, Result<Stored, String>) {
-    let Some(first) = in_flight.front_mut() else { return std::future::pending().await };
-    let stored = (&mut first.stored).await.unwrap_or_else(|error| Err(error.to_string()));
-    let number = first.number;
-    in_flight.pop_front();
-    (number, stored)
 }
 
 fn batch_of(request: v1::ReportRequest, expected: u64) -> Result<v1::Batch, Status> {

@@ -50,7 +50,14 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         return Ok(());
     }
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    runtime.thread_name("bks-collector").enable_all().build().context("start the runtime")?.block_on(serve(&config))
+    runtime.worker_threads(n_workers()).thread_name("bks-collector").enable_all();
+    runtime.build().context("start the runtime")?.block_on(serve(&config))
+}
+
+/// Returns how many threads serve: half of the cores. Messages are small, and a second thread costs more to wake than it takes over; the disk
+/// and those who search have threads of their own.
+fn n_workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
 }
 
 async fn serve(config: &Config) -> anyhow::Result<()> {

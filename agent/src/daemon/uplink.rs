@@ -22,8 +22,8 @@ use tracing::{info, warn};
 
 /// Messages of the collector taken in one turn.
 const HEARD_PER_TURN: usize = 256;
-/// The shortest sleep while something waits to be sent.
-const SLEEP_MIN: Nanos = Nanos::from_ms(1);
+/// The shortest sleep while something waits to be sent: what is due within it goes together.
+const SLEEP_MIN: Nanos = Nanos::from_ms(4);
 /// The shortest sleep while the link has no room for it.
 const SLEEP_NO_ROOM: Nanos = Nanos::from_ms(10);
 
@@ -135,7 +135,6 @@ impl Collector {
 
     /// Takes what the collector said; returns what it asks for.
     fn hear(&mut self, recorder: &mut Recorder, now: Nanos) -> Vec<Collection> {
-        self.link.acknowledge();
         let mut collections = Vec::new();
         for _ in 0..HEARD_PER_TURN {
             let Some(heard) = self.link.take() else { return collections };
@@ -264,28 +263,27 @@ fn encode(batch: &crate::uplink::Batch, recorder: &mut Recorder, timeline: &Time
 }
 
 impl Daemon {
-    /// Takes what the collector said.
-    pub(super) fn hear_collector(&mut self) {
-        let now = self.now();
-        let Self { collector: Some(collector), recorder, .. } = self else { return };
-        let collections = collector.hear(recorder, now.time);
-        if collections.is_empty() {
-            return;
+    /// Quiets the collector's bell; what it said is taken when the turn ends.
+    pub(super) fn collector_rang(&self) {
+        if let Some(collector) = &self.collector {
+            collector.link.acknowledge();
         }
-        // All at once: looking through open chunks costs the same for one as for all.
-        recorder.collect_remote(&collections, now);
+    }
+
+    /// Takes what the collector said, tells it what has happened and sends what is due; returns how long the loop may sleep.
+    pub(super) fn serve_collector(&mut self) -> Option<Nanos> {
+        let now = self.now();
+        let Self { collector: Some(collector), recorder, clock, .. } = self else { return None };
+        let collections = collector.hear(recorder, now.time);
+        if !collections.is_empty() {
+            // All at once: looking through open chunks costs the same for one as for all.
+            recorder.collect_remote(&collections, now);
+        }
         for Collection { group, traces, .. } in collections {
             let mut seen = BTreeSet::new();
             let traces = traces.into_iter().filter(|trace| seen.insert(*trace)).collect();
             collector.step(recorder, now.time, Event::Collected { group, traces });
         }
-        self.serve_collector();
-    }
-
-    /// Tells the collector what has happened and sends what is due; returns how long the loop may sleep.
-    pub(super) fn serve_collector(&mut self) -> Option<Nanos> {
-        let now = self.now();
-        let Self { collector: Some(collector), recorder, clock, .. } = self else { return None };
         for event in recorder.take_news() {
             collector.step(recorder, now.time, event);
         }

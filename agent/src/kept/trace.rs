@@ -132,7 +132,8 @@ impl KeptTrace {
             if is_other {
                 (known.is_open, known.flags, known.segment) = (is_open, flags, segment);
             }
-            return if is_other { Change::State } else { Change::None };
+            // To one that has ended its thread writes no more, whether its chunk is open or sealed.
+            return if is_other && !known.is_ended { Change::State } else { Change::None };
         }
         let named: u64 = strings.iter().map(|(_, text)| text.len() as u64 + FRAME_BYTES).sum();
         for (id, text) in strings {

@@ -206,8 +206,12 @@ struct Told {
 
 impl Told {
     async fn tell(&self, stream: u64, heard: Heard) {
+        // An acknowledgement can wait until the loop turns anyway: it only frees memory and room.
+        let can_wait = matches!(heard, Heard::AnnounceAck { .. } | Heard::BatchAck(_));
         let _ = self.queue.send((stream, heard)).await; // closed: the loop has ended
-        ring(&self.bell);
+        if !can_wait {
+            ring(&self.bell);
+        }
     }
 }
 

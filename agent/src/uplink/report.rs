@@ -19,6 +19,8 @@ const TURN_BYTES: u64 = Bytes::mib(1).0;
 const TRACE_COST: u64 = 512;
 /// How long changes of a trace are gathered, so that one batch has its group.
 const GATHER: Nanos = Nanos::from_ms(20);
+/// How long after a batch the next one waits for more, unless there is enough to fill it: each costs both sides a dozen switches of threads.
+const SPACING: Nanos = Nanos::from_ms(200);
 /// The longest wait for an acknowledgement, after streams on which none came.
 const PATIENCE_MAX: Nanos = Nanos::from_ms(60_000);
 /// Every collector takes batches of this size.
@@ -102,6 +104,8 @@ pub struct Reports {
     patience: Nanos,
     /// Before this nothing is sent, by `report.bytes_per_s`.
     paced: Nanos,
+    /// Before this no batch is sent that is not full.
+    spaced: Nanos,
     queued_bytes: u64,
 }
 
@@ -116,6 +120,7 @@ impl Reports {
             stream: None,
             patience: rules.resend,
             paced: Nanos(0),
+            spaced: Nanos(0),
             queued_bytes: 0,
         }
     }
@@ -165,6 +170,7 @@ impl Reports {
     /// The collector takes batches on a new stream.
     pub(super) fn ready(&mut self, now: Nanos, batch_max_bytes: u64, counters: &mut Counters) {
         self.lost(counters);
+        self.spaced = Nanos(0);
         let batch_max = batch_max_bytes.max(BATCH_MAX_MIN);
         self.stream = Some(Stream { batch_max, next_number: 1, progressed: now, in_flight: VecDeque::new() });
     }
@@ -232,12 +238,13 @@ impl Reports {
         }
         let mut turn_bytes = 0;
         for _ in 0..room {
-            if turn_bytes >= TURN_BYTES || now < self.paced {
+            if turn_bytes >= TURN_BYTES || now < self.may_send_at() {
                 return;
             }
             let Some((batch, cost)) = self.next_batch(now, counters) else { return };
             turn_bytes += cost;
             counters.batches += 1;
+            self.spaced = Nanos(now.0.saturating_add(SPACING.0));
             if let Some(pause) = (u128::from(cost) * 1_000_000_000).checked_div(u128::from(self.rules.bytes_per_s)) {
                 self.paced = Nanos(now.0.saturating_add(u64::try_from(pause).unwrap_or(u64::MAX)));
             }
@@ -298,14 +305,21 @@ impl Reports {
     /// Returns when there will be something to do.
     pub(super) fn wake_at(&self) -> Option<Nanos> {
         let can_send = self.stream.as_ref().is_some_and(|stream| stream.in_flight.len() < IN_FLIGHT_MAX);
-        let send = (can_send && !self.ready.is_empty()).then_some(self.paced);
+        let send = (can_send && !self.ready.is_empty()).then(|| self.may_send_at());
         let gathered = self.gathering.first().map(|(until, _)| *until);
         [send, gathered, self.stuck_at()].into_iter().flatten().min()
     }
 
-    /// Returns whether a batch will be sent that says what there is of a trace then.
-    pub(super) fn will_tell(&self, trace: TraceId) -> bool {
-        self.stream.is_some() && self.traces.get(&trace).is_some_and(Ledger::has_news)
+    /// Returns when a batch may be sent.
+    fn may_send_at(&self) -> Nanos {
+        let is_full = self.queued_bytes >= self.rules.batch_bytes;
+        if is_full { self.paced } else { self.paced.max(self.spaced) }
+    }
+
+    /// Returns whether the next batch will say what there is of a trace then, and soon.
+    pub(super) fn will_tell(&self, now: Nanos, trace: TraceId) -> bool {
+        let is_next = self.queued_bytes <= self.rules.batch_bytes && self.paced <= now;
+        is_next && self.stream.is_some() && self.traces.get(&trace).is_some_and(Ledger::has_news)
     }
 
     /// Returns how far a trace has come.

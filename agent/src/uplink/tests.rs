@@ -167,16 +167,49 @@ fn only_what_is_new_or_longer_is_sent_and_progress_says_how_far_it_is() {
     uplink.step(ms(21), grew(1, 1, 0, 300));
     uplink.step(ms(21), grew(1, 1, 400, 50));
     assert!(uplink.step(ms(22), Event::BatchAck { number: 1 }).is_empty(), "it has grown since");
-    assert_eq!(sent(&batches(&tick(&mut uplink, ms(41)))), [(trace(1), 0, 300), (trace(1), 400, 50)]);
-    assert_eq!(uplink.step(ms(42), Event::BatchAck { number: 2 }), [Action::Acked { trace: trace(1) }]);
+    assert_eq!(sent(&batches(&tick(&mut uplink, ms(220)))), [(trace(1), 0, 300), (trace(1), 400, 50)]);
+    assert_eq!(uplink.step(ms(221), Event::BatchAck { number: 2 }), [Action::Acked { trace: trace(1) }]);
     assert_eq!(uplink.progress(trace(1)), Some(Progress::Acked));
-    uplink.step(ms(50), Event::Died { trace: trace(1), region: RegionId(1) });
-    let death = batches(&tick(&mut uplink, ms(70)));
+    uplink.step(ms(400), Event::Died { trace: trace(1), region: RegionId(1) });
+    let death = batches(&tick(&mut uplink, ms(420)));
     assert_eq!((sent(&death).len(), death[0].parts[0].deaths.len()), (0, 1), "the death alone");
     assert_eq!(uplink.progress(trace(1)), Some(Progress::Sent));
-    uplink.step(ms(71), Event::ReportLost);
-    uplink.step(ms(71), ready());
-    assert_eq!(batches(&tick(&mut uplink, ms(71)))[0].parts[0].deaths.len(), 1, "it is told again");
+    uplink.step(ms(421), Event::ReportLost);
+    uplink.step(ms(421), ready());
+    assert_eq!(batches(&tick(&mut uplink, ms(421)))[0].parts[0].deaths.len(), 1, "it is told again");
+}
+
+#[test]
+fn small_batches_keep_their_distance_and_full_ones_do_not() {
+    let mut uplink = Uplink::new(Rules { batch_bytes: 2_000, ..RULES });
+    uplink.step(ms(0), ready());
+    let send_at = |uplink: &mut Uplink, at, events: Vec<Event>| {
+        events.into_iter().for_each(|event| drop(uplink.step(ms(at), event)));
+        let wake = uplink.wake_at().unwrap();
+        (wake, sent(&batches(&tick(uplink, wake))).len())
+    };
+    assert_eq!(send_at(&mut uplink, 0, vec![grew(1, 1, 0, 100)]), (ms(20), 1), "the first one goes when its group is there");
+    uplink.step(ms(30), grew(2, 2, 0, 100));
+    assert!(batches(&tick(&mut uplink, ms(219))).is_empty());
+    assert_eq!(send_at(&mut uplink, 219, vec![]), (ms(220), 1));
+    let enough = vec![grew(3, 3, 0, 1_100), grew(4, 4, 0, 900)];
+    assert_eq!(send_at(&mut uplink, 230, enough), (ms(250), 1), "there is enough");
+    assert_eq!(send_at(&mut uplink, 250, vec![]), (ms(450), 1), "the rest is not");
+}
+
+#[test]
+fn what_a_report_says_is_not_said_again_in_an_update() {
+    let mut uplink = Uplink::new(RULES);
+    uplink.step(ms(0), connected(1));
+    uplink.step(ms(0), ready());
+    uplink.step(ms(0), Event::Collected { group: 1, traces: vec![trace(1)] });
+    tick(&mut uplink, ms(0));
+    uplink.step(ms(10), grew(1, 1, 0, 100));
+    let made: Vec<Action> = (10..500).flat_map(|at| tick(&mut uplink, ms(at))).collect();
+    assert!(matches!(made.as_slice(), [Action::Batch(_)]), "{made:?}");
+    uplink.step(ms(500), Event::Changed { trace: trace(1) });
+    let made = tick(&mut uplink, ms(500));
+    assert_eq!(made, [Action::Update { traces: vec![trace(1)] }], "no report says this");
 }
 
 #[test]

@@ -91,6 +91,15 @@ impl Updates {
         self.due.insert((due, trace));
     }
 
+    /// Notes that a report says what there is of a trace by now.
+    pub(super) fn told(&mut self, now: Nanos, trace: TraceId) {
+        let Some(followed) = self.followed.get_mut(&trace) else { return };
+        followed.told = now;
+        if let Some(due) = followed.due.take() {
+            self.due.remove(&(due, trace));
+        }
+    }
+
     /// Notes that there is something new to say of all traces that linger: of the newest [`CHANGED_MAX`], as each of them costs a holding.
     pub(super) fn all_changed(&mut self, now: Nanos) {
         let ends_lingering = Nanos(now.0.saturating_add(LONGER.0));

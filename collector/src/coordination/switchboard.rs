@@ -12,15 +12,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
-use tokio::time::MissedTickBehavior;
 use tonic::Status;
 use tracing::{info, warn};
 
-/// How often the coordinator is told the time, and views are handed on.
-const TICK: Duration = Duration::from_millis(20);
-
-/// How often others see how things are.
-const SHOW_EVERY: Duration = Duration::from_millis(250);
+/// How often the coordinator is told the time, and views are handed on, while views change.
+const TICK: Duration = Duration::from_millis(50);
+/// How often otherwise, and how often others see how things are.
+const TICK_AT_REST: Duration = Duration::from_millis(250);
 
 /// How things are.
 #[derive(Clone, Debug, Default)]
@@ -100,15 +98,17 @@ impl Switchboard {
 
     /// Runs until nobody can say anything any more.
     pub(super) async fn run(mut self, mut hears: mpsc::Receiver<Heard>) {
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticked = Instant::now();
         loop {
+            let is_at_rest = self.views.is_empty() && !self.coordinator.has_changes();
+            let next = ticked + if is_at_rest { TICK_AT_REST } else { TICK };
             tokio::select! {
                 heard = hears.recv() => {
                     let Some(heard) = heard else { return };
                     self.hear(heard);
                 }
-                _ = ticks.tick() => {
+                () = tokio::time::sleep_until(next.into()) => {
+                    ticked = Instant::now();
                     self.step(Event::Tick);
                     self.hand_on();
                     self.show();
@@ -246,7 +246,7 @@ impl Switchboard {
 
     /// Lets others see how things are, now and then.
     fn show(&mut self) {
-        if self.shown_at.elapsed() >= SHOW_EVERY {
+        if self.shown_at.elapsed() >= TICK_AT_REST {
             self.shown_at = Instant::now();
             self.shown.send_replace(Arc::new(self.overview()));
         }

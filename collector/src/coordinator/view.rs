@@ -32,8 +32,10 @@ impl Part {
 pub(super) enum Source {
     /// With an announcement: the agent has a part in the trace, whatever it says.
     Announced,
-    /// In an answer, an update or a report.
+    /// In an answer or an update.
     Told,
+    /// With data: it is stored beside it, and needs no view to be known.
+    Reported,
 }
 
 /// What a holding changed.
@@ -85,8 +87,9 @@ impl Followed {
         }
         let Some(part) = self.parts.get_mut(&agent) else { return learnt };
         self.n_awaited -= usize::from(part.is_awaited());
+        let says_more = source != Source::Reported || part.contact != Contact::Answered;
         (part.contact, part.holding) = (Contact::Answered, Some(holding.clone()));
-        self.is_dirty |= part.is_member;
+        self.is_dirty |= part.is_member && says_more;
         for crumb in &holding.crumbs {
             let room = room.saturating_sub(learnt.n_added);
             self.join(crumb.agent, room, &mut learnt);

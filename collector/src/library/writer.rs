@@ -21,7 +21,7 @@ use tracing::warn;
 const GROUP_MAX_BYTES: usize = 16 << 20;
 /// How long what comes first waits for more where something was written a moment ago: what hosts report of one trace comes within it, and
 /// shares one sync.
-const GATHER: Duration = Duration::from_millis(20);
+const GATHER: Duration = Duration::from_millis(50);
 /// What one append takes.
 const APPEND_MAX_BYTES: usize = 32 << 20;
 
