@@ -168,7 +168,7 @@ impl Exposition {
         self.counter("uplink_batches", "Batches sent, those sent again included.", status.batches_total);
         self.counter("uplink_batches_acked", "Batches acknowledged.", status.batches_acked_total);
         self.counter("uplink_batches_resent", "Batches sent again.", status.batches_resent_total);
-        self.counter("uplink_bytes", "Bytes of all batches sent.", status.bytes_total);
+        self.counter("uplink_bytes", "Bytes of all batches sent, as they were packed.", status.bytes_total);
         self.counter("uplink_resets", "Streams ended as nothing was acknowledged.", details.resets);
         self.counter("uplink_too_large_segments", "Segments that no batch takes.", details.too_large);
         self.counter("uplink_garbage", "Messages of the collector that nobody understands.", details.garbage);

@@ -1,7 +1,7 @@
 //! The coordinator: follows a trigger from agent to agent along the breadcrumbs, and says who has what of a trace.
 //!
 //! Pure: events and the time go in, actions come out; the simulator runs this very code. The shell (streams, store, clock) calls
-//! [`Coordinator::step`] for whatever comes in, and for a tick every some 100 ms. It keeps soft state only: what it forgets, agents that
+//! [`Coordinator::step`] for whatever comes in, and for a tick some times a second. It keeps soft state only: what it forgets, agents that
 //! announce again bring back. It must never believe that one agent speaks for another.
 
 mod ask;

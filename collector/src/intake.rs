@@ -7,10 +7,10 @@ use crate::coordination::{Coordination, Heard};
 use crate::library::Library;
 use backsight_core::holding::Holding;
 use backsight_core::ids::AgentId;
+use backsight_proto::packing::Unpacker;
 use backsight_proto::v1;
 use backsight_proto::v1::intake_server::{Intake, IntakeServer};
 use backsight_store::StoreError;
-use prost::Message;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
 use tokio::sync::mpsc;
@@ -18,8 +18,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::warn;
 
-/// The largest batch that is taken: the most that one host keeps of one trace, with room for its strings.
+/// The largest batch that is taken, in bytes of its unpacked traces: the most that one host keeps of one trace, with room for its strings.
 pub const BATCH_MAX_BYTES: usize = 16 << 20;
+/// The largest message: what cannot be packed becomes a little longer by it.
+const MESSAGE_MAX_BYTES: usize = BATCH_MAX_BYTES + (BATCH_MAX_BYTES >> 8);
 /// Batches of one agent that may wait for the disk together.
 const IN_FLIGHT_MAX: usize = 16;
 /// Replies that wait to be sent.
@@ -35,7 +37,7 @@ pub struct IntakeService {
 impl IntakeService {
     /// Returns the service over `library`; what agents say that they hold goes to `coordination` too.
     pub fn server(library: Library, coordination: Coordination) -> IntakeServer<Self> {
-        IntakeServer::new(Self { library, coordination }).max_decoding_message_size(BATCH_MAX_BYTES)
+        IntakeServer::new(Self { library, coordination }).max_decoding_message_size(MESSAGE_MAX_BYTES)
     }
 }
 
@@ -65,6 +67,7 @@ struct Stored {
     number: u64,
     /// What the agent says that it holds of the traces.
     holdings: Vec<Holding>,
+    /// Its length on the wire.
     bytes: u64,
     /// Why it was not stored.
     failed: Option<StoreError>,
@@ -81,6 +84,7 @@ impl IntakeService {
         send(replies, v1::report_reply::What::Ready(ready)).await?;
         // Numbers are acknowledged in order, so the batch that came first is waited for first.
         let mut in_flight = FuturesOrdered::new();
+        let mut unpacker = Unpacker::default();
         let mut next_number = 1;
         loop {
             let has_room = in_flight.len() < IN_FLIGHT_MAX;
@@ -89,7 +93,9 @@ impl IntakeService {
                     let Some(request) = request? else { break };
                     let batch = batch_of(request, next_number)?;
                     next_number += 1;
-                    in_flight.push_back(self.store(agent, batch));
+                    let traces = unpacker.unpack(&batch, BATCH_MAX_BYTES);
+                    let traces = traces.map_err(|error| Status::invalid_argument(crate::chain(&error)))?.traces;
+                    in_flight.push_back(self.store(agent, batch.number, batch.packed.len() as u64, traces));
                 }
                 Some(stored) = in_flight.next() => {
                     if !self.acknowledge(agent, stored, replies).await? {
@@ -114,11 +120,9 @@ impl IntakeService {
         hello.check().map_err(|error| Status::failed_precondition(error.to_string()))
     }
 
-    async fn store(&self, agent: AgentId, batch: v1::Batch) -> Stored {
-        let number = batch.number;
-        let holdings = batch.traces.iter().filter_map(holding).collect();
-        let bytes = batch.encoded_len() as u64;
-        let failed = self.library.add(agent, batch.traces).await.err();
+    async fn store(&self, agent: AgentId, number: u64, bytes: u64, traces: Vec<v1::TraceReport>) -> Stored {
+        let holdings = traces.iter().filter_map(holding).collect();
+        let failed = self.library.add(agent, traces).await.err();
         Stored { number, holdings, bytes, failed }
     }
 

@@ -8,6 +8,7 @@
 pub mod admin;
 pub mod export;
 pub mod otlp;
+pub mod packing;
 pub mod perfetto;
 pub mod summary_json;
 pub mod text;

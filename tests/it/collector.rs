@@ -2,6 +2,7 @@
 
 use backsight_core::holding::{Holding, HoldingState};
 use backsight_core::ids::{TraceId, TriggerId};
+use backsight_proto::packing::Packer;
 use backsight_proto::v1;
 use backsight_proto::v1::coordinator_client::CoordinatorClient;
 use backsight_proto::v1::intake_client::IntakeClient;
@@ -25,8 +26,9 @@ fn report(lo: u64) -> v1::TraceReport {
     (&wire::Report { holding, trigger: TriggerId::MANUAL, fired_ns: 1, ..wire::Report::default() }).into()
 }
 
+/// A batch; the first one of its stream, as far as packing goes.
 fn batch(number: u64, traces: Vec<v1::TraceReport>) -> Report {
-    Report::Batch(v1::Batch { number, traces })
+    Report::Batch(Packer::default().pack(number, &v1::Traces { traces }).unwrap())
 }
 
 /// An agent's report stream, spoken by hand.
@@ -91,6 +93,22 @@ fn whoever_does_not_speak_the_protocol_is_told_why() {
         assert!(matches!(reports.hear().await, Ok(Reply::Ready(_))));
         reports.say(batch(2, Vec::new())).await;
         assert_eq!(reports.hear().await.unwrap_err().message(), "batch has number 2, expected is 1");
+    });
+}
+
+#[test]
+fn a_batch_that_cannot_be_unpacked_ends_its_stream_and_takes_no_memory() {
+    with_collector(async |url| {
+        let refused = async |packed: &[u8], unpacked_len| {
+            let mut reports = Reports::open(url, Report::Hello(hello(1, 1))).await;
+            assert!(matches!(reports.hear().await, Ok(Reply::Ready(_))));
+            reports.say(Report::Batch(v1::Batch { number: 1, packed: packed.to_vec(), unpacked_len })).await;
+            reports.hear().await.unwrap_err().message().to_owned()
+        };
+        assert!(refused(&[0xff; 9], 5).await.starts_with("unpack a batch: deflate"));
+        assert_eq!(refused(&[], 5).await, "unpack a batch of 5 bytes: 0 came out, and 0 are left");
+        let huge = refused(&[3, 0], u64::MAX).await;
+        assert_eq!(huge, "unpack a batch of 18446744073709551615 bytes: at most 16777216 are taken");
     });
 }
 

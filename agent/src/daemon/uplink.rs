@@ -5,7 +5,7 @@
 use super::{Daemon, Source, StartError};
 use crate::config::Config;
 use crate::recorder::{Now, Recorder};
-use crate::uplink::link::{Heard, Identity, Link};
+use crate::uplink::link::{Heard, Identity, Link, Outgoing};
 use crate::uplink::{Action, Event, Progress, Rules, Uplink};
 use backsight_core::clock::Timeline;
 use backsight_core::coordination::{Announcement, Answer, Collection, Greeting};
@@ -37,7 +37,6 @@ pub(super) struct Collector {
     is_reporting: bool,
     changed: Nanos,
     last_error: String,
-    bytes_sent: u64,
     n_garbage: u64,
     n_collections: u64,
     /// Announcements given up that are counted as drops already.
@@ -65,7 +64,6 @@ impl Collector {
             is_reporting: false,
             changed: now,
             last_error: String::new(),
-            bytes_sent: 0,
             n_garbage: 0,
             n_collections: 0,
             n_given_up: 0,
@@ -113,7 +111,7 @@ impl Collector {
             batches_total: counters.batches,
             batches_acked_total: counters.batches_acked,
             batches_resent_total: counters.batches_resent,
-            bytes_total: self.bytes_sent,
+            bytes_total: self.link.sent_bytes(),
             queued_bytes: self.uplink.queued_bytes(),
         }
     }
@@ -231,9 +229,7 @@ impl Collector {
                     self.link.say(agent_says::What::Update(holdings(traces).as_slice().into()));
                 }
                 Action::Batch(batch) => {
-                    let batch = encode(&batch, recorder, timeline, now);
-                    self.bytes_sent += prost::Message::encoded_len(&batch) as u64;
-                    self.link.send(batch);
+                    self.link.send(outgoing(&batch, recorder, timeline, now));
                 }
                 Action::Acked { trace } => recorder.note_acked(trace),
                 Action::ResetReports => self.link.reset_reports(),
@@ -246,7 +242,7 @@ impl Collector {
 }
 
 /// Copies a batch's segments out of the kept heap.
-fn encode(batch: &crate::uplink::Batch, recorder: &mut Recorder, timeline: &Timeline, now: Now) -> v1::Batch {
+fn outgoing(batch: &crate::uplink::Batch, recorder: &mut Recorder, timeline: &Timeline, now: Now) -> Outgoing {
     let mut traces = Vec::with_capacity(batch.parts.len());
     for part in &batch.parts {
         let Some(slices) = recorder.segments_of(part.trace, &part.segments, &part.deaths, timeline) else { continue };
@@ -259,7 +255,7 @@ fn encode(batch: &crate::uplink::Batch, recorder: &mut Recorder, timeline: &Time
         };
         traces.push(v1::TraceReport::from(&report));
     }
-    v1::Batch { number: batch.number, traces }
+    Outgoing { number: batch.number, traces: v1::Traces { traces } }
 }
 
 impl Daemon {

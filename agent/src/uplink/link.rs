@@ -6,15 +6,17 @@
 use super::Room;
 use backsight_core::coordination::{Collection, Greeting};
 use backsight_core::ids::AgentId;
+use backsight_proto::packing::Packer;
 use backsight_proto::v1::coordinator_client::CoordinatorClient;
 use backsight_proto::v1::intake_client::IntakeClient;
 use backsight_proto::v1::{
-    self, AgentSays, Batch, CoordinatorSays, ReportReply, ReportRequest, agent_says, coordinator_says, report_reply,
+    self, AgentSays, CoordinatorSays, ReportReply, ReportRequest, agent_says, coordinator_says, report_reply,
     report_request,
 };
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -79,6 +81,15 @@ pub enum Heard {
     Garbage(String),
 }
 
+/// A batch, to be packed and sent.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// Its number on its stream.
+    pub number: u64,
+    /// What it says.
+    pub traces: v1::Traces,
+}
+
 /// A message with the number of the stream for which it was meant: on a later one it means nothing.
 type Addressed<T> = (u64, T);
 
@@ -86,11 +97,12 @@ type Addressed<T> = (u64, T);
 #[derive(Debug)]
 pub struct Link {
     says: mpsc::Sender<Addressed<agent_says::What>>,
-    batches: mpsc::Sender<Addressed<Batch>>,
+    batches: mpsc::Sender<Addressed<Outgoing>>,
     heard: mpsc::Receiver<(u64, Heard)>,
     bell: Arc<OwnedFd>,
     /// Streams of reports up to this one are to be ended.
     reset: watch::Sender<u64>,
+    sent_bytes: Arc<AtomicU64>,
     /// The streams that are open, by what was heard.
     coordination: u64,
     reports: u64,
@@ -119,8 +131,17 @@ impl Link {
         let (stop, mut stopped) = watch::channel(());
         let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let told = Told { queue: heard_queue, bell: bell.clone() };
-        let dialler =
-            Dialler { identity, endpoint, told, says: says_queue, batches: batch_queue, reset: reset_at, n: 0 };
+        let sent_bytes = Arc::new(AtomicU64::new(0));
+        let dialler = Dialler {
+            identity,
+            endpoint,
+            told,
+            says: says_queue,
+            batches: batch_queue,
+            reset: reset_at,
+            sent_bytes: sent_bytes.clone(),
+            n: 0,
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let thread = std::thread::Builder::new().name("bks-uplink".into()).spawn(move || {
             runtime.block_on(async {
@@ -132,7 +153,7 @@ impl Link {
             runtime.shutdown_background(); // a name that is being looked up is not waited for
         })?;
         let (stop, thread) = (Some(stop), Some(thread));
-        Ok(Self { says, batches, heard, bell, reset, coordination: 0, reports: 0, stop, thread })
+        Ok(Self { says, batches, heard, bell, reset, sent_bytes, coordination: 0, reports: 0, stop, thread })
     }
 
     /// Returns the descriptor that is readable while something was heard.
@@ -162,6 +183,11 @@ impl Link {
         Some(heard)
     }
 
+    /// Returns the bytes of all batches sent, as they were packed.
+    pub fn sent_bytes(&self) -> u64 {
+        self.sent_bytes.load(Ordering::Relaxed) // a count
+    }
+
     /// Returns how many messages fit.
     pub fn room(&self) -> Room {
         Room { coordination: self.says.capacity(), batches: self.batches.capacity() }
@@ -173,7 +199,7 @@ impl Link {
     }
 
     /// Sends a batch. There is room, or it is lost as on a broken connection.
-    pub fn send(&self, batch: Batch) {
+    pub fn send(&self, batch: Outgoing) {
         let _ = self.batches.try_send((self.reports, batch));
     }
 
@@ -221,8 +247,10 @@ struct Dialler {
     endpoint: Endpoint,
     told: Told,
     says: mpsc::Receiver<Addressed<agent_says::What>>,
-    batches: mpsc::Receiver<Addressed<Batch>>,
+    batches: mpsc::Receiver<Addressed<Outgoing>>,
     reset: watch::Receiver<u64>,
+    /// Bytes of packed batches sent so far.
+    sent_bytes: Arc<AtomicU64>,
     /// Streams opened so far, of either kind.
     n: u64,
 }
@@ -245,8 +273,8 @@ impl Dialler {
     async fn connected(&mut self, channel: Channel, pauses: &mut Pauses) -> String {
         self.n += 1;
         let (number, hello) = (self.n, hello(&self.identity));
-        let Self { told, says, batches, reset, n, .. } = self;
-        let told = &*told;
+        let Self { told, says, batches, reset, n, sent_bytes, .. } = self;
+        let (told, sent_bytes) = (&*told, &**sent_bytes);
         let coordination = async {
             let mut client = CoordinatorClient::new(channel.clone()).max_decoding_message_size(MESSAGE_MAX_BYTES);
             let (out, stream) = mpsc::channel(1);
@@ -270,7 +298,7 @@ impl Dialler {
             loop {
                 *n += 1;
                 let started = Instant::now();
-                let why = report(channel.clone(), &hello, *n, told, batches, reset).await;
+                let why = report(channel.clone(), &hello, *n, told, sent_bytes, batches, reset).await;
                 told.tell(*n, Heard::ReportLost(why)).await;
                 pauses.begin_anew_after(started.elapsed());
                 sleep(pauses.next()).await;
@@ -292,7 +320,8 @@ async fn report(
     hello: &v1::Hello,
     number: u64,
     told: &Told,
-    batches: &mut mpsc::Receiver<Addressed<Batch>>,
+    sent_bytes: &AtomicU64,
+    batches: &mut mpsc::Receiver<Addressed<Outgoing>>,
     reset: &mut watch::Receiver<u64>,
 ) -> String {
     let mut client = IntakeClient::new(channel).max_decoding_message_size(MESSAGE_MAX_BYTES);
@@ -304,12 +333,21 @@ async fn report(
         Err(_) => return "no answer in time".to_owned(),
     };
     let pump = async {
-        while let Some((stream, batch)) = batches.recv().await {
-            let request = ReportRequest { what: Some(report_request::What::Batch(batch)) };
-            if stream == number && out.send(request).await.is_err() {
+        let mut packer = Packer::default();
+        while let Some((stream, Outgoing { number: batch, traces })) = batches.recv().await {
+            if stream != number {
+                continue;
+            }
+            let batch = match packer.pack(batch, &traces) {
+                Ok(batch) => batch,
+                Err(error) => return chain(&error),
+            };
+            sent_bytes.fetch_add(batch.packed.len() as u64, Ordering::Relaxed); // a count; nothing is ordered by it
+            if out.send(ReportRequest { what: Some(report_request::What::Batch(batch)) }).await.is_err() {
                 break;
             }
         }
+        "the stream was closed".to_owned()
     };
     let replies = async {
         loop {
@@ -332,7 +370,7 @@ async fn report(
     let is_reset = reset.wait_for(|upto| *upto >= number);
     tokio::select! {
         why = replies => why,
-        () = pump => "the stream was closed".to_owned(),
+        why = pump => why,
         _ = is_reset => "nothing was acknowledged".to_owned(),
     }
 }

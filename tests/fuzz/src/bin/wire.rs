@@ -10,6 +10,7 @@ use backsight_core::segment::Slice;
 use backsight_core::trace::assemble;
 use backsight_proto::export::Extras;
 use backsight_proto::otlp::ExportRequest;
+use backsight_proto::packing::{Packer, Unpacker};
 use backsight_proto::perfetto;
 use backsight_proto::trace_json::TraceJson;
 use backsight_proto::v1::{self, agent_says, coordinator_says, report_request};
@@ -19,16 +20,19 @@ use prost::Message;
 use std::fmt::Debug;
 
 const AGENT: AgentId = AgentId(5);
+/// More than a fuzzer's input holds, and little enough to be quick.
+const UNPACKED_MAX: usize = 1 << 16;
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((which, bytes)) = bytes.split_first() else { return };
-    match which % 6 {
+    match which % 7 {
         0 => agent_says(bytes),
         1 => report_request(bytes),
         2 => coordinator_says(bytes),
         3 => get_reply(bytes),
         4 => round_trips(bytes, |summary: v1::TraceSummary| Summary::try_from(summary).ok(), |of| of.into()),
-        _ => round_trips(bytes, |view: v1::View| View::try_from(view).ok(), |of| of.into()),
+        5 => round_trips(bytes, |view: v1::View| View::try_from(view).ok(), |of| of.into()),
+        _ => v1::Traces::decode(bytes).map(traces).unwrap_or_default(),
     }
 });
 
@@ -82,14 +86,21 @@ fn report_request(bytes: &[u8]) {
     match what {
         report_request::What::Hello(hello) => drop(hello.check()),
         report_request::What::Batch(batch) => {
-            for report in &batch.traces {
-                message(report, |of: v1::TraceReport| of.into_report(AGENT).ok(), |of| of.into());
-            }
-            let reports = batch.traces.into_iter().filter_map(|report| report.into_report(AGENT).ok());
-            for Report { holding, slices, .. } in reports {
-                exported(holding.trace, &slices);
-            }
+            let Ok(unpacked) = Unpacker::default().unpack(&batch, UNPACKED_MAX) else { return };
+            let again = Packer::default().pack(1, &unpacked).expect("whatever was unpacked can be packed");
+            assert_eq!(Unpacker::default().unpack(&again, usize::MAX).expect("what was packed"), unpacked);
+            traces(unpacked);
         }
+    }
+}
+
+fn traces(of: v1::Traces) {
+    for report in &of.traces {
+        message(report, |of: v1::TraceReport| of.into_report(AGENT).ok(), |of| of.into());
+    }
+    let reports = of.traces.into_iter().filter_map(|report| report.into_report(AGENT).ok());
+    for Report { holding, slices, .. } in reports {
+        exported(holding.trace, &slices);
     }
 }
 
