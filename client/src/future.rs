@@ -14,15 +14,17 @@ use std::task::{self, Poll};
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct InSegment<F> {
+    /// Dropped where it is done, else with this.
     future: ManuallyDrop<F>,
     context: Context,
+    is_done: bool,
 }
 
 /// Gives every future [`SegmentExt::in_segment`].
 pub trait SegmentExt: Future + Sized {
     /// Returns this future with each of its polls working for the request of `context`.
     fn in_segment(self, context: Context) -> InSegment<Self> {
-        InSegment { future: ManuallyDrop::new(self), context }
+        InSegment { future: ManuallyDrop::new(self), context, is_done: false }
     }
 }
 
@@ -55,18 +57,30 @@ impl Drop for Visit<'_> {
 impl<F: Future> Future for InSegment<F> {
     type Output = F::Output;
 
+    /// # Panics
+    /// Polled again after it was ready, which no executor does.
     fn poll(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<F::Output> {
-        // SAFETY: `future` is pinned with `self`: it is only reached through this projection and never moved out; `context` is plain data.
+        // SAFETY: `future` is pinned with `self`: it is only reached through this projection and never moved out; the rest is plain data.
         let this = unsafe { self.get_unchecked_mut() };
+        assert!(!this.is_done, "a future in a segment was polled after it was ready");
         let _visit = Visit::enter(&mut this.context);
         // SAFETY: as above.
-        unsafe { Pin::new_unchecked(&mut *this.future) }.poll(task)
+        let polled = unsafe { Pin::new_unchecked(&mut *this.future) }.poll(task);
+        if polled.is_ready() {
+            this.is_done = true;
+            // SAFETY: dropped in its place, as what is pinned must be; `is_done` keeps everybody from it, also where this panics.
+            unsafe { ManuallyDrop::drop(&mut this.future) };
+        }
+        polled
     }
 }
 
 impl<F> Drop for InSegment<F> {
-    /// Drops the future under its context, so that spans end that a cancelled one still holds.
+    /// Drops a cancelled future under its context, so that the spans end that it still holds.
     fn drop(&mut self) {
+        if self.is_done {
+            return;
+        }
         let _visit = Visit::enter(&mut self.context);
         // SAFETY: dropped in its place, as what is pinned must be, and nobody reaches it afterwards.
         unsafe { ManuallyDrop::drop(&mut self.future) };

@@ -190,6 +190,32 @@ fn cancelled_future_ends_its_spans() {
     assert_eq!(Context::current(), None);
 }
 
+/// A future that is ready at once, with its span still open in it.
+struct HoldsSpan(Option<Span>);
+
+impl Future for HoldsSpan {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<()> {
+        self.0 = Some(span("held"));
+        Poll::Ready(())
+    }
+}
+
+#[test]
+fn future_that_is_ready_ends_in_its_trace_what_it_still_holds() {
+    let agent = Agent::start_joined(Options::default());
+    let context = Context::new_trace();
+    let mut work = Box::pin(HoldsSpan(None).in_segment(context));
+    assert_eq!(poll(work.as_mut()), Poll::Ready(()));
+    let ended = |agent: &Agent| agent.trace(context.trace).spans[0].end_ns.is_some();
+    assert!(ended(&agent), "though the future itself is still here");
+    let again = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| poll(work.as_mut())));
+    assert!(again.is_err(), "what is gone is not polled");
+    drop(work);
+    assert_eq!((ended(&agent), agent.trace(context.trace).malformed), (true, Malformed::default()));
+}
+
 #[test]
 fn future_that_leaves_another_trace_active_keeps_its_own() {
     let agent = Agent::start_joined(Options::default());
