@@ -290,7 +290,7 @@ impl Uplink {
                 let is_other = self.instance.replace(greeting.instance).is_some_and(|known| known != greeting.instance);
                 self.is_connected = true;
                 self.announcements.reconnected(now, is_other);
-                self.updates.reconnected(now);
+                self.updates.reconnected(now, is_other);
             }
             Event::Disconnected => {
                 self.is_connected = false;
@@ -325,7 +325,10 @@ impl Uplink {
                 self.announcements.asked(&traces, counters);
                 self.updates.asked(now, group, traces, counters);
             }
-            Event::AnnounceAck { id, is_refused } => self.announcements.acked(id, is_refused, counters),
+            Event::AnnounceAck { id, is_refused } => {
+                let followed = self.announcements.acked(id, is_refused, counters);
+                self.updates.confirmed(followed);
+            }
             Event::BatchAck { number } => return self.reports.acked(now, number, counters),
             Event::Tick { room } => return self.tick(now, room),
         }

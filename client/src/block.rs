@@ -42,11 +42,16 @@ pub struct ThreadBlock {
     pub epoch: Cell<u32>,
     /// The writer.
     pub writer: UnsafeCell<Writer<View>>,
+    /// Where the thread's slot is, for a handler that may not touch the writer; no memory without a session.
+    pub(crate) place: Cell<Place>,
     /// State of the generator of span ids, 0 before the first.
     random: Cell<u64>,
     /// Rounds of thread-exit destructors that this block has seen.
     pub(crate) exit_rounds: Cell<u32>,
 }
+
+/// A region, and the number of a thread slot in it.
+pub(crate) type Place = (View, u32);
 
 const _: () = assert!(size_of::<ThreadBlock>() <= BLOCK_BYTES);
 const _: () = assert!(size_of::<Process>() <= BLOCK_BYTES);
@@ -290,6 +295,7 @@ fn attach_writer(writer: &mut Writer<View>) -> Option<u64> {
     };
     *writer = Writer::new(session.view, number, tid);
     writer.wake_by(process::ring_doorbell);
+    block.place.set((session.view, number));
     block.clock.set(session.clock as u32);
     block.epoch.set(session.epoch);
     Some(clock::now(session.clock))

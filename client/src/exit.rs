@@ -3,6 +3,7 @@
 use crate::block::{self, ThreadBlock};
 use crate::process;
 use backsight_core::sync::{AtomicU32, Ordering};
+use backsight_ringbuf::shm::View;
 use std::ffi::c_void;
 
 /// Destructor rounds after which the block goes to another thread: the C face caches its address until the thread's very end.
@@ -65,7 +66,8 @@ extern "C" fn thread_ends(value: *mut c_void) {
 
 /// Ends what the calling thread writes and gives up its slot; a later trace call of the thread starts anew.
 fn leave() {
-    block::with_writer(|writer, now| {
+    block::with_block(|block, writer, now| {
+        block.place.set((View::NONE, 0));
         if writer.store().is_mapped() {
             let view = *writer.store();
             writer.exit(now);

@@ -8,6 +8,7 @@
 //! - [`span`], [`event`], [`attr`], [`raw`] record; [`trigger`](fn@trigger) says that the trace was worth keeping.
 //! - [`InSegment`] carries the context through a future's polls; [`detach`] and [`attach`] through anything else.
 //! - [`extract`] reads what a request brings along; [`inject`] gives what the next one takes along, and [`Call::answered`] its answer.
+//! - [`last_words::install`] has crashes say what they died of.
 //! - [`stats`](fn@stats) says whether recording works, and what was given up.
 
 pub mod autotrigger;
@@ -19,6 +20,7 @@ mod edge;
 mod exit;
 mod future;
 mod guard;
+pub mod last_words;
 mod name;
 mod process;
 mod propagate;

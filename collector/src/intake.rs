@@ -127,12 +127,7 @@ impl IntakeService {
     }
 
     /// Tells the agent what became of a batch; returns whether it may go on.
-    async fn acknowledge(
-        &self,
-        agent: AgentId,
-        stored: Stored,
-        replies: &mpsc::Sender<Reply>,
-    ) -> Result<bool, Status> {
+    async fn acknowledge(&self, agent: AgentId, stored: Stored, replies: &mpsc::Sender<Reply>) -> Result<bool, Status> {
         let Stored { number, holdings, bytes, failed } = stored;
         if let Some(error) = failed {
             let reason = crate::chain(&error);

@@ -188,6 +188,12 @@ pub fn say_last_words<S: Storage>(store: &S, number: u32, words: &LastWords, fra
     signal.store(u64::from(words.signal), Release); // pairs with `last_words`
 }
 
+/// Takes back the last words of slot `number`: its thread lives on.
+pub fn take_back_last_words<S: Storage>(store: &S, number: u32) {
+    let signal = store.word(slot_offset(number % SLOTS_MAX) + slot::WORDS_SIGNAL);
+    signal.store(0, Release); // pairs with `last_words`
+}
+
 /// Returns the last words of slot `number`, `None` where its thread left none.
 pub fn last_words<S: Storage>(store: &S, number: u32) -> Option<LastWords> {
     let at = slot_offset(number % SLOTS_MAX);

@@ -20,5 +20,6 @@ fn main() -> Result<()> {
     let options = Options::parse();
     let settings = Settings { socket: Some(&options.socket), service: Some(&options.service) };
     backsight::init(settings).map_err(|why| anyhow!("no session: {why}; {:?}", backsight::stats()))?;
+    backsight::last_words::install();
     backsight_tests::hop::serve()
 }

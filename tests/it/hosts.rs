@@ -131,6 +131,17 @@ fn what_nobody_asked_for_stays_on_its_hosts() {
 }
 
 #[test]
+fn a_callee_that_aborts_says_so_in_its_last_words() {
+    let cluster = Cluster::start(2);
+    cluster.send(&[Act::Serve, Act::Serve]); // the caller learns where its callee runs
+    let trace = cluster.send(&[Act::Serve, Act::Abort]);
+    let assembled = cluster.complete(trace).assemble();
+    let deaths: Vec<_> = assembled.processes.iter().filter_map(|process| process.death.as_ref()).collect();
+    let [death] = deaths.as_slice() else { panic!("{deaths:?}") };
+    assert_eq!((death.last_words.signal, death.last_words.trace), (6, trace), "SIGABRT, for this request");
+}
+
+#[test]
 fn a_killed_callee_is_in_the_trace_with_what_it_had_done() {
     let cluster = Cluster::start(3);
     // The middle one learns where its callee runs.

@@ -33,14 +33,17 @@ pub enum Act {
     Fail,
     /// Kills its own process before it answers.
     Die,
+    /// Aborts before it answers.
+    Abort,
 }
 
-const ACTS: [(Act, &str); 5] = [
+const ACTS: [(Act, &str); 6] = [
     (Act::Serve, "serve"),
     (Act::TriggerBefore, "before"),
     (Act::TriggerAfter, "after"),
     (Act::Fail, "fail"),
     (Act::Die, "die"),
+    (Act::Abort, "abort"),
 ];
 
 impl fmt::Display for Act {
@@ -182,6 +185,7 @@ fn work(incoming: &Incoming<'_>, request: &Request) -> Result<()> {
             backsight::status(StatusCode::Error, "told to fail");
             ensure!(backsight::trigger(TriggerId::MANUAL), "nobody took note of the trigger");
         }
+        Act::Abort => std::process::abort(),
         Act::Die => {
             let own = rustix::process::getpid();
             rustix::process::kill_process(own, rustix::process::Signal::KILL).context("kill this process")?;

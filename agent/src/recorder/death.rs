@@ -109,11 +109,16 @@ impl Recorder {
         let Some(member) = self.member_mut(position) else { return (words, active) };
         let store = member.region.store();
         for number in slot::taken(store) {
-            if let Some(said) = slot::last_words(store, number).filter(|_| words.signal == 0) {
+            let context = slot::context(store, number);
+            // A thread that has worked since did not die of that: whoever else handles the signal mended it.
+            let is_last = |said: &LastWords| context.as_ref().is_none_or(|context| context.changed <= said.ticks);
+            if let Some(said) = slot::last_words(store, number).filter(is_last) {
                 active.insert(said.trace);
-                words = said;
+                if words.signal == 0 || said.ticks < words.ticks {
+                    words = said;
+                }
             }
-            active.extend(slot::context(store, number).map(|context| context.trace));
+            active.extend(context.map(|context| context.trace));
             drops.iter_mut().zip(slot::drops(store, number)).for_each(|(total, n)| *total = total.wrapping_add(n));
         }
         member.drops.iter_mut().zip(drops).for_each(|(total, n)| *total = total.wrapping_add(n));

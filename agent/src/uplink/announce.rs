@@ -112,15 +112,16 @@ impl Announcements {
         }
     }
 
-    /// Takes an acknowledgement.
-    pub(super) fn acked(&mut self, id: u64, is_refused: bool, counters: &mut Counters) {
-        let Some(announcement) = self.by_id.get_mut(&id) else { return };
-        let Some(due) = announcement.due.take() else { return };
+    /// Takes an acknowledgement; returns the traces that the coordinator follows by it.
+    pub(super) fn acked(&mut self, id: u64, is_refused: bool, counters: &mut Counters) -> &[TraceId] {
+        let Some(announcement) = self.by_id.get_mut(&id) else { return &[] };
+        let Some(due) = announcement.due.take() else { return &[] };
         self.due.remove(&(due, id));
         counters.announces_acked += 1;
         counters.announces_refused += u64::from(is_refused);
         let subject = announcement.subject();
         self.settle(subject, id);
+        self.by_id.get(&id).filter(|_| !is_refused).map_or(&[], |announcement| &announcement.traces)
     }
 
     /// The coordinator is there again: what it has not acknowledged is said at once, and where it is another one, everything.

@@ -188,7 +188,11 @@ fn small_batches_keep_their_distance_and_full_ones_do_not() {
         let wake = uplink.wake_at().unwrap();
         (wake, sent(&batches(&tick(uplink, wake))).len())
     };
-    assert_eq!(send_at(&mut uplink, 0, vec![grew(1, 1, 0, 100)]), (ms(20), 1), "the first one goes when its group is there");
+    assert_eq!(
+        send_at(&mut uplink, 0, vec![grew(1, 1, 0, 100)]),
+        (ms(20), 1),
+        "the first one goes when its group is there"
+    );
     uplink.step(ms(30), grew(2, 2, 0, 100));
     assert!(batches(&tick(&mut uplink, ms(219))).is_empty());
     assert_eq!(send_at(&mut uplink, 219, vec![]), (ms(220), 1));
@@ -210,6 +214,15 @@ fn what_a_report_says_is_not_said_again_in_an_update() {
     uplink.step(ms(500), Event::Changed { trace: trace(1) });
     let made = tick(&mut uplink, ms(500));
     assert_eq!(made, [Action::Update { traces: vec![trace(1)] }], "no report says this");
+    // A coordinator that has not acknowledged may pass over what the report of a trace says that it does not follow yet.
+    let updates = |actions: Vec<Action>| actions.iter().filter(|of| matches!(of, Action::Update { .. })).count();
+    uplink.step(ms(1_000), fired(2, &[]));
+    let id = announced(&tick(&mut uplink, ms(1_000)))[0].0;
+    uplink.step(ms(1_010), grew(2, 2, 0, 100));
+    assert_eq!(updates((1_010..1_500).flat_map(|at| tick(&mut uplink, ms(at))).collect()), 1);
+    uplink.step(ms(1_500), Event::AnnounceAck { id, is_refused: false });
+    uplink.step(ms(1_510), grew(2, 2, 0, 200));
+    assert_eq!(updates((1_510..2_000).flat_map(|at| tick(&mut uplink, ms(at))).collect()), 0);
 }
 
 #[test]

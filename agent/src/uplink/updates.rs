@@ -27,6 +27,8 @@ struct Followed {
     /// When its change is to be told of.
     due: Option<Nanos>,
     told: Nanos,
+    /// Whether the coordinator follows it for certain, so that it hears what reports say.
+    is_confirmed: bool,
 }
 
 /// See the module.
@@ -61,7 +63,8 @@ impl Updates {
             }
             self.ends.insert((until, *trace));
             let due = known.and_then(|known| known.due);
-            self.followed.insert(*trace, Followed { until, due, told: now });
+            let is_confirmed = known.is_some_and(|known| known.is_confirmed);
+            self.followed.insert(*trace, Followed { until, due, told: now, is_confirmed });
         }
         while self.followed.len() > FOLLOWED_MAX {
             self.forget_first();
@@ -76,6 +79,7 @@ impl Updates {
     /// Takes a question: it is answered in the next turn.
     pub(super) fn asked(&mut self, now: Nanos, group: u64, traces: Vec<TraceId>, counters: &mut Counters) {
         self.follow(now, &traces);
+        self.confirmed(&traces);
         self.answers.push_back((group, traces));
         if self.answers.len() > ANSWERS_MAX {
             self.answers.pop_front();
@@ -91,9 +95,18 @@ impl Updates {
         self.due.insert((due, trace));
     }
 
-    /// Notes that a report says what there is of a trace by now.
+    /// The coordinator has asked for these traces, or acknowledged their announcement.
+    pub(super) fn confirmed(&mut self, traces: &[TraceId]) {
+        for trace in traces {
+            if let Some(followed) = self.followed.get_mut(trace) {
+                followed.is_confirmed = true;
+            }
+        }
+    }
+
+    /// Notes that a report says what there is of a trace by now; of one that the coordinator may not follow yet, it would pass that over.
     pub(super) fn told(&mut self, now: Nanos, trace: TraceId) {
-        let Some(followed) = self.followed.get_mut(&trace) else { return };
+        let Some(followed) = self.followed.get_mut(&trace).filter(|followed| followed.is_confirmed) else { return };
         followed.told = now;
         if let Some(due) = followed.due.take() {
             self.due.remove(&(due, trace));
@@ -108,9 +121,10 @@ impl Updates {
         lingering.into_iter().for_each(|trace| self.changed(now, trace));
     }
 
-    /// The coordinator is there again: it is told of everything that it may have missed.
-    pub(super) fn reconnected(&mut self, now: Nanos) {
+    /// The coordinator is there again, or another one: it is told of everything that it may have missed.
+    pub(super) fn reconnected(&mut self, now: Nanos, is_other: bool) {
         let all: Vec<TraceId> = self.followed.keys().copied().collect();
+        self.followed.values_mut().for_each(|followed| followed.is_confirmed &= !is_other);
         all.into_iter().for_each(|trace| self.changed(now, trace));
     }
 
@@ -136,7 +150,7 @@ impl Updates {
         }
     }
 
-    /// Tells of changes, as far as the turn has room for it; not of those that `goes_along` with a report, which says the same.
+    /// Tells of changes, as far as the turn has room for it; not of those that `goes_along` with a report and are heard there.
     pub(super) fn due(
         &mut self,
         now: Nanos,
@@ -153,7 +167,7 @@ impl Updates {
                 self.due.remove(&(due, trace));
                 if let Some(followed) = self.followed.get_mut(&trace) {
                     (followed.due, followed.told) = (None, now);
-                    if !goes_along(trace) {
+                    if !followed.is_confirmed || !goes_along(trace) {
                         traces.push(trace);
                     }
                 }

@@ -2,12 +2,13 @@
 
 use backsight_core::holding::Holding;
 use backsight_core::ids::{AgentId, TraceId};
+use backsight_proto::packing::Unpacker;
 use backsight_proto::v1::coordinator_server::{Coordinator, CoordinatorServer};
 use backsight_proto::v1::intake_server::{Intake, IntakeServer};
 use backsight_proto::v1::{AgentSays, Refusal};
 use backsight_proto::v1::{
-    Announce, AnnounceAck, Answer, Batch, BatchAck, Collect, CoordinatorSays, Hello, PROTOCOL, Ready, ReportReply,
-    ReportRequest, Update, Welcome, agent_says, coordinator_says, report_reply, report_request,
+    Announce, AnnounceAck, Answer, BatchAck, Collect, CoordinatorSays, Hello, PROTOCOL, Ready, ReportReply,
+    ReportRequest, Traces, Update, Welcome, agent_says, coordinator_says, report_reply, report_request,
 };
 use backsight_proto::wire::Report;
 use std::net::TcpListener;
@@ -18,6 +19,9 @@ use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
+
+/// What it takes out of one batch.
+const BATCH_MAX_BYTES: u64 = 4 << 20;
 
 /// What the stand-in does with what it hears.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -38,7 +42,8 @@ pub(crate) struct Heard {
     pub(crate) announces: Vec<Announce>,
     pub(crate) answers: Vec<Answer>,
     pub(crate) updates: Vec<Update>,
-    pub(crate) batches: Vec<Batch>,
+    /// What each batch said, unpacked.
+    pub(crate) batches: Vec<Traces>,
     pub(crate) n_report_streams: u64,
     conduct: Conduct,
     instance: u64,
@@ -192,16 +197,17 @@ impl Intake for Service {
         let shared = self.0.clone();
         shared.lock().unwrap().n_report_streams += 1;
         tokio::spawn(async move {
+            let mut unpacker = Unpacker::default();
             while let Ok(Some(ReportRequest { what: Some(what) })) = inbound.message().await {
                 let mut heard = shared.lock().unwrap();
                 let reply = match (what, heard.conduct) {
                     (_, Conduct::Full) => report_reply::What::Refusal(Refusal { reason: "the disk is full".into() }),
                     (report_request::What::Hello(_), _) => {
-                        report_reply::What::Ready(Ready { batch_max_bytes: 4 << 20 })
+                        report_reply::What::Ready(Ready { batch_max_bytes: BATCH_MAX_BYTES })
                     }
                     (report_request::What::Batch(batch), conduct) => {
                         let number = batch.number;
-                        heard.batches.push(batch);
+                        heard.batches.push(unpacker.unpack(&batch, BATCH_MAX_BYTES as usize).unwrap());
                         if conduct == Conduct::Silent {
                             continue;
                         }

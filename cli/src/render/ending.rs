@@ -70,7 +70,7 @@ pub(super) fn ending(trace: &TraceJson, style: &Style) -> String {
 
 fn death_lines(style: &Style, process: &ProcessJson, death: &DeathJson, at: &str) -> String {
     let how = match death.signal {
-        0 => "without last words (SIGKILL, or the kernel took it)".to_owned(),
+        0 => "without last words: by SIGKILL, or it installs none".to_owned(),
         signal => format!("by {}, address {}", signal_name(signal), clean(&death.address)),
     };
     let serving = if death.in_this_trace { ", serving this trace" } else { "" };

@@ -207,6 +207,10 @@ BKS_ASSERT_(block_span, offsetof(struct bks_block_, span) == 128);
  * Returns 0, or a BKS_MISSING_*: recording then starts by itself once there is an agent. At most 20 ms. */
 BKS_API_ int bks_init(const struct bks_settings *settings);
 
+/* Has the threads of this process leave last words when SIGSEGV, SIGBUS, SIGFPE, SIGILL or SIGABRT ends it: signal, address, instruction, the
+ * request, and return addresses where frame pointers are kept. Whoever had these signals before is called afterwards. Once, at the start. */
+BKS_API_ void bks_leave_last_words(void);
+
 /* Writes how recording stands to `out`, whose `size` is set. Returns 0, or -1 where that is null or too small. Allocates; reads all thread
  * slots: for people and health checks. */
 BKS_API_ int bks_stats(struct bks_stats *out);
@@ -484,6 +488,9 @@ BKS_INLINE_ int bks_commit(const bks_reservation *granted, size_t used) {
 BKS_INLINE_ int bks_init_(const struct bks_settings *settings) {
     return BKS_HAS_(bks_init) ? bks_init(settings) : (int)BKS_MISSING_LIBRARY;
 }
+BKS_INLINE_ void bks_leave_last_words_(void) {
+    if (BKS_HAS_(bks_leave_last_words)) bks_leave_last_words();
+}
 BKS_INLINE_ int bks_stats_(struct bks_stats *out) {
     static const char why[] = "the program is not linked with libbacksight";
     uint64_t size;
@@ -567,6 +574,7 @@ BKS_INLINE_ int bks_auto_category_sample_(bks_auto_category *category, const voi
 }
 
 #define bks_init(settings) bks_init_(settings)
+#define bks_leave_last_words() bks_leave_last_words_()
 #define bks_stats(out) bks_stats_(out)
 #define bks_abi_version() bks_abi_version_()
 #define bks_context_new(out) bks_context_new_(out)

@@ -49,6 +49,12 @@ pub unsafe extern "C" fn bks_init(settings: *const bks_settings) -> i32 {
     backsight_client::init(settings).map_or_else(code, |()| 0)
 }
 
+/// Has the threads of this process leave last words when a fatal signal ends it.
+#[unsafe(no_mangle)]
+pub extern "C" fn bks_leave_last_words() {
+    backsight_client::last_words::install();
+}
+
 /// Writes how recording stands to `out`; returns 0, or -1 where `out` is null or smaller than it should be.
 ///
 /// # Safety

@@ -272,6 +272,7 @@ int main(int argc, char **argv) {
         usleep(100000);
         missing = bks_init(NULL);
     }
+    bks_leave_last_words();
     CHECK(linked == 0 || bks_abi_version() == BKS_ABI_VERSION);
     CHECK((missing == 0) == recording);
     every_call();

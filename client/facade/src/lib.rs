@@ -52,6 +52,7 @@
 #![forbid(unsafe_code)]
 
 pub use backsight_client::autotrigger;
+pub use backsight_client::last_words;
 pub use backsight_client::{
     AgentId, Call, Carried, Connection, Context, InSegment, Incoming, KeptOthers, Missing, Name, Others, Outgoing,
     RESPONSE_HEADER, ResponseText, Segment, SegmentExt, Settings, Span, SpanId, SpanKind, StaticName, Stats,

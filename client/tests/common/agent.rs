@@ -6,7 +6,7 @@
 use backsight_client::{Missing, Settings, init, stats};
 use backsight_core::clock::ClockSource;
 use backsight_core::ids::{AgentId, RegionId, StringId, TraceId};
-use backsight_core::segment::{Process, Segment, SegmentKey, Slice};
+use backsight_core::segment::{LastWords, Process, Segment, SegmentKey, Slice};
 use backsight_core::session::{Attachment, MESSAGE_MAX_BYTES, Message};
 use backsight_core::trace::{Trace, assemble};
 use backsight_ringbuf::abi::{CHUNKS_PER_LEASE, ChunkId, Class, SLOTS_MAX, SPAN_OFFSET};
@@ -152,6 +152,15 @@ impl Agent {
         let slices = self.look(|sessions| sessions.iter().map(|session| session.slice(trace)).collect::<Vec<_>>());
         let wrote: Vec<_> = slices.into_iter().filter(|slice| !slice.segments.is_empty()).collect();
         assemble(trace, &wrote)
+    }
+
+    /// Returns the last words that threads have left, of all processes.
+    pub(crate) fn last_words(&self) -> Vec<LastWords> {
+        let of = |session: &Session| {
+            let store = &session.mapping;
+            slot::taken(store).filter_map(|number| slot::last_words(store, number)).collect::<Vec<_>>()
+        };
+        self.look(|sessions| sessions.iter().flat_map(of).collect())
     }
 
     /// Returns the flags of the trace's segments, as they are now.

@@ -23,6 +23,44 @@ pub(crate) fn fork(child: impl FnOnce() -> bool) -> i32 {
     libc::WEXITSTATUS(status)
 }
 
+/// Runs `child` in a forked process and returns the signal that ended it, 0 where none did.
+pub(crate) fn fork_until_death(child: impl FnOnce()) -> i32 {
+    // SAFETY: as in `fork`.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0, "fork");
+    if pid == 0 {
+        let core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: reads a local: no core files of tests.
+        unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const core) };
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)); // the parent sees that it lived
+        // SAFETY: ends the process.
+        unsafe { libc::_exit(0) };
+    }
+    let mut status = 0;
+    // SAFETY: writes to a local.
+    assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+    if libc::WIFSIGNALED(status) { libc::WTERMSIG(status) } else { 0 }
+}
+
+/// Reads a word where no memory is.
+#[inline(never)]
+pub(crate) fn read_at(address: usize) -> u64 {
+    // SAFETY: none: the fault is what the test is about, in a process of its own.
+    unsafe { std::ptr::with_exposed_provenance::<u64>(address).read_volatile() }
+}
+
+/// Sends the calling thread a signal.
+pub(crate) fn raise(signal: i32) {
+    // SAFETY: a number.
+    assert_eq!(unsafe { libc::raise(signal) }, 0);
+}
+
+/// Has `signal` handled by a function of one argument, or by one of the system's two words.
+pub(crate) fn handle(signal: i32, handler: usize) {
+    // SAFETY: the handlers of tests count, or end the process.
+    assert_ne!(unsafe { libc::signal(signal, handler) }, libc::SIG_ERR);
+}
+
 /// Interrupts the calling thread until it drops.
 pub(crate) struct Interrupts(libc::timer_t);
 

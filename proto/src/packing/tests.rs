@@ -2,8 +2,8 @@
 
 use super::{Packer, PackingError, Unpacker};
 use crate::v1;
-use prost::Message;
 use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
+use prost::Message;
 
 const MAX: usize = 1 << 20;
 

@@ -78,11 +78,15 @@ fn expected(network: &Network) -> (Asked, BTreeMap<TraceId, Known>) {
     (asked, views)
 }
 
+/// Returns what certificates are made of: the views, and what is stored beside them with reports.
 fn known(network: &Network) -> BTreeMap<TraceId, Known> {
     let views = network.views.iter();
     let views = views.map(|(trace, view)| {
-        let parts = view.agents.iter();
-        let parts = parts.map(|of| (of.agent, (of.contact, of.holding.as_ref().map(|holding| holding.revision))));
+        let parts = view.agents.iter().map(|of| {
+            let told = of.holding.as_ref().map(|holding| holding.revision);
+            let stored = network.stored.get(&(*trace, of.agent)).copied();
+            (of.agent, (of.contact, told.map(|told| stored.map_or(told, |stored| told.max(stored)))))
+        });
         (*trace, parts.collect())
     });
     views.collect()

@@ -52,6 +52,8 @@ pub(super) struct Host {
     pub(super) unacknowledged: BTreeSet<u64>,
     /// Traces that were asked for or announced: changes of these are told.
     told: BTreeSet<TraceId>,
+    /// Those that the coordinator follows for certain: it hears what reports say of them.
+    confirmed: BTreeSet<TraceId>,
 }
 
 impl Host {
@@ -92,6 +94,8 @@ pub(super) struct Network {
     pub(super) hosts: BTreeMap<AgentId, Host>,
     /// The last view of each trace.
     pub(super) views: BTreeMap<TraceId, View>,
+    /// The highest revision that is stored with a report, by trace and agent.
+    pub(super) stored: BTreeMap<(TraceId, AgentId), u64>,
     /// Every Collect that was sent.
     pub(super) collects: Vec<(AgentId, Collection)>,
     /// On its way: by arrival, with the stream that carries it.
@@ -112,6 +116,7 @@ impl Network {
             coordinator: Coordinator::new(limits, Greeting { instance: 1, seed_epoch: 3, ..Greeting::default() }),
             hosts: BTreeMap::new(),
             views: BTreeMap::new(),
+            stored: BTreeMap::new(),
             collects: Vec::new(),
             flying: BTreeMap::new(),
             last: BTreeMap::new(),
@@ -172,7 +177,7 @@ impl Network {
         self.send(agent, || Message::Up(Event::Updated { agent, holdings: holdings.clone() }));
     }
 
-    /// Adds a crumb to what an agent has, and lets it tell: in an update, and at times with a report as well.
+    /// Adds a crumb to what an agent has, and lets it tell: in an update, in a report that is sure to be heard, or in both.
     pub(super) fn grow(&mut self, agent: AgentId, of: TraceId, next: AgentId) {
         let host = self.hosts.entry(agent).or_default();
         // Reports are of what it announced or was asked for, like updates.
@@ -180,11 +185,14 @@ impl Network {
         let Some(holding) = host.has.get_mut(&of) else { return };
         holding.revision += 1;
         holding.crumbs.push(to(next.0));
-        let holding = holding.clone();
-        if reports && self.rng.below(2) == 0 {
+        let (holding, is_confirmed) = (holding.clone(), host.confirmed.contains(&of));
+        let ways = self.rng.below(3);
+        if reports && ways > 0 {
             self.send(agent, || Message::Reported(holding.clone()));
         }
-        self.update(agent, &[of]);
+        if !(reports && is_confirmed && ways == 1) {
+            self.update(agent, &[of]);
+        }
     }
 
     pub(super) fn fire(&mut self, agent: AgentId, trigger: u32, traces: Vec<TraceId>) {
@@ -202,6 +210,7 @@ impl Network {
         self.coordinator = Coordinator::new(self.limits, Greeting { instance, seed_epoch: 3, ..Greeting::default() });
         for host in self.hosts.values_mut() {
             host.unacknowledged = host.fired.keys().copied().collect();
+            host.confirmed.clear();
         }
         let here: Vec<_> = self.hosts.iter().filter(|(_, host)| host.is_connected).map(|(agent, _)| *agent).collect();
         for agent in here {
@@ -247,11 +256,20 @@ impl Network {
     fn arrive(&mut self, agent: AgentId, message: Message) {
         match message {
             Message::Up(event) => self.step(event),
-            Message::Reported(holding) => self.step(Event::Reported { agent, holding }),
-            Message::Acknowledged(id) => drop(self.hosts.get_mut(&agent).unwrap().unacknowledged.remove(&id)),
+            Message::Reported(holding) => {
+                let stored = self.stored.entry((holding.trace, agent)).or_default();
+                *stored = holding.revision.max(*stored);
+                self.step(Event::Reported { agent, holding });
+            }
+            Message::Acknowledged(id) => {
+                let host = self.hosts.get_mut(&agent).unwrap();
+                host.unacknowledged.remove(&id);
+                host.confirmed.extend(&host.fired[&id].1);
+            }
             Message::Collect(collection) => {
                 let host = self.hosts.get_mut(&agent).unwrap();
                 host.told.extend(&collection.traces);
+                host.confirmed.extend(&collection.traces);
                 let holdings = collection.traces.iter().map(|trace| host.holding(*trace)).collect();
                 let answer = Answer { group: collection.group, holdings };
                 self.send(agent, || Message::Up(Event::Answered { agent, answer: answer.clone() }));

@@ -111,6 +111,7 @@ impl Tracer for Backsight {
             // Services outlive their recorder: recording starts by itself when an agent comes.
             eprintln!("bricks: {} is not recorded: {why}", setup.process.name);
         }
+        backsight::last_words::install();
         backsight::autotrigger::exception::install_panic_hook().context("the trigger of panics")?;
         let named = |name| TriggerId::from_name(name).with_context(|| format!("`{name}` is no name for a trigger"));
         Ok(Self {
