@@ -1,7 +1,7 @@
 //! Thread blocks: each thread's writer in private memory that a forked child finds zeroed.
 //!
 //! ```text
-//! slab (private, MADV_WIPEONFORK)   | process block | thread block 1 | thread block 2 | ...
+//! slab (private, MADV_WIPEONFORK)   | process blocks | thread block 1 | thread block 2 | ...
 //! thread-local pointer -------------------------------^        writer -> region, slot, open chunk
 //! ```
 //! After a fork the child's blocks read zero: its writers are not attached, its next `begin` takes the cold path and opens a session of
@@ -15,15 +15,20 @@ use backsight_core::clock::ClockSource;
 use backsight_core::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering, signal_fence};
 use backsight_core::telemetry::DropReason;
 use backsight_ringbuf::shm::View;
-use backsight_ringbuf::slot;
 use backsight_ringbuf::writer::Writer;
+use backsight_ringbuf::{region, slot};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 use std::cell::{Cell, UnsafeCell};
 
+/// Blocks of processes at the slab's start: one for each session in turn, so that what a thread reads of one is not written meanwhile.
+const PROCESS_BLOCKS: usize = 64;
+/// Ticks without a sign of the agent after which it is looked at: three seconds at 3 GHz.
+const SILENT_TICKS: u64 = 1 << 33;
 /// Bytes of a block: whole cache lines, so that threads do not share one.
 const BLOCK_BYTES: usize = 512;
-/// Blocks of the slab, the process's own among them: one for each thread slot of a region.
-const BLOCKS: usize = 4096;
+/// Blocks of threads: one for each thread slot of a region.
+const THREAD_BLOCKS: usize = 4096;
+const BLOCKS: usize = PROCESS_BLOCKS + THREAD_BLOCKS;
 const SLAB_BYTES: usize = BLOCK_BYTES * BLOCKS;
 
 /// One thread's writer and what guards it.
@@ -68,14 +73,16 @@ static SLAB_REFUSED: AtomicU32 = AtomicU32::new(0);
 /// 1 while a thread owns the block of that number. Ordinary memory: a forked child must not hand its one thread's block, which reads zero,
 /// to another thread. The blocks of the parent's other threads stay taken there.
 static OWNED: [AtomicU32; BLOCKS] = [const { AtomicU32::new(0) }; BLOCKS];
+/// Which of the process blocks counts. Ordinary memory: a child finds its own, of that number, zeroed.
+static CURRENT: AtomicU32 = AtomicU32::new(0);
 /// Where to look for a free block first: a hint.
-static NEXT: AtomicU32 = AtomicU32::new(1);
+static NEXT: AtomicU32 = AtomicU32::new(0);
 
 impl ThreadBlock {
     /// Returns the block's number in the slab.
     #[inline(always)]
     pub(crate) fn number(&self) -> usize {
-        std::ptr::from_ref(self).addr() / BLOCK_BYTES % BLOCKS // blocks stand back to back: the order is all that callers use
+        std::ptr::from_ref(self).addr() / BLOCK_BYTES % THREAD_BLOCKS // blocks stand back to back: the order is all that callers use
     }
 
     /// Returns the time on the session's clock.
@@ -277,16 +284,31 @@ fn seed() -> u64 {
 /// Called inside `with_writer`'s closure, with what that was given.
 #[inline(always)]
 pub(crate) fn attached(writer: &mut Writer<View>, now: u64) -> Option<u64> {
-    if writer.store().is_mapped() { Some(now) } else { attach_writer(writer) }
+    let is_usual = writer.store().is_mapped() && !is_silent(writer, now);
+    if is_usual { Some(now) } else { attach_writer(writer, now) }
 }
 
-/// Attaches the writer of the calling thread to the process's session, opening that first where it may be opened now.
+/// Returns whether a writer is attached and its agent may be gone.
+#[inline(always)]
+pub(crate) fn is_silent(writer: &Writer<View>, now: u64) -> bool {
+    writer.store().is_mapped() && region::silent_ticks(writer.store(), now) > SILENT_TICKS
+}
+
+/// Attaches the writer of the calling thread to the process's session, opening that first where it may be opened now. A writer that has
+/// memory changes to another only where its session is over, and between segments.
 ///
 /// Returns the time if the writer has memory now: the session's clock need not be the one that `with_writer` read.
 #[cold]
 #[inline(never)]
-fn attach_writer(writer: &mut Writer<View>) -> Option<u64> {
+fn attach_writer(writer: &mut Writer<View>, now: u64) -> Option<u64> {
     let block = existing()?;
+    if writer.store().is_mapped() {
+        if !writer.trace().is_none() || !process::is_over(writer.store()) {
+            return Some(now);
+        }
+        block.place.set((View::NONE, 0));
+        *writer = Writer::detached();
+    }
     let session = process::session()?;
     let tid = rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned();
     let Some(number) = slot::claim(&session.view, tid) else {
@@ -313,12 +335,26 @@ pub(crate) fn free(block: &ThreadBlock) {
     }
 }
 
-/// Returns the process block.
+/// Returns the block of the process's session, or of the next one.
 pub(crate) fn process() -> Option<&'static Process> {
+    process_at(CURRENT.load(Ordering::Acquire) as usize) // pairs with `next_process`
+}
+
+/// Returns the block that the process's next session takes, once `prepare` has made it one without a session.
+pub(crate) fn next_process(prepare: impl FnOnce(&Process)) {
+    let next = (CURRENT.load(Ordering::Relaxed) as usize + 1) % PROCESS_BLOCKS; // one thread at a time: the one that ended the session
+    if let Some(process) = process_at(next) {
+        prepare(process);
+        CURRENT.store(next as u32, Ordering::Release); // pairs with `process`
+    }
+}
+
+fn process_at(number: usize) -> Option<&'static Process> {
     let slab = slab()?;
-    // SAFETY: the slab's first block is set aside for the process; all its fields are atomics or cells under its state word, for which
-    // zero is a valid value.
-    Some(unsafe { &*slab.cast::<Process>() })
+    // SAFETY: the first blocks of the slab are set aside for the process, and `CURRENT` is one of theirs.
+    let block = unsafe { slab.add(number * BLOCK_BYTES) };
+    // SAFETY: all its fields are atomics or cells under its state word, for which zero is a valid value.
+    Some(unsafe { &*block.cast::<Process>() })
 }
 
 /// Claims a block for the calling thread.
@@ -332,8 +368,8 @@ fn claim_cold() -> Option<*const ThreadBlock> {
         return Some(claimed); // a handler was faster
     }
     let start = NEXT.fetch_add(1, Ordering::Relaxed) as usize; // a hint
-    for i in 0..BLOCKS - 1 {
-        let idx = 1 + (start + i) % (BLOCKS - 1);
+    for i in 0..THREAD_BLOCKS {
+        let idx = PROCESS_BLOCKS + (start + i) % THREAD_BLOCKS;
         let owned = &OWNED[idx];
         // Acquire: pairs with `free`.
         if owned.load(Ordering::Relaxed) == 0

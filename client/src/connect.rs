@@ -97,6 +97,13 @@ fn map(memory: &OwnedFd) -> Result<(View, ClockSource), Missing> {
     Ok((mapping.leak(), identity.clock))
 }
 
+/// Returns whether the other end of a socket is gone.
+pub(crate) fn is_closed(socket: BorrowedFd<'_>) -> bool {
+    let mut asked = [PollFd::new(&socket, PollFlags::RDHUP)];
+    let answered = poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) == Ok(1);
+    answered && asked[0].revents().intersects(PollFlags::HUP | PollFlags::RDHUP | PollFlags::ERR)
+}
+
 fn dial(request: Request<'_>) -> Result<OwnedFd, Missing> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).map_err(Missing::NoAgent)?;

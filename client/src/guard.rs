@@ -154,7 +154,8 @@ pub fn begin_unguarded(context: &Context) -> bool {
     let Context { trace, span, parent_span, carried } = context;
     // Other flags do not travel, or need more than a record.
     let is_plain = carried.flags & !(TRAVELS & !seg_flags::FIRED) == 0;
-    if !is_plain || !writer.begin_at_once(now, *trace, [*parent_span, *span], carried) {
+    if !is_plain || block::is_silent(writer, now) || !writer.begin_at_once(now, *trace, [*parent_span, *span], carried)
+    {
         return begin_held(held, now, context);
     }
     held.leave();

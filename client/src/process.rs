@@ -1,4 +1,6 @@
-//! The process's session with its agent: opened once, again in a forked child, retried while there is none.
+//! The process's session with its agent: opened once, again in a forked child and when the agent was replaced, retried while there is none.
+//!
+//! Each session has a process block of its own, which is written before it opens and only read afterwards.
 
 use crate::block::{self, Counters};
 use crate::clock;
@@ -18,7 +20,7 @@ use std::fmt;
 
 /// How long the first session may take to open.
 const INIT_WAIT_NS: u64 = 20_000_000;
-/// How long a forked child may take, inside its first write.
+/// How long a forked child may take inside its first write, and a process whose agent was replaced inside its next.
 const FORK_WAIT_NS: u64 = 2_000_000;
 /// Time between attempts while there is no agent.
 const RETRY_NS: u64 = 1_000_000_000;
@@ -30,6 +32,8 @@ const FD_MIN: RawFd = 700;
 const NONE: u32 = 0;
 const OPENING: u32 = 1;
 const OPEN: u32 = 2;
+/// Its agent is gone. The next process block counts.
+const OVER: u32 = 3;
 
 /// Why nothing is recorded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -140,6 +144,8 @@ pub(crate) struct Process {
     agent: Cell<AgentId>,
     clock: Cell<ClockSource>,
     epoch: Cell<u32>,
+    /// Whether this process had a session before, whose agent is gone.
+    is_again: Cell<bool>,
     /// When the agent was asked that has not answered yet, 0 where none was.
     asked_at_ns: Cell<u64>,
     /// Of the session, or of the agent that was asked.
@@ -243,6 +249,56 @@ pub(crate) fn ring_doorbell(view: &View) {
     }
 }
 
+/// Returns whether the session of `view` is over: its agent has gone, and the next session may be opened.
+///
+/// Called by a thread whose agent gives no sign, between segments. One look a second; what the region holds is given back.
+#[cold]
+pub(crate) fn is_over(view: &View) -> bool {
+    let Some(process) = block::process() else { return false };
+    if process.state.load(Ordering::Acquire) != OPEN || process.view.get() != *view {
+        return true; // another thread saw it
+    }
+    let now = clock::coarse_ns();
+    if now < process.retry_at_ns.load(Ordering::Relaxed) {
+        return false; // a throttle, as in `open`
+    }
+    process.retry_at_ns.store(now + RETRY_NS, Ordering::Relaxed); // as above
+    // Where the program has closed our socket, nobody can tell.
+    if !process.socket.get().verified().is_some_and(connect::is_closed) {
+        return false;
+    }
+    let _held_back = HeldBack::new(); // a handler that leaves by longjmp would leave the session over, and none to follow
+    // Acquire: pairs with the store in `open`, whose cells are read below.
+    if process.state.compare_exchange(OPEN, OVER, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+        end(process);
+    }
+    true
+}
+
+/// Gives up what belongs to a session that is over, and has the next block count.
+fn end(process: &Process) {
+    process.doorbell.get().close();
+    process.socket.get().close();
+    for word in INHERITED.iter().flatten() {
+        word.store(0, Ordering::Relaxed); // read by children, after the fork
+    }
+    LAST_REGION.store(0, Ordering::Relaxed); // as above: the next agent does not know it
+    let _ = process.view.get().discard_span(); // else the memory is the system's when the process ends
+    block::next_process(|next| {
+        // Relaxed, all: published with the block's number. Nobody has read this block for as long as the others lasted.
+        for (counter, before) in next.drops.iter().zip(&process.drops) {
+            counter.store(before.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        next.missing.store(Missing::NoAgent(Errno::CONNRESET).pack(), Ordering::Relaxed);
+        next.retry_at_ns.store(0, Ordering::Relaxed);
+        next.socket.set(Descriptor::default());
+        next.doorbell.set(Descriptor::default());
+        next.asked_at_ns.set(0);
+        next.is_again.set(true);
+        next.state.store(NONE, Ordering::Relaxed);
+    });
+}
+
 /// Tells the agent that this process ends on purpose.
 pub(crate) fn say_goodbye() {
     let Some(process) = block::process().filter(|process| process.state.load(Ordering::Acquire) == OPEN) else {
@@ -329,7 +385,8 @@ fn ask(process: &Process, now: u64, parent: RegionId) -> Result<u64, Missing> {
     }
     let forked = !parent.is_none();
     close_inherited();
-    let deadline_ns = now + if forked { FORK_WAIT_NS } else { INIT_WAIT_NS };
+    let is_in_a_write = forked || process.is_again.get();
+    let deadline_ns = now + if is_in_a_write { FORK_WAIT_NS } else { INIT_WAIT_NS };
     let (socket, service) = (settings.socket, settings.service);
     let asked = connect::ask(Request { socket, service, fork_of: forked.then_some(parent), deadline_ns })?;
     process.socket.set(Descriptor::keep(asked, &INHERITED[0]));

@@ -188,6 +188,12 @@ pub fn heartbeat<S: Storage>(store: &S) -> u64 {
     store.word(header::HEARTBEAT).load(Relaxed) // a statistic
 }
 
+/// Returns for how long the agent has said nothing at time `now`, in ticks: it calibrates every second.
+#[inline(always)]
+pub fn silent_ticks<S: Storage>(store: &S, now: u64) -> u64 {
+    now.wrapping_sub(store.word(header::CALIBRATION_TICKS).load(Relaxed)) // a hint
+}
+
 /// Writes a calibration point. Agent only.
 pub fn calibrate<S: Storage>(store: &S, point: CalibrationPoint) {
     let seq = store.word(header::CALIBRATION_SEQ);

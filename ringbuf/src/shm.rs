@@ -3,6 +3,7 @@
 //! The only file that maps shared memory. The agent makes regions ([`Mapping::create`]), clients map what they are passed
 //! ([`Mapping::from_fd`]).
 
+use crate::abi::SPAN_OFFSET;
 use crate::storage::Storage;
 use backsight_core::sync::AtomicU64;
 use rustix::fs::memfd_create;
@@ -56,7 +57,7 @@ pub enum ShmError {
 ///
 /// # Shape
 /// `repr(C)`: base address, then bytes. `backsight.h` has the same two fields. All zero means *not mapped*, and has no words.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(C)]
 pub struct View {
     base: *mut u8,
@@ -76,6 +77,23 @@ impl View {
     #[inline(always)]
     pub const fn is_mapped(&self) -> bool {
         self.bytes != 0
+    }
+
+    /// Gives the pages of the span back to the system, those of the agent that made the region included. Threads that still write there find
+    /// zeros, and populate what they touch.
+    ///
+    /// # Errors
+    /// The kernel's, which no supported one returns for a memfd.
+    pub fn discard_span(&self) -> Result<(), ShmError> {
+        let bytes = self.bytes.saturating_sub(SPAN_OFFSET);
+        if bytes == 0 {
+            return Ok(());
+        }
+        // SAFETY: within the mapping, as the span begins below its end.
+        let span = unsafe { self.base.add(SPAN_OFFSET as usize) };
+        // SAFETY: the range is mapped; its words stay words, of another value, as if another process had written them.
+        let removed = unsafe { madvise(span.cast(), bytes as usize, Advice::LinuxRemove) };
+        removed.map_err(|source| ShmError::Prepare { what: "give pages back", source })
     }
 }
 
