@@ -48,6 +48,9 @@ pub struct ThreadBlock {
     random: Cell<u64>,
     /// Rounds of thread-exit destructors that this block has seen.
     pub(crate) exit_rounds: Cell<u32>,
+    /// The number of the thread's slot in the session's region and 1, 0 without one: for a handler, which may not touch the writer. One word,
+    /// so that a handler never finds half of it.
+    pub(crate) slot: Cell<u32>,
 }
 
 /// A region, and the number of a thread slot in it.
@@ -298,6 +301,7 @@ fn attach_writer(writer: &mut Writer<View>) -> Option<u64> {
     block.place.set((session.view, number));
     block.clock.set(session.clock as u32);
     block.epoch.set(session.epoch);
+    block.slot.set(number + 1);
     Some(clock::now(session.clock))
 }
 
@@ -348,6 +352,9 @@ fn claim_cold() -> Option<*const ThreadBlock> {
         }
     }
     process::count(DropReason::ThreadSlots);
+    if let Some(session) = process::open_session() {
+        slot::count_refused(&session.view); // for the agent, as where a slot is missing
+    }
     None
 }
 
@@ -408,9 +415,18 @@ fn abandoned(block: &ThreadBlock, frame: usize) -> bool {
         unsafe { &mut *block.writer.get() }.recover(block.now());
         signal_fence();
     } else {
-        process::count(DropReason::Reentrant);
+        count_reentrant(block);
     }
     gone
+}
+
+/// Counts a call that a handler made inside a write of its thread: in the thread's slot, where the agent reads it, if it has one. The writer
+/// is the interrupted call's.
+fn count_reentrant(block: &ThreadBlock) {
+    match (process::open_session(), block.slot.get().checked_sub(1)) {
+        (Some(session), Some(number)) => slot::count_drop_in_handler(&session.view, number, DropReason::Reentrant),
+        _ => process::count(DropReason::Reentrant),
+    }
 }
 
 fn on_alternate_stack() -> bool {

@@ -56,6 +56,7 @@ extern "C" fn thread_ends(value: *mut c_void) {
     };
     let round = block.exit_rounds.get() + 1;
     block.exit_rounds.set(round);
+    block.slot.set(0); // before somebody else may have it
     leave();
     if round < LAST_ROUND {
         watch(block);
@@ -79,7 +80,8 @@ fn leave() {
 
 /// Runs at `exit`: a goodbye, so that the agent does not take the end for a death. `_exit` and signals skip it.
 extern "C" fn process_ends() {
-    if block::existing().is_some() {
+    if let Some(block) = block::existing() {
+        block.slot.set(0); // as above
         leave();
     }
     process::say_goodbye();
