@@ -126,7 +126,7 @@ struct Member {
     n_threads: u32,
     bytes_written: u64,
     n_corrupt: u64,
-    /// Drop counters of threads that have exited, by reason code.
+    /// Drop counters of threads that have exited, by reason code; once the process has ended, all of them.
     drops: [u64; DROP_COUNTERS],
     /// Open chunks, with their generations, whose LOST records were read.
     told: BTreeSet<(u32, u32)>,

@@ -28,12 +28,18 @@ pub struct UplinkDetails {
     pub in_flight: u64,
     /// Announcements that are not acknowledged.
     pub unacked_announces: u64,
+    /// Announcements that were not said, as the coordinator asked first.
+    pub announces_spared: u64,
     /// Updates sent.
     pub updates: u64,
     /// Collections answered.
     pub answered: u64,
     /// Answers given up because there were too many.
     pub answers_given_up: u64,
+    /// Traces whose changes were no longer told of before their time.
+    pub unfollowed: u64,
+    /// Changes of the host that were not told of for all traces.
+    pub changes_cut: u64,
     /// Streams ended because nothing was acknowledged on them.
     pub resets: u64,
     /// Segments that no batch takes.
@@ -151,27 +157,48 @@ impl Exposition {
     }
 
     fn uplink(&mut self, status: &UplinkStatus, details: &UplinkDetails) {
+        // By name, so that a new one is shown.
+        let UplinkDetails {
+            in_flight,
+            unacked_announces,
+            announces_spared,
+            updates,
+            answered,
+            answers_given_up,
+            unfollowed,
+            changes_cut,
+            resets,
+            too_large,
+            garbage,
+        } = *details;
         let (is_connected, is_reporting) = (u64::from(status.is_connected), u64::from(status.is_reporting));
         self.gauge("uplink_connected", "Whether the coordinator has said welcome.", Some(is_connected));
         self.gauge("uplink_reporting", "Whether the collector takes batches.", Some(is_reporting));
         self.gauge("uplink_queued_bytes", "Kept bytes that wait to be sent.", Some(status.queued_bytes));
-        self.gauge("uplink_in_flight_batches", "Batches on their way.", Some(details.in_flight));
-        self.gauge("uplink_unacked_announces", "Announcements that wait.", Some(details.unacked_announces));
+        self.gauge("uplink_in_flight_batches", "Batches on their way.", Some(in_flight));
+        self.gauge("uplink_unacked_announces", "Announcements that wait.", Some(unacked_announces));
         self.counter("uplink_announces", "Firings to announce.", status.announced_total);
         self.counter("uplink_announces_acked", "Announcements acknowledged.", status.announces_acked_total);
         self.counter("uplink_announces_refused", "Announcements not followed.", status.announces_refused_total);
         self.counter("uplink_announces_given_up", "Announcements given up.", status.announces_given_up_total);
+        self.counter(
+            "uplink_announces_spared",
+            "Announcements not said, the coordinator asked first.",
+            announces_spared,
+        );
         self.counter("uplink_collections", "Groups that the coordinator asked for.", status.collections_total);
-        self.counter("uplink_answers", "Groups that were answered.", details.answered);
-        self.counter("uplink_answers_given_up", "Answers given up, too many waited.", details.answers_given_up);
-        self.counter("uplink_updates", "Updates sent.", details.updates);
+        self.counter("uplink_answers", "Groups that were answered.", answered);
+        self.counter("uplink_answers_given_up", "Answers given up, too many waited.", answers_given_up);
+        self.counter("uplink_updates", "Updates sent.", updates);
+        self.counter("uplink_unfollowed_traces", "Traces told of no more, there were too many.", unfollowed);
+        self.counter("uplink_changes_cut", "Changes of the host not told of for all traces.", changes_cut);
         self.counter("uplink_batches", "Batches sent, those sent again included.", status.batches_total);
         self.counter("uplink_batches_acked", "Batches acknowledged.", status.batches_acked_total);
         self.counter("uplink_batches_resent", "Batches sent again.", status.batches_resent_total);
         self.counter("uplink_bytes", "Bytes of all batches sent, as they were packed.", status.bytes_total);
-        self.counter("uplink_resets", "Streams ended as nothing was acknowledged.", details.resets);
-        self.counter("uplink_too_large_segments", "Segments that no batch takes.", details.too_large);
-        self.counter("uplink_garbage", "Messages of the collector that nobody understands.", details.garbage);
+        self.counter("uplink_resets", "Streams ended as nothing was acknowledged.", resets);
+        self.counter("uplink_too_large_segments", "Segments that no batch takes.", too_large);
+        self.counter("uplink_garbage", "Messages of the collector that nobody understands.", garbage);
     }
 
     fn head(&mut self, name: &str, help: &str, kind: &str) {

@@ -55,14 +55,20 @@ impl Totals {
 /// Returns counters by reason code as they are shown: by name.
 pub fn by_name(drops: &[u64; DROP_COUNTERS], listed: Listed) -> BTreeMap<String, u64> {
     let one = |reason: &DropReason| (reason.name().to_owned(), drops[*reason as usize]);
-    let is_listed = |entry: &(String, u64)| listed == Listed::All || entry.1 != 0;
-    DropReason::ALL.iter().map(one).filter(is_listed).collect()
+    let is_listed = |reason: &&DropReason| {
+        drops[**reason as usize] != 0 || (listed == Listed::All && !NEVER_COUNTED.contains(*reason))
+    };
+    DropReason::ALL.iter().filter(is_listed).map(one).collect()
 }
+
+/// Reasons that no agent counts: what a process writes without a session it tells nobody, and evicted data is counted in chunks. A metric
+/// that is 0 whatever happens would say that it does not.
+const NEVER_COUNTED: [DropReason; 2] = [DropReason::NoSession, DropReason::Evicted];
 
 /// Which counters are shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Listed {
-    /// Every reason.
+    /// Every reason that an agent can count.
     All,
     /// Those that ever counted.
     NonZero,

@@ -228,8 +228,12 @@ pub struct Counters {
     pub announces_given_up: u64,
     /// Collections answered.
     pub answered: u64,
-    /// Answers and updates given up because there were too many.
+    /// Answers given up because there were too many.
     pub answers_given_up: u64,
+    /// Traces whose changes were no longer told of before their time, because there were too many.
+    pub unfollowed: u64,
+    /// Changes of the host itself that were not told of for all traces that linger, because there were too many.
+    pub changes_cut: u64,
     /// Updates sent.
     pub updates: u64,
     /// Batches sent, those sent again included.
@@ -272,6 +276,8 @@ impl Uplink {
                 announces_given_up: 0,
                 answered: 0,
                 answers_given_up: 0,
+                unfollowed: 0,
+                changes_cut: 0,
                 updates: 0,
                 batches: 0,
                 batches_acked: 0,
@@ -301,7 +307,7 @@ impl Uplink {
             Event::ReportLost => self.reports.lost(counters),
             Event::Fired { trigger, fired_ns, traces, is_elsewhere } => {
                 let is_told = is_elsewhere && traces.iter().all(|trace| self.updates.is_followed(*trace));
-                self.updates.follow(now, &traces);
+                self.updates.follow(now, &traces, counters);
                 if !is_told {
                     let firing = Firing { trigger, fired_ns, traces, is_elsewhere };
                     self.announcements.fired(now, firing, counters);
@@ -316,7 +322,7 @@ impl Uplink {
                 self.updates.changed(now, trace);
                 self.reports.died(now, trace, region);
             }
-            Event::HostChanged => self.updates.all_changed(now),
+            Event::HostChanged => self.updates.all_changed(now, counters),
             Event::Gone { trace } => {
                 self.updates.changed(now, trace);
                 self.reports.gone(trace);

@@ -47,12 +47,13 @@ pub struct ThreadBlock {
     pub epoch: Cell<u32>,
     /// The writer.
     pub writer: UnsafeCell<Writer<View>>,
-    /// Where the thread's slot is, for a handler that may not touch the writer; no memory without a session.
-    pub(crate) place: Cell<Place>,
     /// State of the generator of span ids, 0 before the first.
     random: Cell<u64>,
     /// Rounds of thread-exit destructors that this block has seen.
     pub(crate) exit_rounds: Cell<u32>,
+    /// The number of the thread's slot in the session's region, and 1 more; 0 without a session. One word, so that a handler never finds half
+    /// of it.
+    pub(crate) slot: Cell<u32>,
 }
 
 /// A region, and the number of a thread slot in it.
@@ -89,6 +90,12 @@ impl ThreadBlock {
     #[inline(always)]
     fn now(&self) -> u64 {
         clock::now(ClockSource::from_code(self.clock.get()))
+    }
+
+    /// Returns where the thread's slot is, for a handler that may not touch the writer; `None` without a session.
+    pub(crate) fn place(&self) -> Option<Place> {
+        let number = self.slot.get().checked_sub(1)?;
+        Some((process::open_session()?.view, number))
     }
 
     /// Does what [`random`] does, for a caller that has the block at hand.
@@ -317,9 +324,9 @@ fn attach_writer(writer: &mut Writer<View>, now: u64) -> Option<u64> {
     };
     *writer = Writer::new(session.view, number, tid);
     writer.wake_by(process::ring_doorbell);
-    block.place.set((session.view, number));
     block.clock.set(session.clock as u32);
     block.epoch.set(session.epoch);
+    block.slot.set(number + 1);
     Some(clock::now(session.clock))
 }
 
@@ -384,6 +391,9 @@ fn claim_cold() -> Option<*const ThreadBlock> {
         }
     }
     process::count(DropReason::ThreadSlots);
+    if let Some(session) = process::open_session() {
+        slot::count_refused(&session.view); // for the agent, as where a slot is missing
+    }
     None
 }
 
@@ -444,9 +454,18 @@ fn abandoned(block: &ThreadBlock, frame: usize) -> bool {
         unsafe { &mut *block.writer.get() }.recover(block.now());
         signal_fence();
     } else {
-        process::count(DropReason::Reentrant);
+        count_reentrant(block);
     }
     gone
+}
+
+/// Counts a call that a handler made inside a write of its thread: in the thread's slot, where the agent reads it, if it has one. The writer
+/// is the interrupted call's.
+fn count_reentrant(block: &ThreadBlock) {
+    match block.place() {
+        Some((view, number)) => slot::count_drop_in_handler(&view, number, DropReason::Reentrant),
+        None => process::count(DropReason::Reentrant),
+    }
 }
 
 fn on_alternate_stack() -> bool {

@@ -3,7 +3,6 @@
 use crate::block::{self, ThreadBlock};
 use crate::process;
 use backsight_core::sync::{AtomicU32, Ordering};
-use backsight_ringbuf::shm::View;
 use std::ffi::c_void;
 
 /// Destructor rounds after which the block goes to another thread: the C face caches its address until the thread's very end.
@@ -67,7 +66,7 @@ extern "C" fn thread_ends(value: *mut c_void) {
 /// Ends what the calling thread writes and gives up its slot; a later trace call of the thread starts anew.
 fn leave() {
     block::with_block(|block, writer, now| {
-        block.place.set((View::NONE, 0));
+        block.slot.set(0); // before somebody else may have it
         if writer.store().is_mapped() {
             let view = *writer.store();
             writer.exit(now);

@@ -130,11 +130,7 @@ const fn registers(_: &libc::ucontext_t) -> [u64; 3] {
 /// Writes the calling thread's last words; returns where, if it has a place for them.
 fn speak(signal: c_int, fault: &Fault) -> Option<block::Place> {
     let block = block::existing()?;
-    let place = block.place.get();
-    let (view, number) = place;
-    if !view.is_mapped() {
-        return None;
-    }
+    let (view, number) = block.place()?;
     let words = LastWords {
         signal: signal.cast_unsigned(),
         address: fault.address,
@@ -147,7 +143,7 @@ fn speak(signal: c_int, fault: &Fault) -> Option<block::Place> {
     let mut frames = [0; LAST_WORDS_FRAMES];
     let n = walk(fault, &mut frames);
     slot::say_last_words(&view, number, &words, &frames[..n]);
-    Some(place)
+    Some((view, number))
 }
 
 /// Finds return addresses by frame pointers; returns how many. The chain ends where a link is not plausible: where a function keeps none,

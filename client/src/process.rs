@@ -206,6 +206,12 @@ pub(crate) fn session() -> Option<Session> {
     open(process)
 }
 
+/// Returns the session if it is open.
+pub(crate) fn open_session() -> Option<Session> {
+    let process = block::process()?;
+    (process.state.load(Ordering::Acquire) == OPEN).then(|| process.read()) // pairs with the release store in `open`
+}
+
 /// Returns whether there is a session, opening it where it may be opened now.
 ///
 /// # Cost

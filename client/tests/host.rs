@@ -294,3 +294,19 @@ fn call_in_the_frame_of_an_abandoned_write_is_recorded() {
     assert_eq!((agent.n_corrupt(), trace.spans.len()), (0, 1), "{trace:#?}");
     assert_eq!(trace.malformed, Malformed::default());
 }
+
+#[inline(never)]
+fn nested() {
+    raw(b"nested"); // from a deeper frame, as a handler's
+}
+
+/// The agent reads of a process what stands in its slots.
+#[test]
+fn call_inside_a_write_is_refused_and_counted_where_the_agent_reads_it() {
+    let agent = Agent::start_joined(Options::default());
+    visit(&NAME);
+    assert_eq!(agent.dropped(DropReason::Reentrant), 0);
+    backsight_client::ffi::with_writer(|_, _| nested()).unwrap();
+    assert_eq!(agent.dropped(DropReason::Reentrant), 1);
+    assert!(stats().drops.contains(&(DropReason::Reentrant, 1)), "{:?}", stats());
+}

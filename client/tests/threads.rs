@@ -6,6 +6,9 @@ mod agent;
 
 use agent::{Agent, Options};
 use backsight_client::{Context, begin, raw, stats};
+use backsight_core::telemetry::DropReason;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, RwLock};
 
 fn start() -> Agent {
     Agent::start_joined(Options { n_leases: 16, ..Options::default() })
@@ -61,4 +64,32 @@ fn thread_that_forgets_its_segment_gives_up_its_slot() {
     agent.until("a free slot", |sessions| sessions[0].n_slots() == 0);
     let trace = agent.trace(context.trace);
     assert!(trace.visits[0].end_ns.is_some() && trace.visits[0].notes.payloads.len() == 1, "{trace:#?}");
+}
+
+/// A process has one block fewer than a region has slots.
+#[test]
+fn threads_for_which_there_is_no_block_are_counted_where_the_agent_reads_it() {
+    let agent = start();
+    visit(0);
+    let (gate, n_done) = (Arc::new(RwLock::new(())), Arc::new(AtomicUsize::new(0)));
+    let closed = gate.write().unwrap();
+    let spawn = |_| {
+        let (gate, n_done) = (Arc::clone(&gate), Arc::clone(&n_done));
+        std::thread::Builder::new().stack_size(64 << 10).spawn(move || {
+            visit(1);
+            n_done.fetch_add(1, Ordering::Relaxed);
+            drop(gate.read().unwrap());
+        })
+    };
+    let threads: Vec<_> = (0..4096).map(spawn).map_while(Result::ok).collect();
+    let n_threads = threads.len();
+    agent.until("visits", |_| n_done.load(Ordering::Relaxed) == n_threads);
+    let n_refused = agent.dropped(DropReason::ThreadSlots);
+    drop(closed);
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    if n_threads == 4096 {
+        assert!(n_refused > 0);
+    } else {
+        println!("skipped: this host runs no more than {n_threads} threads");
+    }
 }

@@ -10,6 +10,7 @@ pub use switchboard::{AgentStatus, Overview};
 
 use crate::coordinator::Limits;
 use crate::library::Library;
+use crate::streams::Refused;
 use backsight_core::coordination::{Announcement, Answer, Greeting};
 use backsight_core::holding::Holding;
 use backsight_core::ids::AgentId;
@@ -91,16 +92,18 @@ pub struct Coordination {
     heard: mpsc::Sender<Heard>,
     next_connection: Arc<AtomicU64>,
     overview: watch::Receiver<Arc<Overview>>,
+    refused: Refused,
 }
 
 impl Coordination {
     /// Starts the coordinator's task; it ends when all handles are gone.
     pub fn start(greeting: Greeting, limits: Limits, agents_max: usize, library: Library) -> Self {
+        let refused = Refused::default();
         let (heard, hears) = mpsc::channel(HEARD_MAX);
         let (shown, overview) = watch::channel(Arc::default());
-        let switchboard = Switchboard::new(greeting, limits, agents_max, library, shown);
+        let switchboard = Switchboard::new(greeting, limits, agents_max, library, shown, refused.clone());
         tokio::spawn(switchboard.run(hears));
-        Self { heard, next_connection: Arc::new(AtomicU64::new(1)), overview }
+        Self { heard, next_connection: Arc::new(AtomicU64::new(1)), overview, refused }
     }
 
     /// Tells the coordinator's task something; waits while it is behind.
@@ -111,6 +114,11 @@ impl Coordination {
     /// Returns how things were a moment ago.
     pub fn overview(&self) -> Arc<Overview> {
         self.overview.borrow().clone()
+    }
+
+    /// Returns where streams are counted that the collector refused, of all its services.
+    pub const fn refused(&self) -> &Refused {
+        &self.refused
     }
 
     /// Returns the service.

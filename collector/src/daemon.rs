@@ -13,8 +13,8 @@ use crate::status::Watch;
 use backsight_core::coordination::Greeting;
 use backsight_core::units::Nanos;
 use backsight_proto::v1::query_server::QueryServer;
-use backsight_store::StoreError;
 use backsight_store::log::{self, Log};
+use backsight_store::{Losses, StoreError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tracing::info;
+use tracing::{info, warn};
 
 /// How often an idle connection is asked whether it lives, and how long it may take to say so.
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
@@ -90,6 +90,7 @@ impl Collector {
             .add_service(QueryServer::new(QueryService::new(
                 library.clone(),
                 Arc::new(Watch::new(coordination.clone())),
+                coordination.refused().clone(),
             )));
         let routes = http::with_metrics(routes, library.clone(), coordination);
         let (stop, stopped) = oneshot::channel::<()>();
@@ -129,9 +130,17 @@ impl Collector {
 fn open(data_dir: &Path, config: &StoreConfig) -> Result<Library, StartError> {
     let store_error = |source| StartError::Store { data_dir: data_dir.to_owned(), source };
     let log = Log::open(log::Options::new(data_dir)).map_err(store_error)?;
+    for removed in log.removed() {
+        warn!(file = %removed.path.display(), bytes = removed.bytes, "a file that holds no entry was removed");
+    }
     let StoreConfig { max_bytes, traces_max, queue_bytes } = *config;
     let options = library::Options { max_bytes, traces_max, queue_bytes };
-    Library::open(Box::new(log), options).map_err(store_error)
+    let library = Library::open(Box::new(log), options).map_err(store_error)?;
+    let Losses { cut_bytes, lost_bytes, n_holes, n_unreadable_files, n_removed_files: _ } = library.stats().losses;
+    if cut_bytes + lost_bytes + n_holes + n_unreadable_files > 0 {
+        warn!(cut_bytes, lost_bytes, n_holes, n_unreadable_files, "not all of the store can be read back");
+    }
+    Ok(library)
 }
 
 /// Returns what agents are told first. There is one coordinator, so its list of members has epoch 1.
@@ -159,3 +168,6 @@ async fn settle(library: Library) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,11 +5,13 @@
 
 use crate::coordination::{Coordination, Heard};
 use crate::library::Library;
+use crate::streams::{Reason, Refused};
 use backsight_core::holding::Holding;
 use backsight_core::ids::AgentId;
 use backsight_proto::packing::Unpacker;
 use backsight_proto::v1;
 use backsight_proto::v1::intake_server::{Intake, IntakeServer};
+use backsight_proto::wire::WireError;
 use backsight_store::StoreError;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
@@ -32,12 +34,14 @@ const REPLIES_MAX: usize = 64;
 pub struct IntakeService {
     library: Library,
     coordination: Coordination,
+    refused: Refused,
 }
 
 impl IntakeService {
     /// Returns the service over `library`; what agents say that they hold goes to `coordination` too.
     pub fn server(library: Library, coordination: Coordination) -> IntakeServer<Self> {
-        IntakeServer::new(Self { library, coordination }).max_decoding_message_size(MESSAGE_MAX_BYTES)
+        let refused = coordination.refused().clone();
+        IntakeServer::new(Self { library, coordination, refused }).max_decoding_message_size(MESSAGE_MAX_BYTES)
     }
 }
 
@@ -79,7 +83,7 @@ impl IntakeService {
         mut requests: Streaming<v1::ReportRequest>,
         replies: &mpsc::Sender<Reply>,
     ) -> Result<(), Status> {
-        let agent = self.greet(requests.message().await?)?;
+        let agent = self.greet(requests.message().await.map_err(|status| self.refused.unread(status))?)?;
         let ready = v1::Ready { batch_max_bytes: BATCH_MAX_BYTES as u64 };
         send(replies, v1::report_reply::What::Ready(ready)).await?;
         // Numbers are acknowledged in order, so the batch that came first is waited for first.
@@ -90,12 +94,16 @@ impl IntakeService {
             let has_room = in_flight.len() < IN_FLIGHT_MAX;
             tokio::select! {
                 request = requests.message(), if has_room => {
-                    let Some(request) = request? else { break };
-                    let batch = batch_of(request, next_number)?;
+                    let Some(request) = request.map_err(|status| self.refused.unread(status))? else { break };
+                    let batch = batch_of(request, next_number);
+                    let batch = batch.map_err(|status| self.refused.with(Reason::NotNextBatch, status))?;
                     next_number += 1;
                     let traces = unpacker.unpack(&batch, BATCH_MAX_BYTES);
-                    let traces = traces.map_err(|error| Status::invalid_argument(crate::chain(&error)))?.traces;
-                    in_flight.push_back(self.store(agent, batch.number, batch.packed.len() as u64, traces));
+                    let traces = traces.map_err(|error| {
+                        self.refused.with(Reason::BadBatch, Status::invalid_argument(crate::chain(&error)))
+                    })?;
+                    let bytes = batch.packed.len() as u64;
+                    in_flight.push_back(self.store(agent, batch.number, bytes, traces.traces));
                 }
                 Some(stored) = in_flight.next() => {
                     if !self.acknowledge(agent, stored, replies).await? {
@@ -115,9 +123,11 @@ impl IntakeService {
 
     fn greet(&self, first: Option<v1::ReportRequest>) -> Result<AgentId, Status> {
         let Some(v1::report_request::What::Hello(hello)) = first.and_then(|request| request.what) else {
-            return Err(Status::failed_precondition("the first message of a report stream must be a hello"));
+            let status = Status::failed_precondition("the first message of a report stream must be a hello");
+            return Err(self.refused.with(Reason::BadHello, status));
         };
-        hello.check().map_err(|error| Status::failed_precondition(error.to_string()))
+        let bad = |error: WireError| Status::failed_precondition(error.to_string());
+        hello.check().map_err(|error| self.refused.with(Reason::BadHello, bad(error)))
     }
 
     async fn store(&self, agent: AgentId, number: u64, bytes: u64, traces: Vec<v1::TraceReport>) -> Stored {

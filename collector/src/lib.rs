@@ -14,6 +14,7 @@ pub mod intake;
 pub mod library;
 pub mod query;
 pub mod status;
+pub mod streams;
 
 /// Returns an error with its causes, as one line of a log or an answer has it.
 fn chain(error: &dyn std::error::Error) -> String {

@@ -3,6 +3,7 @@
 //! Served by the daemon. It changes nothing; every limit on what a reader may ask stands here.
 
 use crate::library::{Filter, Library, Line, Lookup, Stats};
+use crate::streams::{Reason, Refused};
 use backsight_proto::v1::query_server::Query;
 use backsight_proto::{v1, wire};
 use std::collections::HashMap;
@@ -38,6 +39,7 @@ pub trait StatusSource: Send + Sync + 'static {
 pub struct QueryService {
     library: Library,
     source: Arc<dyn StatusSource>,
+    refused: Refused,
 }
 
 impl std::fmt::Debug for QueryService {
@@ -47,9 +49,9 @@ impl std::fmt::Debug for QueryService {
 }
 
 impl QueryService {
-    /// Returns the service over `library`.
-    pub fn new(library: Library, source: Arc<dyn StatusSource>) -> Self {
-        Self { library, source }
+    /// Returns the service over `library`, which counts readers that it refuses in `refused`.
+    pub fn new(library: Library, source: Arc<dyn StatusSource>, refused: Refused) -> Self {
+        Self { library, source, refused }
     }
 
     /// Runs something that reads the disk or all of the index, where it holds up nobody.
@@ -92,7 +94,7 @@ impl Query for QueryService {
         let filter = filter(request.into_inner().filter)?;
         if self.library.n_followers() >= FOLLOWERS_MAX {
             let text = format!("{FOLLOWERS_MAX} readers follow already; end one of them, or search instead");
-            return Err(Status::resource_exhausted(text));
+            return Err(self.refused.with(Reason::TooManyFollowers, Status::resource_exhausted(text)));
         }
         let library = self.library.clone();
         let lines = BroadcastStream::new(self.library.tail());
@@ -108,7 +110,7 @@ impl Query for QueryService {
             n_traces: stats.n_traces,
             stored_bytes: stats.stored_bytes,
             agents: self.source.agents(),
-            drops: drops(&stats, self.source.drops()),
+            drops: drops(&stats, self.source.drops(), &self.refused),
         };
         Ok(Response::new(reply))
     }
@@ -130,13 +132,17 @@ fn tell(
     }
 }
 
-fn drops(stats: &Stats, of_others: Vec<(String, u64)>) -> HashMap<String, u64> {
+fn drops(stats: &Stats, of_others: Vec<(String, u64)>, refused: &Refused) -> HashMap<String, u64> {
     let mut drops: HashMap<String, u64> = of_others.into_iter().collect();
+    let streams = refused.counts().filter(|(_, n)| *n > 0);
+    drops.extend(streams.map(|(reason, n)| (format!("refused_streams_{reason}"), n)));
     let losses = [
         ("traces_forgotten", stats.n_forgotten),
         ("files_retired", stats.n_retired_files),
         ("disk_bytes_cut", stats.losses.cut_bytes),
         ("disk_bytes_lost", stats.losses.lost_bytes),
+        ("disk_files_unreadable", stats.losses.n_unreadable_files),
+        ("disk_files_removed", stats.losses.n_removed_files),
     ];
     let losses = losses.into_iter().filter(|(_, n)| *n > 0);
     for (reason, n) in stats.drops.iter().map(|(reason, n)| (*reason, *n)).chain(losses) {

@@ -55,9 +55,18 @@ pub fn claim<S: Storage>(store: &S, tid: u32) -> Option<u32> {
             free &= !before;
         }
     }
-    let refused = store.word(header::NO_SLOT);
-    refused.fetch_add(1, Relaxed); // a statistic
+    count_refused(store);
     None
+}
+
+/// Counts a write that was refused because its thread has no slot.
+pub fn count_refused<S: Storage>(store: &S) {
+    store.word(header::NO_SLOT).fetch_add(1, Relaxed); // a statistic
+}
+
+/// Returns how many writes were refused because their threads have no slot.
+pub fn refused<S: Storage>(store: &S) -> u64 {
+    store.word(header::NO_SLOT).load(Relaxed) // a statistic
 }
 
 /// Says that the slot's thread is gone. Its last call; everything it wrote is visible to whoever sees the state.
@@ -111,6 +120,12 @@ pub fn release<S: Storage>(store: &S, number: u32) {
 pub fn count_drop<S: Storage>(store: &S, number: u32, reason: DropReason) {
     let counter = store.word(slot_offset(number) + slot::DROPS + 8 * reason as u64);
     counter.store(counter.load(Relaxed).wrapping_add(1), Relaxed); // one writer; a statistic
+}
+
+/// Counts a drop in slot `number`, from a signal handler of its thread, which may have interrupted another one that does the same.
+pub fn count_drop_in_handler<S: Storage>(store: &S, number: u32, reason: DropReason) {
+    let counter = store.word(slot_offset(number) + slot::DROPS + 8 * reason as u64);
+    counter.fetch_add(1, Relaxed); // a statistic; the thread itself counts other reasons
 }
 
 /// Returns the drop counters of slot `number`, by reason code.

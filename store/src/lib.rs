@@ -57,6 +57,9 @@ pub struct Losses {
     pub n_holes: u64,
     /// Files of which nothing can be read; their bytes count as lost.
     pub n_unreadable_files: u64,
+    /// Newest files that end within their header or right behind it: removed when the store was opened. A crash leaves one where it comes
+    /// between the making of a file and its first entry; [`log::Log::removed`] names them, as damage may do the same.
+    pub n_removed_files: u64,
 }
 
 /// Stores entries, one caller at a time.

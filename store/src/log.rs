@@ -41,6 +41,15 @@ impl Options {
     }
 }
 
+/// A file that was removed because it holds no entry: it ends within its header, or right behind it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Removed {
+    /// Its path.
+    pub path: PathBuf,
+    /// How long it was.
+    pub bytes: u64,
+}
+
 /// A folder of files, open for appending.
 #[derive(Debug)]
 pub struct Log {
@@ -53,6 +62,8 @@ pub struct Log {
     active: Option<Active>,
     reader: Arc<Reader>,
     losses: Losses,
+    /// Files that were removed when the log was opened.
+    removed: Vec<Removed>,
     /// Files that are removed, and that no call of `retire` has named yet.
     retired: Vec<u64>,
     /// The next append, reused.
@@ -99,9 +110,15 @@ impl Log {
             files: found.files,
             active,
             losses: found.losses,
+            removed: found.removed,
             retired: Vec::new(),
             buffer: Vec::new(),
         })
+    }
+
+    /// Returns the files that were removed when the log was opened, newest first: they hold no entry, and whoever opens the log says so.
+    pub fn removed(&self) -> &[Removed] {
+        &self.removed
     }
 
     /// Returns the file to append `len` bytes to: the active one, or a new one where that is full.

@@ -5,8 +5,9 @@
 use super::{Daemon, Source, StartError};
 use crate::config::Config;
 use crate::recorder::{Now, Recorder};
+use crate::status::UplinkDetails;
 use crate::uplink::link::{Heard, Identity, Link, Outgoing};
-use crate::uplink::{Action, Event, Progress, Rules, Uplink};
+use crate::uplink::{Action, Counters, Event, Progress, Rules, Uplink};
 use backsight_core::clock::Timeline;
 use backsight_core::coordination::{Announcement, Answer, Collection, Greeting};
 use backsight_core::holding::Holding;
@@ -117,16 +118,36 @@ impl Collector {
     }
 
     /// Returns what is counted and that no status shows.
-    pub(super) fn details(&self) -> crate::status::UplinkDetails {
-        let counters = self.uplink.counters();
-        crate::status::UplinkDetails {
+    pub(super) fn details(&self) -> UplinkDetails {
+        // By name, so that a new counter is shown: those that are left out here stand in the status.
+        let Counters {
+            announced: _,
+            announces_acked: _,
+            announces_refused: _,
+            announces_given_up: _,
+            batches: _,
+            batches_acked: _,
+            batches_resent: _,
+            announces_spared,
+            answered,
+            answers_given_up,
+            unfollowed,
+            changes_cut,
+            updates,
+            resets,
+            too_large,
+        } = *self.uplink.counters();
+        UplinkDetails {
             in_flight: self.uplink.n_in_flight() as u64,
             unacked_announces: self.uplink.n_unacked_announces() as u64,
-            updates: counters.updates,
-            answered: counters.answered,
-            answers_given_up: counters.answers_given_up,
-            resets: counters.resets,
-            too_large: counters.too_large,
+            announces_spared,
+            updates,
+            answered,
+            answers_given_up,
+            unfollowed,
+            changes_cut,
+            resets,
+            too_large,
             garbage: self.n_garbage,
         }
     }

@@ -39,6 +39,7 @@ impl Recorder {
         self.take_untold_of_all(position, now);
         let (words, active) = self.last_words(position);
         if let Some(member) = self.member_mut(position) {
+            member.take_refused();
             member.is_live = false;
             member.is_asleep = false;
             if ending == Ending::Death {

@@ -5,12 +5,13 @@ use crate::totals::{Listed, Totals, by_name};
 use crate::triggers::{Counts, OTHERS};
 use backsight_core::clock::Timeline;
 use backsight_core::ids::{TraceId, TriggerId};
-use backsight_core::telemetry::DROP_COUNTERS;
+use backsight_core::telemetry::{DROP_COUNTERS, DropReason};
 use backsight_core::units::{Bytes, Nanos};
 use backsight_proto::admin::{
     Horizon, KEPT_LIST_MAX, KeptList, KeptState, KeptTrace, PoolStatus, SessionState, SessionStatus, TriggerList,
     TriggerStatus,
 };
+use backsight_ringbuf::slot;
 use std::collections::BTreeMap;
 
 /// Chunks by state, over all regions.
@@ -176,12 +177,19 @@ impl Member {
         let mut drops = self.drops;
         if self.is_live {
             let store = self.region.store();
-            for number in backsight_ringbuf::slot::taken(store) {
-                let of_slot = backsight_ringbuf::slot::drops(store, number);
-                drops.iter_mut().zip(of_slot).for_each(|(total, n)| *total = total.wrapping_add(n));
+            for number in slot::taken(store) {
+                drops.iter_mut().zip(slot::drops(store, number)).for_each(|(total, n)| *total = total.wrapping_add(n));
             }
+            let refused = &mut drops[DropReason::ThreadSlots as usize];
+            *refused = refused.wrapping_add(slot::refused(store));
         }
         drops
+    }
+
+    /// Takes what the region counts outside its slots, which nobody reads there once the process has ended.
+    pub(super) fn take_refused(&mut self) {
+        let refused = &mut self.drops[DropReason::ThreadSlots as usize];
+        *refused = refused.wrapping_add(slot::refused(self.region.store()));
     }
 
     fn status(&self) -> SessionStatus {

@@ -2,7 +2,7 @@
 
 use super::announce::ANNOUNCEMENTS_MAX;
 use super::report::IN_FLIGHT_MAX;
-use super::updates::CHANGED_MAX;
+use super::updates::{CHANGED_MAX, FOLLOWED_MAX};
 use super::{Action, Batch, Event, Piece, Progress, Room, Rules, Uplink, Why};
 use backsight_core::coordination::Greeting;
 use backsight_core::ids::{RegionId, TraceId, TriggerId};
@@ -244,6 +244,7 @@ fn a_change_of_the_host_is_told_for_what_lingers_and_for_the_newest_of_very_many
     asked(&mut uplink, 29_000, 2);
     uplink.step(ms(30_000), Event::HostChanged);
     assert_eq!(updated(&tick(&mut uplink, ms(30_000))), [trace(2)], "the other lingers no more");
+    assert_eq!(uplink.counters().changes_cut, 0);
     for n in 0..CHANGED_MAX as u64 + 100 {
         asked(&mut uplink, 40_000, 1_000 + n);
     }
@@ -256,6 +257,24 @@ fn a_change_of_the_host_is_told_for_what_lingers_and_for_the_newest_of_very_many
     }
     assert_eq!(told.len(), CHANGED_MAX);
     assert!(!told.contains(&trace(1_000)) && told.contains(&trace(1_000 + CHANGED_MAX as u64 + 99)));
+    assert_eq!(uplink.counters().changes_cut, 1);
+}
+
+#[test]
+fn traces_that_are_followed_no_more_for_others_are_counted_and_those_whose_time_is_over_are_not() {
+    let mut uplink = Uplink::new(RULES);
+    let ask = |uplink: &mut Uplink, at, from: u64, n| {
+        let traces = (from..from + n).map(trace).collect();
+        uplink.step(ms(at), Event::Collected { group: from, traces });
+    };
+    ask(&mut uplink, 0, 0, FOLLOWED_MAX as u64);
+    assert_eq!(uplink.counters().unfollowed, 0);
+    ask(&mut uplink, 1, 0, 10);
+    assert_eq!(uplink.counters().unfollowed, 0, "these were followed already");
+    ask(&mut uplink, 2, 1_000_000, 7);
+    assert_eq!(uplink.counters().unfollowed, 7);
+    ask(&mut uplink, 200_000, 2_000_000, 7);
+    assert_eq!(uplink.counters().unfollowed, 7);
 }
 
 #[test]

@@ -54,7 +54,7 @@ impl Updates {
     }
 
     /// Tells of changes of these traces from now on.
-    pub(super) fn follow(&mut self, now: Nanos, traces: &[TraceId]) {
+    pub(super) fn follow(&mut self, now: Nanos, traces: &[TraceId], counters: &mut Counters) {
         let until = Nanos(now.0.saturating_add(self.linger.0).saturating_add(LONGER.0));
         for trace in traces {
             let known = self.followed.get(trace).copied();
@@ -67,6 +67,7 @@ impl Updates {
             self.followed.insert(*trace, Followed { until, due, told: now, is_confirmed });
         }
         while self.followed.len() > FOLLOWED_MAX {
+            counters.unfollowed += u64::from(self.ends.first().is_some_and(|(until, _)| *until > now));
             self.forget_first();
         }
     }
@@ -78,7 +79,7 @@ impl Updates {
 
     /// Takes a question: it is answered in the next turn.
     pub(super) fn asked(&mut self, now: Nanos, group: u64, traces: Vec<TraceId>, counters: &mut Counters) {
-        self.follow(now, &traces);
+        self.follow(now, &traces, counters);
         self.confirmed(&traces);
         self.answers.push_back((group, traces));
         if self.answers.len() > ANSWERS_MAX {
@@ -114,10 +115,11 @@ impl Updates {
     }
 
     /// Notes that there is something new to say of all traces that linger: of the newest [`CHANGED_MAX`], as each of them costs a holding.
-    pub(super) fn all_changed(&mut self, now: Nanos) {
+    pub(super) fn all_changed(&mut self, now: Nanos, counters: &mut Counters) {
         let ends_lingering = Nanos(now.0.saturating_add(LONGER.0));
-        let lingering = self.ends.iter().rev().take_while(|(until, _)| *until > ends_lingering).take(CHANGED_MAX);
-        let lingering: Vec<TraceId> = lingering.map(|(_, trace)| *trace).collect();
+        let mut all = self.ends.iter().rev().take_while(|(until, _)| *until > ends_lingering);
+        let lingering: Vec<TraceId> = all.by_ref().take(CHANGED_MAX).map(|(_, trace)| *trace).collect();
+        counters.changes_cut += u64::from(all.next().is_some());
         lingering.into_iter().for_each(|trace| self.changed(now, trace));
     }
 

@@ -6,6 +6,7 @@
 mod client;
 mod collector;
 mod death;
+mod drops;
 mod harness;
 mod hostile;
 mod retention;

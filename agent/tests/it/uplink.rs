@@ -103,6 +103,9 @@ fn what_the_coordinator_asks_for_is_answered_reported_and_followed() {
     });
     assert_eq!(collector.heard(|heard| heard.announces.len()), 0, "it did not fire here");
     assert_eq!(agent.metric("backsight_agent_remote_triggers_total"), Some(1));
+    for counter in ["announces_spared", "unfollowed_traces", "changes_cut"] {
+        assert_eq!(agent.metric(&format!("backsight_agent_uplink_{counter}_total")), Some(0), "{counter}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use backsight_core::clock::ClockSource;
 use backsight_core::ids::{AgentId, RegionId, StringId, TraceId};
 use backsight_core::segment::{LastWords, Process, Segment, SegmentKey, Slice};
 use backsight_core::session::{Attachment, MESSAGE_MAX_BYTES, Message};
+use backsight_core::telemetry::DropReason;
 use backsight_core::trace::{Trace, assemble};
 use backsight_ringbuf::abi::{CHUNKS_PER_LEASE, ChunkId, Class, SLOTS_MAX, SPAN_OFFSET};
 use backsight_ringbuf::lease::{self, Lease};
@@ -178,6 +179,17 @@ impl Agent {
     /// Returns how many chunks were not what a client leaves.
     pub(crate) fn n_corrupt(&self) -> usize {
         self.look(|sessions| sessions.iter().map(|session| session.n_corrupt + session.unsealed().1).sum())
+    }
+
+    /// Returns how often a reason was counted where an agent reads it: in thread slots, and of writes without one.
+    pub(crate) fn dropped(&self, reason: DropReason) -> u64 {
+        let of = |session: &Session| {
+            let slots =
+                slot::taken(&session.mapping).map(|number| slot::drops(&session.mapping, number)[reason as usize]);
+            let without = if reason == DropReason::ThreadSlots { slot::refused(&session.mapping) } else { 0 };
+            slots.sum::<u64>() + without
+        };
+        self.look(|sessions| sessions.iter().map(of).sum())
     }
 
     /// Turns recording on or off, everywhere.

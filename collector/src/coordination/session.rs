@@ -1,6 +1,7 @@
 //! One agent's connection: its messages are checked here and handed to the coordinator's task in order.
 
 use super::{Coordination, Dialed, Heard, Said, Says};
+use crate::streams::Reason;
 use backsight_core::ids::AgentId;
 use backsight_proto::v1;
 use backsight_proto::v1::agent_says::What;
@@ -36,10 +37,14 @@ async fn greet(
     hears: &mut Streaming<v1::AgentSays>,
     says: &mpsc::Sender<Says>,
 ) -> Result<AgentId, Status> {
-    let Some(What::Hello(hello)) = hears.message().await?.and_then(|message| message.what) else {
-        return Err(Status::failed_precondition("the first message of a coordination stream must be a hello"));
+    let refused = coordination.refused();
+    let first = hears.message().await.map_err(|status| refused.unread(status))?;
+    let Some(What::Hello(hello)) = first.and_then(|message| message.what) else {
+        let status = Status::failed_precondition("the first message of a coordination stream must be a hello");
+        return Err(refused.with(Reason::BadHello, status));
     };
-    let agent = hello.check().map_err(|error| Status::failed_precondition(error.to_string()))?;
+    let bad = |error: WireError| Status::failed_precondition(error.to_string());
+    let agent = hello.check().map_err(|error| refused.with(Reason::BadHello, bad(error)))?;
     let (accepted, answer) = oneshot::channel();
     let says = says.clone();
     coordination.tell(Heard::Connected(Dialed { agent, connection, hello, says, accepted })).await;
@@ -47,6 +52,8 @@ async fn greet(
     Ok(agent)
 }
 
+/// Hands on what the agent says. A message that is malformed, or larger than any may be, ends the stream: who sends one is broken or means
+/// harm, and the rest of what it says is worth no more.
 async fn listen(
     coordination: &Coordination,
     connection: u64,
@@ -56,12 +63,14 @@ async fn listen(
 ) -> Result<(), Status> {
     loop {
         let message = tokio::select! {
-            message = hears.message() => message?,
+            message = hears.message() => message.map_err(|status| coordination.refused().unread(status))?,
             // The coordinator's task has let go of the connection.
             () = says.closed() => return Ok(()),
         };
         let Some(message) = message else { return Ok(()) };
-        let what = said(message).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let what = said(message).map_err(|error| {
+            coordination.refused().with(Reason::Malformed, Status::invalid_argument(error.to_string()))
+        })?;
         if let Some(what) = what {
             coordination.tell(Heard::Said { connection, agent, what }).await;
         }

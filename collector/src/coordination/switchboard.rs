@@ -3,6 +3,7 @@
 use super::{Dialed, Heard, Said, Says};
 use crate::coordinator::{Action, Coordinator, Event, Limits};
 use crate::library::Library;
+use crate::streams::{Reason, Refused};
 use backsight_core::coordination::{Greeting, View};
 use backsight_core::ids::{AgentId, TraceId};
 use backsight_core::units::Nanos;
@@ -70,6 +71,7 @@ pub(super) struct Switchboard {
     to_library: mpsc::Sender<Vec<View>>,
     shown: watch::Sender<Arc<Overview>>,
     shown_at: Instant,
+    refused: Refused,
 }
 
 impl Switchboard {
@@ -79,6 +81,7 @@ impl Switchboard {
         agents_max: usize,
         library: Library,
         shown: watch::Sender<Arc<Overview>>,
+        refused: Refused,
     ) -> Self {
         let (to_library, views) = mpsc::channel(1);
         tokio::spawn(store_views(library, views));
@@ -93,6 +96,7 @@ impl Switchboard {
             to_library,
             shown,
             shown_at: Instant::now(),
+            refused,
         }
     }
 
@@ -229,6 +233,7 @@ impl Switchboard {
         }
         for agent in deaf {
             if self.lines.get(&agent).is_some_and(|line| line.connection.is_some()) {
+                self.refused.count(Reason::Deaf);
                 warn!(agent = %agent, "agent does not listen");
                 self.disconnect(agent);
             }

@@ -4,6 +4,7 @@ use super::{QueryService, StatusSource};
 use crate::library::tests::traces::{TestReport, TestSpan, one_span, trace};
 use crate::library::tests::{AGENT, open};
 use crate::library::{Library, Options, QUIET_NS, TAIL_MAX};
+use crate::streams::Refused;
 use backsight_proto::v1::query_server::Query;
 use backsight_proto::{v1, wire};
 use std::sync::Arc;
@@ -29,7 +30,7 @@ impl StatusSource for Source {
 const SPAN: TestSpan = TestSpan { id: 1, parent: 0, name: "GET /", start: 1000, took: 500, is_error: false };
 
 fn service(library: &Library) -> QueryService {
-    QueryService::new(library.clone(), Arc::new(Source))
+    QueryService::new(library.clone(), Arc::new(Source), Refused::default())
 }
 
 async fn add(library: &Library, reports: &[TestReport]) {
@@ -104,6 +105,8 @@ async fn more_followers_than_allowed_are_refused() {
     }
     let refused = service.tail(Request::new(v1::TailRequest::default())).await.err().unwrap();
     assert_eq!(refused.code(), Code::ResourceExhausted);
+    let status = service.status(Request::new(v1::StatusRequest {})).await.unwrap().into_inner();
+    assert_eq!(status.drops.get("refused_streams_too_many_followers"), Some(&1));
     drop(tails);
     assert!(service.tail(Request::new(v1::TailRequest::default())).await.is_ok());
 }

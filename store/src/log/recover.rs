@@ -3,7 +3,7 @@
 //! Called by `Log::open`. It removes nothing that may hold an entry: only files that end within their header, and bytes behind the last
 //! sound entry of the newest file.
 
-use super::{FILE_READ_MAX_BYTES, at, path_of};
+use super::{FILE_READ_MAX_BYTES, Removed, at, path_of};
 use crate::format::{FILE_HEADER_BYTES, FileHeader, scan};
 use crate::{Losses, StoreError};
 use std::collections::BTreeMap;
@@ -18,6 +18,8 @@ pub(super) struct Found {
     /// The newest, where it can be appended to.
     pub(super) active: Option<Newest>,
     pub(super) losses: Losses,
+    /// Files that were removed, as they hold no entry.
+    pub(super) removed: Vec<Removed>,
 }
 
 /// The newest file, cut and synced.
@@ -31,13 +33,15 @@ pub(super) struct Newest {
 pub(super) fn recover(folder: &Path) -> Result<Found, StoreError> {
     let mut files = list(folder)?;
     let mut losses = Losses::default();
-    let mut active = None;
+    let (mut active, mut removed) = (None, Vec::new());
     while let Some((&seq, &len)) = files.last_key_value() {
         let path = path_of(folder, seq);
         if len <= FILE_HEADER_BYTES.into() {
             // A beginning: the header is durable before the first entry is written.
             fs::remove_file(&path).map_err(|error| at(folder, &path, "remove").failed(error))?;
             files.remove(&seq);
+            losses.n_removed_files += 1;
+            removed.push(Removed { path, bytes: len });
             continue;
         }
         let file = OpenOptions::new().read(true).write(true).open(&path);
@@ -54,7 +58,7 @@ pub(super) fn recover(folder: &Path) -> Result<Found, StoreError> {
         }
         break;
     }
-    Ok(Found { files, active, losses })
+    Ok(Found { files, active, losses, removed })
 }
 
 /// Lists the files of the store by number; whatever else lies there is left alone.

@@ -1,6 +1,7 @@
 //! Claims about a log: what was synced survives any end of its process, what fails leaves it as it was, and people are told what to do.
 
-use super::{Log, Options, path_of};
+use super::{Log, Options, Removed, path_of};
+use crate::format::FILE_HEADER_BYTES;
 use crate::{Entry, Losses, Place, StoreError, TraceStore};
 use backsight_core::ids::TraceId;
 use std::fs::{self, OpenOptions};
@@ -72,7 +73,7 @@ fn a_torn_end_is_cut_and_a_hole_is_passed_over() {
     let (numbers, losses) = found(&mut log);
     assert_eq!(numbers, (0..40).filter(|n| *n != 2).collect::<Vec<_>>());
     let lost_bytes = crate::format::entry_bytes(hole.len as usize) as u64;
-    assert_eq!(losses, Losses { cut_bytes: 28, lost_bytes, n_holes: 1, n_unreadable_files: 0 });
+    assert_eq!(losses, Losses { cut_bytes: 28, lost_bytes, n_holes: 1, ..Losses::default() });
     assert!(matches!(log.reader().read(hole), Err(StoreError::Damaged { .. })));
     append(&mut log, 40..41).unwrap();
     drop(log);
@@ -90,8 +91,28 @@ fn files_that_are_unreadable_or_foreign_are_left_alone() {
     append(&mut log, 0..1).unwrap();
     let (numbers, losses) = found(&mut log);
     assert_eq!((numbers, losses.n_unreadable_files, losses.lost_bytes), (vec![0], 1, 1000));
+    assert_eq!(losses.n_removed_files, 1);
     assert_eq!(fs::read(path_of(folder.path(), 1)).unwrap().len(), 1000);
     assert_eq!(fs::read(folder.path().join("notes.txt")).unwrap(), b"mine");
+}
+
+#[test]
+fn files_that_are_removed_as_they_hold_no_entry_are_named_with_their_length() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path());
+    append(&mut log, 0..1).unwrap();
+    log.sync().unwrap();
+    drop(log);
+    let (begun, torn) = (path_of(folder.path(), 2), path_of(folder.path(), 3));
+    fs::write(&begun, vec![0; FILE_HEADER_BYTES as usize]).unwrap();
+    fs::write(&torn, "BKS").unwrap();
+    let mut log = open(folder.path());
+    let removed = [(torn, 3), (begun, FILE_HEADER_BYTES.into())].map(|(path, bytes)| Removed { path, bytes });
+    assert_eq!(log.removed(), removed);
+    assert!(removed.iter().all(|removed| !removed.path.exists()));
+    assert_eq!(found(&mut log), (vec![0], Losses { n_removed_files: 2, ..Losses::default() }));
+    drop(log);
+    assert_eq!(open(folder.path()).removed(), []);
 }
 
 #[test]
