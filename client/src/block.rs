@@ -51,9 +51,9 @@ pub struct ThreadBlock {
     random: Cell<u64>,
     /// Rounds of thread-exit destructors that this block has seen.
     pub(crate) exit_rounds: Cell<u32>,
-    /// The number of the thread's slot in the session's region, and 1 more; 0 without a session. One word, so that a handler never finds half
-    /// of it.
-    pub(crate) slot: Cell<u32>,
+    /// The session's epoch in the high half, the number of the thread's slot in its region and 1 more in the low one; 0 without a session. One
+    /// word, so that a handler never finds half of it.
+    pub(crate) slot: Cell<u64>,
 }
 
 /// A region, and the number of a thread slot in it.
@@ -94,8 +94,11 @@ impl ThreadBlock {
 
     /// Returns where the thread's slot is, for a handler that may not touch the writer; `None` without a session.
     pub(crate) fn place(&self) -> Option<Place> {
-        let number = self.slot.get().checked_sub(1)?;
-        Some((process::open_session()?.view, number))
+        let word = self.slot.get();
+        let number = (word as u32).checked_sub(1)?;
+        let session = process::open_session()?;
+        // A thread may still be in a region whose agent is gone.
+        (u64::from(session.epoch) == word >> 32).then_some((session.view, number))
     }
 
     /// Does what [`random`] does, for a caller that has the block at hand.
@@ -313,7 +316,7 @@ fn attach_writer(writer: &mut Writer<View>, now: u64) -> Option<u64> {
         if !writer.trace().is_none() || !process::is_over(writer.store()) {
             return Some(now);
         }
-        block.place.set((View::NONE, 0));
+        block.slot.set(0);
         *writer = Writer::detached();
     }
     let session = process::session()?;
@@ -326,7 +329,7 @@ fn attach_writer(writer: &mut Writer<View>, now: u64) -> Option<u64> {
     writer.wake_by(process::ring_doorbell);
     block.clock.set(session.clock as u32);
     block.epoch.set(session.epoch);
-    block.slot.set(number + 1);
+    block.slot.set(u64::from(session.epoch) << 32 | u64::from(number + 1));
     Some(clock::now(session.clock))
 }
 
