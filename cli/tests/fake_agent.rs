@@ -226,4 +226,6 @@ fn usage_errors_exit_with_two_and_a_missing_agent_with_one() {
     let doctor = backsight(nowhere, &["doctor"]);
     assert_eq!(doctor.status.code(), Some(1));
     assert!(text(&doctor.stdout).starts_with("missing  agent"), "{}", text(&doctor.stdout));
+    let doctor = backsight(nowhere, &["--collector", "http://127.0.0.1:1", "doctor"]);
+    assert!(text(&doctor.stdout).contains("missing  collector_url  no collector at http://127.0.0.1:1"));
 }
