@@ -40,6 +40,16 @@ fn what_is_not_the_admin_socket_is_told_as_what_it_is() {
 }
 
 #[test]
+fn a_socket_that_is_closed_to_this_user_says_whose_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("admin.sock");
+    let _listener = UnixListener::bind(&socket).unwrap();
+    let error = Admin::new(&socket).unreachable(&std::io::ErrorKind::PermissionDenied.into());
+    assert!(error.is_forbidden && error.text.contains("no permission for"), "{error}");
+    assert!(error.text.contains("it belongs to user"), "{error}");
+}
+
+#[test]
 fn a_refusal_is_the_agents_sentence_or_its_status() {
     assert_eq!(refusal(StatusCode::NOT_FOUND, r#"{"error":"no such trace"}"#), "no such trace");
     assert_eq!(refusal(StatusCode::BAD_GATEWAY, "<html>"), "the agent answered 502 Bad Gateway");

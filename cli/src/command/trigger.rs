@@ -35,7 +35,7 @@ fn told(request: &FireRequest, fired: &FireReply, before: Option<&KeptTrace>) ->
     if !fired.state.is_kept() {
         let why = match fired.state {
             KeptState::NeverSeen => {
-                "nothing of it was found on this host; hosts that have some are asked by the collector"
+                "nothing of it was found on this host; a collector, where the agent has one, asks other hosts"
             }
             KeptState::Abandoned => "given up at once for traces of higher priority",
             KeptState::Evicted => "it was here, and has left the horizon",
