@@ -1,31 +1,106 @@
 //! The command line, as it is typed.
+//!
+//! Called by `main`. What makes no sense ends the process here, with 2: subcommands get values that are checked. Reading of single values is
+//! in [`value`].
 
-use backsight_core::ids::TraceId;
-use clap::{Parser, Subcommand, ValueEnum};
-use std::path::PathBuf;
+pub(crate) mod value;
+
+use backsight_core::ids::{TraceId, TriggerId};
+use clap::builder::NonEmptyStringValueParser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use value::{CollectorUrl, duration, trigger_id, trigger_name};
+
+/// The admin socket where none is named.
+const AGENT_DEFAULT: &str = "/run/backsight/admin.sock";
+/// What names the admin socket where `--agent` does not.
+const AGENT_VARIABLE: &str = "BACKSIGHT_ADMIN";
+/// What names the collector where `--collector` does not.
+const COLLECTOR_VARIABLE: &str = "BACKSIGHT_COLLECTOR";
+/// Traces that a trigger may collect with its own.
+const LATERALS_MAX: usize = 32;
+/// The heading of options that every subcommand has.
+const GLOBAL: &str = "Global options";
 
 /// Asks the flight recorder of this host.
 #[derive(Parser, Debug)]
 #[command(name = "backsight", version, about)]
 pub(crate) struct Args {
-    /// Admin socket of the agent
-    #[arg(
-        long,
-        global = true,
-        env = "BACKSIGHT_ADMIN",
-        value_name = "SOCKET",
-        default_value = "/run/backsight/admin.sock"
-    )]
-    pub(crate) agent: PathBuf,
-    /// Address of the collector; the one that the agent reports to where none is given
-    #[arg(long, global = true, env = "BACKSIGHT_COLLECTOR", value_name = "URL")]
-    pub(crate) collector: Option<String>,
+    /// Admin socket of the agent [env: BACKSIGHT_ADMIN] [default: /run/backsight/admin.sock]
+    // Read from the environment by hand: clap would show in `Usage:` what stands there, as if it had to be typed.
+    #[arg(long, global = true, value_name = "SOCKET", help_heading = GLOBAL)]
+    agent: Option<PathBuf>,
+    /// Address of the collector, as http://host:4390; where none is given, the one that the agent reports to [env: BACKSIGHT_COLLECTOR]
+    #[arg(long, global = true, value_name = "URL", help_heading = GLOBAL)]
+    collector: Option<CollectorUrl>,
     /// Print JSON instead of text
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub(crate) json: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Args {
+    /// Reads the command line and the environment. What makes no sense ends the process.
+    pub(crate) fn read() -> Self {
+        let mut args = Self::parse();
+        let named = |variable: &str| std::env::var_os(variable).filter(|value| !value.is_empty());
+        if args.agent.is_none() {
+            args.agent = named(AGENT_VARIABLE).map(PathBuf::from);
+        }
+        if let (None, Some(url)) = (&args.collector, named(COLLECTOR_VARIABLE)) {
+            match url.to_string_lossy().parse() {
+                Ok(url) => args.collector = Some(url),
+                Err(error) => usage_error(ErrorKind::ValueValidation, &format!("{COLLECTOR_VARIABLE}: {error}")),
+            }
+        }
+        if let Err((kind, error)) = args.check(std::io::stdout().is_terminal()) {
+            usage_error(kind, error);
+        }
+        args
+    }
+
+    /// Returns the admin socket of the agent.
+    pub(crate) fn agent(&self) -> &Path {
+        self.agent.as_deref().unwrap_or(Path::new(AGENT_DEFAULT))
+    }
+
+    /// Returns the address of the collector, where one is named.
+    pub(crate) fn collector(&self) -> Option<&CollectorUrl> {
+        self.collector.as_ref()
+    }
+
+    /// Returns why the arguments do not go together, if they do not.
+    fn check(&self, is_terminal: bool) -> Result<(), (ErrorKind, &'static str)> {
+        match &self.command {
+            Command::Trace(TraceCommand::Get { format: Some(_), .. }) if self.json => {
+                Err((ErrorKind::ArgumentConflict, "the argument '--json' cannot be used with '--format'"))
+            }
+            Command::Trace(TraceCommand::Get {
+                format: Some(Format::Perfetto | Format::Otlp), local: true, ..
+            }) => Err((ErrorKind::ArgumentConflict, "--local cannot be exported: only stored traces are")),
+            Command::Trace(TraceCommand::Get { format: Some(Format::Perfetto), ids, .. }) if ids.len() > 1 => {
+                Err((ErrorKind::TooManyValues, "a Perfetto file holds one trace; name one id"))
+            }
+            Command::Trace(TraceCommand::Get { format: Some(Format::Perfetto), output: None, .. }) if is_terminal => {
+                let error =
+                    "a Perfetto file is not text: name a file with --output, and open it at https://ui.perfetto.dev";
+                Err((ErrorKind::MissingRequiredArgument, error))
+            }
+            Command::Trigger(TriggerCommand::Fire { laterals, .. }) if laterals.len() > LATERALS_MAX => {
+                Err((ErrorKind::TooManyValues, "--lateral may be given at most 32 times"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Says what is wrong with the command line, and ends the process with 2.
+fn usage_error(kind: ErrorKind, error: &str) -> ! {
+    Args::command().error(kind, error).exit()
 }
 
 /// What to do.
@@ -42,27 +117,44 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Trigger(TriggerCommand),
     /// Check what this host offers, and say what to do about the rest
+    ///
+    /// Exits with 1 where something needed is missing or cannot be looked at.
+    #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor,
 }
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  backsight doctor                                      this host, its agent, and the agent's collector
+  backsight doctor --collector http://collector:4390    and whether that collector answers
+  backsight doctor --json | jq '.[] | select(.outcome != \"ok\")'";
 
 /// What to do with traces.
 #[derive(Subcommand, Debug)]
 pub(crate) enum TraceCommand {
     /// Print traces: all of each from the collector, or as far as this host has it
+    ///
+    /// Where the collector cannot be reached or has nothing of a trace, what this host's agent keeps or retains of it is printed.
+    #[command(after_help = GET_EXAMPLES)]
     Get {
-        /// Trace ids, 1 to 32 hex digits each
+        /// Trace ids, 32 hex digits each; a shorter one is padded with zeros on its left, it is no prefix
         #[arg(required = true, value_name = "ID")]
         ids: Vec<TraceId>,
-        /// What to print
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
+        /// What to print; text where nothing is said
+        #[arg(long, value_enum)]
+        format: Option<Format>,
+        /// Ask only the agent of this host, not the collector
+        #[arg(long)]
+        local: bool,
         /// Write to a file instead
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
     },
     /// List the traces that this host keeps because a trigger fired
+    #[command(after_help = LIST_STATES)]
     List,
     /// List stored traces, newest first
+    #[command(after_help = SEARCH_EXAMPLES)]
     Search {
         #[command(flatten)]
         filter: FilterArgs,
@@ -71,20 +163,61 @@ pub(crate) enum TraceCommand {
         limit: u32,
     },
     /// Print stored traces as they come to rest, until interrupted
+    ///
+    /// Where the connection to the collector breaks, it is made again.
+    #[command(after_help = TAIL_EXAMPLES)]
     Tail {
         #[command(flatten)]
         filter: FilterArgs,
     },
 }
 
+const GET_EXAMPLES: &str = "\
+Several ids: --json prints one array, --format json one document after another, --format otlp one export request a line.
+The certificate says whether all of the trace is here; each reason why not is explained beside its name.
+
+Examples:
+  backsight trace get 4bf92f3577b34da6a3ce929d0e0e4736
+  backsight trace get --local 4bf92f3577b34da6a3ce929d0e0e4736          what this host has, without a collector
+  backsight trace get 4bf92f3577b34da6a3ce929d0e0e4736 --format perfetto --output trace.perfetto
+  backsight trace get 4bf92f3577b34da6a3ce929d0e0e4736 --format otlp > trace.json";
+
+const LIST_STATES: &str = "\
+States:
+  kept        copied out of the memory that is overwritten; stays on this host
+  queued      waits to be sent to a collector
+  sent        sent, not yet acknowledged
+  acked       a collector has it on its disk
+  lingering   acknowledged; what comes late is still sent
+  abandoned   given up again for traces of higher priority
+  refused     the trigger fired more often than its limit
+  evicted     it was here, and has left the horizon
+  never_seen  nothing of it was ever seen here";
+
+const SEARCH_EXAMPLES: &str = "\
+CERTIFICATE is complete, or partial or unknown with the reasons; `backsight trace get` explains those of a trace.
+
+Examples:
+  backsight trace search --service cart --error --since 10m
+  backsight trace search --operation 'GET /checkout' --min-duration 150ms --limit 100
+  backsight trace search --trigger checkout.slow --json";
+
+const TAIL_EXAMPLES: &str = "\
+CERTIFICATE is complete, or partial or unknown with the reasons; `backsight trace get` explains those of a trace.
+
+Examples:
+  backsight trace tail --error
+  backsight trace tail --service cart --min-duration 1s
+  backsight trace tail --json | jq -r .trace";
+
 /// What a trace is printed as.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Format {
     /// A tree for people
     Text,
-    /// Our JSON
+    /// Our JSON, one document after another
     Json,
-    /// OpenTelemetry's JSON (OTLP)
+    /// OpenTelemetry's JSON (OTLP), one export request a line for each trace
     Otlp,
     /// A file for ui.perfetto.dev
     Perfetto,
@@ -93,41 +226,24 @@ pub(crate) enum Format {
 /// Which traces. The service, the operation, the duration and the error must belong to one span.
 #[derive(clap::Args, Debug)]
 pub(crate) struct FilterArgs {
-    /// Service that took part
-    #[arg(long, value_name = "NAME")]
+    /// Service that took part, by its exact name
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) service: Option<String>,
-    /// Span by name
-    #[arg(long, value_name = "NAME")]
+    /// Span by its exact name
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) operation: Option<String>,
-    /// Span that took at least so long, as 150ms or 2s
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    /// Span that took at least so long: a whole number and ns, us, ms, s, m or h, as 150ms or 2s
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) min_duration: Option<Duration>,
     /// Span that ended in an error
     #[arg(long)]
     pub(crate) error: bool,
-    /// Trace that was active within so long before now, as 10m or 2h
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    /// Trace that was active within so long before now: a whole number and its unit, as 10m or 2h
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) since: Option<Duration>,
-    /// Trace for which this trigger fired, by name
-    #[arg(long, value_name = "NAME")]
-    pub(crate) trigger: Option<String>,
-}
-
-/// Reads a duration: a whole number and one of ns, us, ms, s, m, h.
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let ns_per_unit = match unit {
-        "ns" => 1,
-        "us" => 1_000,
-        "ms" => 1_000_000,
-        "s" => 1_000_000_000,
-        "m" => 60_000_000_000,
-        "h" => 3_600_000_000_000,
-        _ => return Err("expected a whole number and ns, us, ms, s, m or h, as 150ms".to_owned()),
-    };
-    let ns = number.parse::<u64>().ok().and_then(|number| number.checked_mul(ns_per_unit));
-    ns.map(Duration::from_nanos).ok_or_else(|| "expected a whole number and its unit, as 150ms".to_owned())
+    /// Trace for which this trigger fired, by name or 0x and the id in hex
+    #[arg(long, value_name = "NAME", value_parser = trigger_id)]
+    pub(crate) trigger: Option<TriggerId>,
 }
 
 /// What to do with triggers.
@@ -136,11 +252,15 @@ pub(crate) enum TriggerCommand {
     /// List the triggers that the agent knows
     List,
     /// Fire a trigger: keep a trace, here and wherever it has been
+    ///
+    /// Exits with 0 if this host keeps the trace then.
+    #[command(after_help = FIRE_EXAMPLES)]
     Fire {
-        /// Trace id, 1 to 32 hex digits
+        /// Trace id, 32 hex digits; a shorter one is padded with zeros on its left, it is no prefix
+        #[arg(value_name = "ID")]
         trace: TraceId,
         /// Name of the trigger
-        #[arg(long, value_name = "NAME", default_value = "cli")]
+        #[arg(long, value_name = "NAME", default_value = "cli", value_parser = trigger_name)]
         trigger: String,
         /// Another trace to collect with it, at most 32 times
         #[arg(long = "lateral", value_name = "ID")]
@@ -148,23 +268,11 @@ pub(crate) enum TriggerCommand {
     },
 }
 
+const FIRE_EXAMPLES: &str = "\
+Examples:
+  backsight trigger fire 4bf92f3577b34da6a3ce929d0e0e4736
+  backsight trigger fire 4bf92f3577b34da6a3ce929d0e0e4736 --trigger checkout.slow
+  backsight trigger fire 4bf92f3577b34da6a3ce929d0e0e4736 --lateral 7d3c1c8f0b8e4a06b1e2a9d3f5c60718    and its neighbour";
+
 #[cfg(test)]
-mod tests {
-    use super::{Args, parse_duration};
-    use clap::CommandFactory;
-    use std::time::Duration;
-
-    #[test]
-    fn the_command_line_is_well_formed() {
-        Args::command().debug_assert();
-    }
-
-    #[test]
-    fn durations_have_a_unit() {
-        assert_eq!(parse_duration("150ms"), Ok(Duration::from_millis(150)));
-        assert_eq!(parse_duration("2h"), Ok(Duration::from_secs(7200)));
-        for bad in ["", "5", "ms", "1.5s", "-1s", "5 s", "99999999999999999999s", "9999999999999h"] {
-            assert!(parse_duration(bad).is_err(), "{bad}");
-        }
-    }
-}
+mod tests;

@@ -23,6 +23,28 @@ pub(crate) struct Collector {
     url: String,
 }
 
+/// What a collector has of a trace.
+pub(crate) enum Lookup {
+    Stored(Box<StoredTrace>),
+    /// Nothing, and why.
+    NotThere(String),
+}
+
+/// What a collector tells a reader that follows.
+pub(crate) enum Told {
+    /// From now on, traces that come to rest are told.
+    Following,
+    Trace(Box<Summary>),
+}
+
+/// How following ended.
+pub(crate) enum Followed {
+    /// The reader wanted no more.
+    Enough,
+    /// The collector was not reached, or the connection broke; and why.
+    Lost(String),
+}
+
 /// What a search found.
 pub(crate) struct Found {
     pub(crate) traces: Vec<Summary>,
@@ -30,17 +52,22 @@ pub(crate) struct Found {
 }
 
 impl Collector {
-    pub(crate) fn new(url: &str) -> Self {
-        Self { url: url.to_owned() }
+    pub(crate) fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into() }
     }
 
-    /// Returns a stored trace, `None` where the collector has nothing of it.
-    pub(crate) fn get(&self, trace: TraceId) -> Result<Option<StoredTrace>> {
+    /// Returns a stored trace, or why the collector has nothing of it.
+    pub(crate) fn get(&self, trace: TraceId) -> Result<Lookup> {
         let reply = self
             .ask(REQUEST_TIMEOUT, async |mut client| client.get(v1::GetRequest { trace: trace_bytes(trace) }).await)?;
         match reply {
-            Ok(reply) => Ok(Some(reply.into_inner().try_into().with_context(|| self.unread())?)),
-            Err(status) if status.code() == Code::NotFound => Ok(None),
+            Ok(reply) => {
+                let stored = reply.into_inner().try_into().with_context(|| self.unread())?;
+                Ok(Lookup::Stored(Box::new(stored)))
+            }
+            Err(status) if status.code() == Code::NotFound => {
+                Ok(Lookup::NotThere(not_there(&self.url, trace, status.message())))
+            }
             Err(status) => Err(self.refused(&status)),
         }
     }
@@ -53,21 +80,42 @@ impl Collector {
         Ok(Found { traces: traces.with_context(|| self.unread())?, n_more: reply.n_more })
     }
 
-    /// Hands each trace that comes to rest to `show`, until the collector ends the stream or `show` wants no more.
-    pub(crate) fn tail(&self, filter: v1::Filter, mut show: impl FnMut(Summary) -> Result<bool>) -> Result<()> {
-        let ended = self.ask(Duration::MAX, async |mut client| {
+    /// Returns what the collector says of itself.
+    pub(crate) fn status(&self) -> Result<v1::StatusReply> {
+        let reply = self.ask(REQUEST_TIMEOUT, async |mut client| client.status(v1::StatusRequest {}).await)?;
+        Ok(reply.map_err(|status| self.refused(&status))?.into_inner())
+    }
+
+    /// Hands each trace that comes to rest to `show`, until the connection breaks or `show` wants no more.
+    ///
+    /// # Errors
+    /// The collector refuses, its answer makes no sense, or `show` fails.
+    pub(crate) fn follow(&self, filter: &v1::Filter, mut show: impl FnMut(Told) -> Result<bool>) -> Result<Followed> {
+        let followed = self.ask(Duration::MAX, async |mut client| {
             let mut stream = client.tail(v1::TailRequest { filter: Some(filter.clone()) }).await?.into_inner();
-            while let Some(summary) = stream.message().await? {
-                let shown = summary.try_into().with_context(|| self.unread()).and_then(&mut show);
-                match shown {
+            let mut told = Ok(Told::Following);
+            loop {
+                match told.and_then(&mut show) {
                     Ok(true) => {}
-                    Ok(false) => break,
+                    Ok(false) => return Ok(Ok(Followed::Enough)),
                     Err(error) => return Ok(Err(error)),
                 }
+                let Some(summary) = stream.message().await? else { break };
+                let summary = summary.try_into().with_context(|| self.unread());
+                told = summary.map(|summary| Told::Trace(Box::new(summary)));
             }
-            Ok(Ok(()))
-        })?;
-        ended.map_err(|status| self.refused(&status))?
+            Ok(Ok(Followed::Lost(format!("the collector at {} has ended", self.url))))
+        });
+        match followed {
+            Ok(Ok(followed)) => followed,
+            Ok(Err(status)) if is_lost(status.code()) => Ok(Followed::Lost(format!(
+                "the connection to the collector at {} broke: {}",
+                self.url,
+                status.message()
+            ))),
+            Ok(Err(status)) => Err(self.refused(&status)),
+            Err(error) => Ok(Followed::Lost(format!("{error:#}"))),
+        }
     }
 
     /// Connects and runs `exchange`.
@@ -95,7 +143,7 @@ impl Collector {
             cause = next;
         }
         anyhow!(
-            "no collector at {}: {cause}; start one with `backsight-collector`, or name its address with --collector",
+            "no collector at {}: {cause}; start one with `backsight-collector`, or name its address with --collector or BACKSIGHT_COLLECTOR",
             self.url
         )
     }
@@ -107,4 +155,19 @@ impl Collector {
     fn unread(&self) -> String {
         format!("read the answer of the collector at {}: is it of another version?", self.url)
     }
+}
+
+/// Returns what `backsight` says where a collector has nothing of a trace: more than that only if the collector knows more.
+fn not_there(url: &str, trace: TraceId, said: &str) -> String {
+    let said = said.strip_prefix(&format!("trace {trace} ")).unwrap_or(said);
+    if said.is_empty() || said.starts_with("is not stored") {
+        format!("not stored at {url}")
+    } else {
+        format!("the collector at {url} says it {said}")
+    }
+}
+
+/// Returns whether a stream ended in this way because its connection did, rather than because the collector refuses it.
+const fn is_lost(code: Code) -> bool {
+    matches!(code, Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled | Code::DeadlineExceeded)
 }

@@ -6,11 +6,13 @@ mod doctor;
 mod horizon;
 mod search;
 mod status;
+mod summary;
 mod table;
 mod trace;
 mod trigger;
 
 use crate::admin::{Admin, Reply};
+use crate::args::value::CollectorUrl;
 use crate::args::{Args, Command, TraceCommand, TriggerCommand};
 use crate::collector::Collector;
 use crate::output;
@@ -18,18 +20,20 @@ use anyhow::{Result, anyhow};
 use backsight_proto::admin::{Status, route};
 use serde::de::DeserializeOwned;
 use std::process::ExitCode;
+use trace::Whom;
 
 /// Runs what the command line says.
 ///
 /// # Errors
 /// The agent is not there, or says no.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let asked = Asked { admin: Admin::new(&args.agent), collector: args.collector.as_deref(), is_json: args.json };
+    let asked = Asked { admin: Admin::new(args.agent()), collector: args.collector(), is_json: args.json };
     match &args.command {
         Command::Status => status::run(&asked),
         Command::Horizon => horizon::run(&asked),
-        Command::Trace(TraceCommand::Get { ids, format, output }) => {
-            trace::get(&asked, ids, *format, output.as_deref())
+        Command::Trace(TraceCommand::Get { ids, format, local, output }) => {
+            let whom = if *local { Whom::Agent } else { Whom::All };
+            trace::get(&asked, ids, whom, *format, output.as_deref())
         }
         Command::Trace(TraceCommand::List) => trace::list(&asked),
         Command::Trace(TraceCommand::Search { filter, limit }) => search::search(&asked, filter, *limit),
@@ -46,7 +50,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 struct Asked<'a> {
     admin: Admin,
     /// The collector's address, where the command line names one.
-    collector: Option<&'a str>,
+    collector: Option<&'a CollectorUrl>,
     is_json: bool,
 }
 
@@ -54,13 +58,16 @@ impl Asked<'_> {
     /// Returns the collector: the one that the command line names, or the one that the agent reports to; `None` where there is neither.
     ///
     /// # Errors
-    /// None is named, and the agent cannot be asked.
+    /// None is named, and the agent cannot be asked for its own.
     fn find_collector(&self) -> Result<Option<Collector>> {
         if let Some(url) = self.collector {
-            return Ok(Some(Collector::new(url)));
+            return Ok(Some(Collector::new(url.to_string())));
         }
-        let status: Status = self.admin.get(route::STATUS)?.parse()?;
-        Ok(status.uplink.map(|uplink| Collector::new(&uplink.collector)))
+        let reply = self.admin.get(route::STATUS).map_err(|error| {
+            anyhow!("{error:#}; without an agent, name a collector with --collector or BACKSIGHT_COLLECTOR")
+        })?;
+        let status: Status = reply.parse()?;
+        Ok(status.uplink.map(|uplink| Collector::new(uplink.collector)))
     }
 
     /// Returns the collector, without which there is nothing to say.
@@ -69,7 +76,7 @@ impl Asked<'_> {
     /// As [`Asked::find_collector`], or the agent reports to none.
     fn collector(&self) -> Result<Collector> {
         self.find_collector()?.ok_or_else(|| {
-            anyhow!("the agent reports to no collector; name one with --collector, or in uplink.collectors of its configuration")
+            anyhow!("the agent reports to no collector; name one with --collector or BACKSIGHT_COLLECTOR, or in uplink.collectors of its configuration")
         })
     }
 

@@ -11,11 +11,10 @@ mod command;
 mod output;
 mod render;
 
-use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let args = args::Args::parse();
+    let args = args::Args::read();
     match command::run(&args) {
         Ok(code) => code,
         Err(error) => {

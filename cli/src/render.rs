@@ -8,15 +8,15 @@ mod rows;
 mod text;
 mod tree;
 
-pub(crate) use text::{clean, pad, utc};
+pub(crate) use text::{clean, cut, pad, utc, width};
 
 use backsight_proto::trace_json::TraceJson;
 
 /// How a trace is shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Style {
-    /// Columns of a line; longer ones are cut.
-    pub(crate) width: usize,
+    /// Columns of a line; longer ones are wrapped or cut. `None` where no reader has a width: then nothing is.
+    pub(crate) width: Option<usize>,
     pub(crate) colour: Colour,
 }
 
@@ -48,7 +48,7 @@ struct Line<'a> {
 
 impl<'a> Line<'a> {
     fn new(style: &'a Style) -> Self {
-        Self { style, text: String::new(), room: style.width.max(Style::WIDTH_MIN), is_cut: false }
+        Self { style, text: String::new(), room: style.room(), is_cut: false }
     }
 
     /// Appends a piece, which holds no control characters.
@@ -58,7 +58,7 @@ impl<'a> Line<'a> {
         }
         let (piece, is_cut) = text::cut(piece, self.room);
         self.is_cut = is_cut;
-        self.room -= text::width(&piece).min(self.room);
+        self.room = self.room.saturating_sub(text::width(&piece));
         let code = match ink {
             _ if self.style.colour == Colour::Never => None,
             Ink::Plain => None,
@@ -74,20 +74,39 @@ impl<'a> Line<'a> {
         }
     }
 
+    /// Returns whether a piece has room.
+    fn fits(&self, piece: &str) -> bool {
+        text::width(piece) <= self.room
+    }
+
     fn end(self) -> String {
         self.text.trim_end().to_owned() + "\n"
     }
 }
 
 impl Style {
+    /// Of output that goes to a file.
+    pub(crate) const FILE: Self = Self { width: None, colour: Colour::Never };
     /// Narrower terminals get lines of this width.
     const WIDTH_MIN: usize = 40;
+    /// Columns by which bars are measured where lines have no end.
+    const WIDTH_USUAL: usize = 120;
+
+    /// Returns the columns of a line.
+    fn room(&self) -> usize {
+        self.width.map_or(usize::MAX, |width| width.max(Self::WIDTH_MIN))
+    }
+
+    /// Returns the most of a value that is shown: all of it where lines have no end.
+    fn most(&self, n_max: usize) -> usize {
+        if self.width.is_some() { n_max } else { usize::MAX }
+    }
 }
 
 /// Returns a trace as text.
 ///
 /// # Cost
-/// Time and memory linear in the trace: lines are cut at the width, and branches drawn to a bounded depth.
+/// Time and memory linear in the trace: branches are drawn to a bounded depth.
 pub(crate) fn render(trace: &TraceJson, style: &Style) -> String {
     let mut out = ending::heading(trace, style);
     out += &rows::rows(trace, style);

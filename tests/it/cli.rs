@@ -4,7 +4,8 @@ use crate::hosts::Cluster;
 use backsight_tests::harness::binaries;
 use backsight_tests::hop::Act;
 use serde_json::Value;
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Output, Stdio};
 
 /// Runs `backsight` with nothing in its environment that would answer for the test.
 fn backsight(args: &[&str]) -> Output {
@@ -81,5 +82,62 @@ fn a_collector_that_is_not_there_is_named_with_what_to_do() {
     assert_eq!(output.status.code(), Some(1));
     assert!(said.contains("no collector at http://127.0.0.1:1") && said.contains("--collector"), "{said}");
     let output = backsight(&["--collector", "not an address", "trace", "search"]);
+    assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("is not a collector's address"));
+}
+
+#[test]
+fn a_host_shows_its_part_of_a_trace_while_the_collector_is_down() {
+    let mut cluster = Cluster::start(2);
+    let trace = cluster.send(&[Act::Serve, Act::Fail]);
+    cluster.complete(trace);
+    let (id, url) = (trace.to_string(), cluster.collector.url());
+    let admin = cluster.agents[0].folder().join("admin.sock").display().to_string();
+    let unknown = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let both = backsight(&["--agent", &admin, "trace", "get", unknown]);
+    let said = String::from_utf8_lossy(&both.stderr).into_owned();
+    assert_eq!(both.status.code(), Some(1));
+    for part in [unknown, &format!("not stored at {url}"), "not retained on this host"] {
+        assert!(said.contains(part), "no `{part}` in {said}");
+    }
+    cluster.collector.kill().unwrap();
+    let down = backsight(&["--agent", &admin, "trace", "get", &id]);
+    let tree = stdout(&down);
+    assert!(tree.contains("service-0 serve") && !tree.contains("service-1 serve"), "{tree}");
+    let said = String::from_utf8_lossy(&down.stderr);
+    assert!(said.contains(&format!("no collector at {url}")) && said.contains("this host has"), "{said}");
+    let local = backsight(&["--agent", &admin, "trace", "get", "--local", &id]);
+    assert_eq!((stdout(&local), local.stderr), (tree, Vec::new()));
+}
+
+/// A child that does not outlive its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill(); // it may have ended
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn tail_goes_on_after_its_collector_was_restarted() {
+    let mut cluster = Cluster::start(1);
+    let mut command = Command::new(binaries::find("backsight-cli", "backsight").unwrap());
+    command.env_remove("BACKSIGHT_ADMIN").env_remove("BACKSIGHT_COLLECTOR");
+    command.args(["--collector", &cluster.collector.url(), "trace", "tail"]);
+    let mut tail = Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut printed = BufReader::new(tail.0.stdout.take().unwrap()).lines();
+    let mut said = BufReader::new(tail.0.stderr.take().unwrap()).lines();
+    let titles = printed.next().unwrap().unwrap();
+    assert!(titles.starts_with("TRACE") && titles.contains("CERTIFICATE"), "{titles}");
+    cluster.collector.kill().unwrap();
+    let lost = said.next().unwrap().unwrap();
+    assert!(lost.contains(&cluster.collector.url()) && lost.contains("dialling again"), "{lost}");
+    cluster.collector.restart().unwrap();
+    assert_eq!(said.next().unwrap().unwrap(), "backsight: following again");
+    let trace = cluster.send(&[Act::Fail]);
+    cluster.complete(trace);
+    let line = printed.next().unwrap().unwrap();
+    assert!(line.starts_with(&trace.to_string()) && line.contains("service-0 serve"), "{line}");
 }

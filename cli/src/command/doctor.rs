@@ -3,17 +3,26 @@
 //! Each check is a function that looks at one thing and changes nothing.
 
 use super::Asked;
+use crate::admin::Unreachable;
+use crate::args::value::CollectorUrl;
+use crate::collector::Collector;
 use crate::output;
 use anyhow::{Context, Result};
+use backsight_core::units::Bytes;
 use backsight_proto::admin::{Status, UplinkStatus, route};
+use backsight_proto::v1::StatusReply;
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, Resource};
 use serde::Serialize;
 use std::process::ExitCode;
 
-/// Address space that a traced process needs beyond its own: one region of the default budget.
-const REGION_SPAN_BYTES: u64 = (1 << 30) + (32 << 20);
+/// An agent's memory where it does not say how much: the default of `pool.budget_bytes`.
+const BUDGET_DEFAULT_BYTES: u64 = 1 << 30;
+/// What a region has before its chunks, its *fixed part*.
+const REGION_FIXED_BYTES: u64 = 32 << 20;
+/// The most that a region's chunks take.
+const REGION_CHUNKS_BYTES_MAX: u64 = 2 << 30;
 
 /// How a check came out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -23,6 +32,8 @@ enum Outcome {
     Ok,
     /// Works, with less comfort, precision or safety.
     Warn,
+    /// This user may not look.
+    Unknown,
     /// Needed and not there.
     Missing,
 }
@@ -48,17 +59,22 @@ impl Check {
         Self { name, outcome: Outcome::Warn, why: why.into(), advice }
     }
 
+    fn unknown(name: &'static str, why: impl Into<String>, advice: &'static str) -> Self {
+        Self { name, outcome: Outcome::Unknown, why: why.into(), advice }
+    }
+
     fn missing(name: &'static str, why: impl Into<String>, advice: &'static str) -> Self {
         Self { name, outcome: Outcome::Missing, why: why.into(), advice }
     }
 }
 
-/// Runs every check; fails where something needed is missing.
+/// Runs every check; fails where something needed is missing, or cannot be looked at.
 pub(super) fn run(asked: &Asked<'_>) -> Result<ExitCode> {
     let status = asked.admin.get(route::STATUS).and_then(|reply| reply.parse::<Status>());
-    let on_host = [memfd(), noexec_seal(), invariant_tsc(), pidfd(), ptrace(), address_space()];
+    let on_host = [memfd(), noexec_seal(), invariant_tsc(), pidfd(), ptrace(), address_space(status.as_ref().ok())];
     let mut checks = vec![agent(&status)];
     checks.extend(status.as_ref().ok().map(|status| collector(status.uplink.as_ref())));
+    checks.extend(asked.collector.map(|url| collector_url(url, &Collector::new(url.to_string()).status())));
     checks.extend(on_host);
     let text = if asked.is_json {
         serde_json::to_string_pretty(&checks).context("write the checks")? + "\n"
@@ -66,7 +82,7 @@ pub(super) fn run(asked: &Asked<'_>) -> Result<ExitCode> {
         checks.iter().map(line).collect()
     };
     output::print(&text)?;
-    let is_broken = checks.iter().any(|check| check.outcome == Outcome::Missing);
+    let is_broken = checks.iter().any(|check| matches!(check.outcome, Outcome::Missing | Outcome::Unknown));
     Ok(if is_broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -74,6 +90,7 @@ fn line(check: &Check) -> String {
     let outcome = match check.outcome {
         Outcome::Ok => "ok",
         Outcome::Warn => "warn",
+        Outcome::Unknown => "unknown",
         Outcome::Missing => "missing",
     };
     let mut line = format!("{outcome:<8} {:<14} {}\n", check.name, check.why);
@@ -87,6 +104,9 @@ fn agent(status: &Result<Status>) -> Check {
     let name = "agent";
     match status {
         Ok(status) => Check::ok(name, format!("{}, version {}, pid {}", status.agent, status.version, status.pid)),
+        Err(error) if error.downcast_ref::<Unreachable>().is_some_and(|error| error.is_forbidden) => {
+            Check::unknown(name, format!("{error:#}"), "whether applications record cannot be told without it")
+        }
         Err(error) => Check::missing(name, format!("{error:#}"), "applications run on, but record nothing"),
     }
 }
@@ -105,6 +125,15 @@ fn collector(uplink: Option<&UplinkStatus>) -> Check {
         Some(uplink) => {
             Check::warn(name, format!("{} is not connected: {}", uplink.collector, uplink.last_error), advice)
         }
+    }
+}
+
+/// The collector that the command line or the environment names, which people ask.
+fn collector_url(url: &CollectorUrl, status: &Result<StatusReply>) -> Check {
+    let name = "collector_url";
+    match status {
+        Ok(status) => Check::ok(name, format!("{url} answers: version {}, {} traces", status.version, status.n_traces)),
+        Err(error) => Check::missing(name, format!("{error:#}"), "is this the address that it listens on?"),
     }
 }
 
@@ -188,16 +217,28 @@ fn ptrace() -> Check {
     }
 }
 
-fn address_space() -> Check {
+/// Returns the addresses that a region of an agent with this budget maps: twice the budget, as a process may move from one class of chunks
+/// to another.
+fn region_bytes(budget: Bytes) -> Bytes {
+    Bytes(budget.0.saturating_mul(2).min(REGION_CHUNKS_BYTES_MAX) + REGION_FIXED_BYTES)
+}
+
+fn address_space(status: Option<&Status>) -> Check {
+    let budget = Bytes(status.map_or(BUDGET_DEFAULT_BYTES, |status| status.pool.budget_bytes));
+    limited(rustix::process::getrlimit(Resource::As).current.map(Bytes), region_bytes(budget))
+}
+
+/// Returns what a limit of addresses means for processes that map a region.
+fn limited(limit: Option<Bytes>, region: Bytes) -> Check {
     let name = "address_space";
-    match rustix::process::getrlimit(Resource::As).current {
+    match limit {
         None => Check::ok(name, "RLIMIT_AS is unlimited"),
-        Some(limit) if limit >= 4 * REGION_SPAN_BYTES => {
-            Check::ok(name, format!("RLIMIT_AS is {}", backsight_core::units::Bytes(limit)))
+        Some(limit) if limit.0 >= 2 * region.0 => {
+            Check::ok(name, format!("RLIMIT_AS is {limit}, a region maps {region} of addresses"))
         }
         Some(limit) => Check::warn(
             name,
-            format!("RLIMIT_AS is {}, a region maps about 1 GiB of addresses", backsight_core::units::Bytes(limit)),
+            format!("RLIMIT_AS is {limit}, a region maps {region} of addresses"),
             "raise it (`ulimit -v unlimited`), or lower pool.budget_bytes",
         ),
     }

@@ -1,22 +1,23 @@
 //! `backsight trace search` and `trace tail`: stored traces, a line each.
 
 use super::Asked;
-use super::table::{Align, table};
+use super::summary::{Layout, cells, legend};
 use crate::args::FilterArgs;
-use crate::collector::Found;
-use crate::{output, render};
-use anyhow::{Context, Result, anyhow};
-use backsight_core::certificate::Verdict;
-use backsight_core::ids::TriggerId;
-use backsight_core::units::{Bytes, Nanos};
+use crate::collector::{Followed, Found, Told};
+use crate::output;
+use anyhow::{Context, Result, bail};
 use backsight_proto::summary_json::{SearchJson, SummaryJson};
 use backsight_proto::v1;
 use backsight_proto::wire::Summary;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The longest root operation of a line.
-const OPERATION_WIDTH: usize = 40;
+/// The most that one search lists.
+const LIMIT_MAX: u64 = 1000;
+/// How long to wait before a collector that was lost is dialled again; doubled with each attempt that fails.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+/// The longest wait between two attempts.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 pub(super) fn search(asked: &Asked<'_>, filter: &FilterArgs, limit: u32) -> Result<ExitCode> {
     let found = asked.collector()?.search(to_filter(filter)?, limit)?;
@@ -24,33 +25,57 @@ pub(super) fn search(asked: &Asked<'_>, filter: &FilterArgs, limit: u32) -> Resu
         let json = SearchJson { traces: found.traces.iter().map(Into::into).collect(), n_more: found.n_more };
         format!("{}\n", serde_json::to_string_pretty(&json).context("write JSON")?)
     } else {
-        text(&found)
+        text(&found, output::width())
     };
     output::print(&out)?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// Prints traces until nobody reads them. A collector that was followed once and is lost is dialled again.
 pub(super) fn tail(asked: &Asked<'_>, filter: &FilterArgs) -> Result<ExitCode> {
-    asked.collector()?.tail(to_filter(filter)?, |summary| {
+    let (collector, filter) = (asked.collector()?, to_filter(filter)?);
+    let layout = Layout::usual(output::width());
+    let show = |summary: &Summary| {
         let line = if asked.is_json {
-            serde_json::to_string(&SummaryJson::from(&summary)).context("write JSON")?
+            serde_json::to_string(&SummaryJson::from(summary)).context("write JSON")? + "\n"
         } else {
-            cells(&summary).join("  ")
+            layout.line(&cells(summary))
         };
-        output::print(&format!("{line}\n"))?;
-        Ok(true)
-    })?;
-    Ok(ExitCode::SUCCESS)
+        output::print(&line)
+    };
+    let (mut n_followed, mut pause) = (0_u64, PAUSE_MIN);
+    loop {
+        let before = n_followed;
+        let followed = collector.follow(&filter, |told| match told {
+            Told::Trace(summary) => show(&summary),
+            Told::Following => {
+                n_followed += 1;
+                if n_followed > 1 {
+                    eprintln!("backsight: following again");
+                    return Ok(true);
+                }
+                if asked.is_json { Ok(true) } else { output::print(&layout.titles()) }
+            }
+        })?;
+        match followed {
+            Followed::Enough => return Ok(ExitCode::SUCCESS),
+            Followed::Lost(why) if n_followed == 0 => bail!(why),
+            Followed::Lost(why) if n_followed > before => {
+                pause = PAUSE_MIN;
+                eprintln!(
+                    "backsight: {why}; dialling again; what comes to rest meanwhile is listed by `backsight trace search`"
+                );
+            }
+            Followed::Lost(_) => pause = (pause * 2).min(PAUSE_MAX), // it was told when the connection broke
+        }
+        std::thread::sleep(pause);
+    }
 }
 
 /// Returns what the collector is asked for.
 fn to_filter(args: &FilterArgs) -> Result<v1::Filter> {
-    let trigger = args.trigger.as_deref().map(|name| {
-        TriggerId::from_text(name)
-            .ok_or_else(|| anyhow!("`{name}` hashes into the reserved trigger ids: no trigger has that name"))
-    });
     let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is set before 1970")?;
-    let ns = |duration: std::time::Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    let ns = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
     Ok(v1::Filter {
         service: args.service.clone().unwrap_or_default(),
         operation: args.operation.clone().unwrap_or_default(),
@@ -58,57 +83,33 @@ fn to_filter(args: &FilterArgs) -> Result<v1::Filter> {
         errors_only: args.error,
         from_ns: args.since.map_or(0, |since| ns(now.saturating_sub(since))),
         to_ns: 0,
-        trigger: trigger.transpose()?.map_or(0, |trigger| trigger.0),
+        trigger: args.trigger.map_or(0, |trigger| trigger.0),
     })
 }
 
-fn text(found: &Found) -> String {
+/// Returns what was found as lines of at most `room` columns.
+fn text(found: &Found, room: Option<usize>) -> String {
     if found.traces.is_empty() {
         return "no stored trace matches\n".to_owned();
     }
-    let (left, right) = (Align::Left, Align::Right);
-    let columns = [
-        ("TRACE", left),
-        ("START", left),
-        ("LENGTH", right),
-        ("ROOT", left),
-        ("SPANS", right),
-        ("ERRORS", right),
-        ("HOSTS", right),
-        ("SIZE", right),
-        ("TRIGGER", left),
-        ("CERTIFICATE", left),
-    ];
-    let mut text = table(columns, &found.traces.iter().map(cells).collect::<Vec<_>>());
+    let rows: Vec<_> = found.traces.iter().map(cells).collect();
+    let layout = Layout::of_rows(&rows, room);
+    let mut text = layout.titles();
+    rows.iter().for_each(|row| text += &layout.line(row));
     if found.n_more > 0 {
-        text += &format!("and {} more\n", found.n_more);
+        text += &more(found.traces.len() as u64, found.n_more);
     }
-    text
+    text + &layout.left_out().unwrap_or_default() + &legend(&found.traces)
 }
 
-fn cells(summary: &Summary) -> [String; 10] {
-    let mut root = format!("{} {}", summary.root_service, summary.root_operation);
-    if root.chars().count() > OPERATION_WIDTH {
-        root = root.chars().take(OPERATION_WIDTH - 1).chain(['…']).collect();
+/// Returns how many more there are, and how to see them.
+fn more(n_shown: u64, n_more: u64) -> String {
+    let all = n_shown.saturating_add(n_more);
+    match all <= LIMIT_MAX {
+        true => format!("and {n_more} more: --limit {all}\n"),
+        false => format!("and {n_more} more: --limit {LIMIT_MAX} is the most, narrow the search\n"),
     }
-    let mut triggers: Vec<String> = summary.fired.iter().map(|fired| fired.trigger.to_string()).collect();
-    triggers.sort();
-    triggers.dedup();
-    let gaps: Vec<&str> = summary.gaps.iter().map(|gap| gap.kind.name()).collect();
-    let certificate = match summary.verdict {
-        Verdict::Complete => "complete".to_owned(),
-        verdict => format!("{}: {}", verdict.name(), gaps.join(", ")),
-    };
-    [
-        summary.trace.to_string(),
-        render::utc(summary.start_ns),
-        Nanos(summary.duration_ns).to_string(),
-        root.trim().to_owned(),
-        summary.n_spans.to_string(),
-        summary.n_errors.to_string(),
-        summary.n_agents.to_string(),
-        Bytes(summary.bytes).to_string(),
-        triggers.join(" "),
-        certificate,
-    ]
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,10 +18,8 @@ pub(super) fn table<const N: usize>(columns: [(&str, Align); N], rows: &[[String
     let widest = |i: usize| rows.iter().map(|row| row[i].width()).chain([columns[i].0.width()]).max().unwrap_or(0);
     let widths: [usize; N] = std::array::from_fn(widest);
     let line = |cells: [&str; N]| {
-        let cells = cells.iter().zip(columns).zip(widths).map(|((cell, (_, align)), width)| match align {
-            Align::Left => format!("{cell}{}", pad(cell, width)),
-            Align::Right => format!("{}{cell}", pad(cell, width)),
-        });
+        let cells = cells.iter().zip(columns).zip(widths);
+        let cells = cells.map(|((cell, (_, align)), width)| pad_cell(cell, align, width));
         format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
     };
     let mut text = line(columns.map(|(title, _)| title));
@@ -29,4 +27,12 @@ pub(super) fn table<const N: usize>(columns: [(&str, Align); N], rows: &[[String
         text += &line(row.each_ref().map(String::as_str));
     }
     text
+}
+
+/// Returns a cell of at least `width` columns.
+pub(super) fn pad_cell(cell: &str, align: Align, width: usize) -> String {
+    match align {
+        Align::Left => format!("{cell}{}", pad(cell, width)),
+        Align::Right => format!("{}{cell}", pad(cell, width)),
+    }
 }

@@ -3,10 +3,11 @@
 use super::Asked;
 use super::table::{Align, table};
 use crate::output;
+use crate::render::{clean, utc};
 use anyhow::Result;
 use backsight_core::ids::{TraceId, TriggerId};
 use backsight_core::units::Bytes;
-use backsight_proto::admin::{FireReply, FireRequest, TriggerList, route};
+use backsight_proto::admin::{FireReply, FireRequest, KeptList, KeptState, KeptTrace, TriggerList, route};
 use std::process::ExitCode;
 
 pub(super) fn list(asked: &Asked<'_>) -> Result<ExitCode> {
@@ -16,16 +17,42 @@ pub(super) fn list(asked: &Asked<'_>) -> Result<ExitCode> {
 /// Fires a trigger; the exit code says whether the trace is now kept.
 pub(super) fn fire(asked: &Asked<'_>, trace: TraceId, trigger: &str, laterals: &[TraceId]) -> Result<ExitCode> {
     let request = FireRequest { trace, trigger: trigger.to_owned(), laterals: laterals.to_vec() };
+    // Firing answers the same for a trace that was kept before: only a look at the list tells. It is a courtesy, and may fail.
+    let list = if asked.is_json { None } else { asked.admin.get(route::TRACES).ok() };
+    let before = list.and_then(|reply| reply.parse::<KeptList>().ok());
+    let before =
+        before.and_then(|list| list.traces.into_iter().find(|kept| kept.trace == trace && kept.state.is_kept()));
     let reply = asked.admin.post(route::FIRE, &request)?;
     let fired: FireReply = reply.parse()?;
-    let text = match fired.state.is_kept() {
-        true => {
-            format!("{}: {} segments, {} on this host\n", fired.state.name(), fired.n_segments, Bytes(fired.bytes))
-        }
-        false => format!("{}: nothing is kept of trace {trace} on this host\n", fired.state.name()),
-    };
+    let text = told(&request, &fired, before.as_ref());
     output::print(&if asked.is_json { reply.pretty()? } else { text })?;
     Ok(if fired.state.is_kept() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Returns what firing did, in a line or two.
+fn told(request: &FireRequest, fired: &FireReply, before: Option<&KeptTrace>) -> String {
+    let state = fired.state.name();
+    if !fired.state.is_kept() {
+        let why = match fired.state {
+            KeptState::NeverSeen => {
+                "nothing of it was found on this host; a collector, where the agent has one, asks other hosts"
+            }
+            KeptState::Abandoned => "given up at once for traces of higher priority",
+            KeptState::Evicted => "it was here, and has left the horizon",
+            _ => "nothing of it is kept on this host",
+        };
+        return format!("{state}: trace {}: {why}\n", request.trace);
+    }
+    let laterals = match request.laterals.len() {
+        0 => String::new(),
+        1 => ", of the trace and 1 lateral".to_owned(),
+        n => format!(", of the trace and {n} laterals"),
+    };
+    let segments = if fired.n_segments == 1 { "segment" } else { "segments" };
+    let line = format!("{state}: {} {segments}, {} on this host{laterals}\n", fired.n_segments, Bytes(fired.bytes));
+    let already = before
+        .map(|kept| format!("already kept under trigger {} since {}\n", clean(&kept.trigger), utc(kept.fired_unix_ns)));
+    line + &already.unwrap_or_default()
 }
 
 fn triggers(list: &TriggerList) -> String {

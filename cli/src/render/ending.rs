@@ -1,12 +1,14 @@
 //! What stands above and below the tree: the trace as a whole, what fired, what is lost, and whether it is complete.
 
-use super::text::{clean, offset, utc};
+use super::text::{clean, offset, utc, wrap};
 use super::{Ink, Line, Style};
 use backsight_core::units::{Bytes, Nanos};
 use backsight_proto::trace_json::{ClockJson, CompletenessJson, DeathJson, ProcessJson, TraceJson};
 
-/// Return addresses of a death that are shown.
+/// Return addresses of a death that are shown at a terminal.
 const FRAMES_MAX: usize = 6;
+/// What stands before the rest of a line that is wrapped.
+const HANGING: &str = "      ";
 
 /// Returns the lines above the tree.
 pub(super) fn heading(trace: &TraceJson, style: &Style) -> String {
@@ -16,8 +18,13 @@ pub(super) fn heading(trace: &TraceJson, style: &Style) -> String {
         line.push(Ink::Plain, &format!("  {}  {}", utc(trace.start_unix_ns), Nanos(trace.duration_ns)));
     }
     let (spans, visits) = (n(trace.spans.len(), "span"), n(trace.visits.len(), "visit"));
-    line.push(Ink::Dim, &format!("  {spans}, {visits}, {}", n(trace.processes.len(), "process")));
-    let mut out = line.end();
+    let counts = format!("  {spans}, {visits}, {}", n(trace.processes.len(), "process"));
+    let mut out = String::new();
+    if !line.fits(&counts) {
+        out += &std::mem::replace(&mut line, Line::new(style)).end();
+    }
+    line.push(Ink::Dim, &counts);
+    out += &line.end();
     for fired in &trace.fired {
         let at = time(trace, fired.process_idx, fired.at_ns);
         let laterals = if fired.n_laterals > 0 {
@@ -77,7 +84,7 @@ fn death_lines(style: &Style, process: &ProcessJson, death: &DeathJson, at: &str
     let name = if process.service.is_empty() { "?".to_owned() } else { clean(&process.service) };
     let mut out = whole(style, Ink::Bad, &format!("died  {name} (pid {}){at} {how}{serving}", process.pid));
     if death.signal != 0 {
-        let frames = death.frames.iter().take(FRAMES_MAX).map(|frame| clean(frame));
+        let frames = death.frames.iter().take(style.most(FRAMES_MAX)).map(|frame| clean(frame));
         let frames: Vec<String> = [clean(&death.instruction)].into_iter().chain(frames).collect();
         out += &whole(style, Ink::Dim, &format!("      at {}", frames.join(" < ")));
     }
@@ -110,10 +117,16 @@ fn certificate(trace: &TraceJson, style: &Style) -> String {
     whole(style, ink, &format!("certificate  {state}{why}"))
 }
 
+/// Returns a text in as many lines as it takes.
 fn whole(style: &Style, ink: Ink, text: &str) -> String {
-    let mut line = Line::new(style);
-    line.push(ink, text);
-    line.end()
+    let mut out = String::new();
+    for (nth, part) in wrap(text, style.room().saturating_sub(HANGING.len())).iter().enumerate() {
+        let mut line = Line::new(style);
+        line.push(ink, if nth == 0 { "" } else { HANGING });
+        line.push(ink, part);
+        out += &line.end();
+    }
+    out
 }
 
 fn service(trace: &TraceJson, process_idx: usize) -> String {

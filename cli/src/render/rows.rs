@@ -1,22 +1,25 @@
 //! The rows of the tree: offset, length, a bar in proportion, then branch, name and what was recorded.
 
-use super::text::{clean, cut, offset, pad};
+use super::text::{clean, cut, offset, pad, width, wrap};
 use super::tree::{DEPTH_MAX, Node, Placed, tree};
 use super::{Ink, Line, Style};
 use backsight_proto::trace_json::{AttributeJson, ClockJson, EventJson, PayloadJson, PlaceJson, TraceJson, ValueJson};
 
 /// Columns of an offset, and of a length.
 const TIME_COLUMNS: usize = 9;
-/// Characters of one attribute's value that are shown.
-const VALUE_CHARS_MAX: usize = 60;
-/// Characters of a payload that are shown.
-const PAYLOAD_CHARS_MAX: usize = 200;
-/// Elements of an array that are shown.
+/// Columns of one attribute's value that a terminal is shown.
+const VALUE_COLUMNS_MAX: usize = 200;
+/// Columns of a payload that a terminal is shown.
+const PAYLOAD_COLUMNS_MAX: usize = 200;
+/// Elements of an array that a terminal is shown.
 const ELEMENTS_MAX: usize = 8;
+/// What is recorded has at least this room beside its branches, which are cut for it.
+const DETAIL_COLUMNS_MIN: usize = 24;
 
 /// Returns the tree of a trace.
 pub(super) fn rows(trace: &TraceJson, style: &Style) -> String {
-    let bar = Bar { columns: (style.width / 6).clamp(6, 24), duration_ns: trace.duration_ns };
+    let columns = style.width.unwrap_or(Style::WIDTH_USUAL);
+    let bar = Bar { columns: (columns / 6).clamp(6, 24), duration_ns: trace.duration_ns };
     let mut out = String::new();
     let mut heading = Line::new(style);
     let title = format!("{:>TIME_COLUMNS$} {:>TIME_COLUMNS$}  {}  SPAN", "START", "LENGTH", pad("", bar.columns));
@@ -100,8 +103,8 @@ impl Rows<'_> {
                 }
                 match span.status.as_str() {
                     "unset" => {}
-                    "error" if span.status_text.is_empty() => line.push(Ink::Bad, "  error"),
-                    "error" => line.push(Ink::Bad, &format!("  error: {}", clean(&span.status_text))),
+                    "error" if !span.status_text.is_empty() => {} // it has a line of its own
+                    "error" => line.push(Ink::Bad, "  error"),
                     status => line.push(Ink::Good, &format!("  {}", clean(status))),
                 }
             }
@@ -113,12 +116,18 @@ impl Rows<'_> {
         line.end()
     }
 
-    /// Returns the rows below: attributes, links, then events and payloads by time.
+    /// Returns the rows below: why it failed, attributes, links, then events and payloads by time.
     fn details(&self, placed: &Placed<'_>) -> String {
         let notes = placed.node.notes();
         let mut out = String::new();
+        if let Node::Span(span) = placed.node
+            && span.status == "error"
+            && !span.status_text.is_empty()
+        {
+            out += &self.detail(placed, None, Ink::Bad, &format!("error: {}", clean(&span.status_text)));
+        }
         if !notes.attributes.is_empty() {
-            out += &self.detail(placed, None, Ink::Plain, &attributes(&notes.attributes));
+            out += &self.detail(placed, None, Ink::Plain, &self.attributes(&notes.attributes));
         }
         if let Node::Span(span) = placed.node {
             for link in &span.links {
@@ -126,8 +135,8 @@ impl Rows<'_> {
                     &self.detail(placed, None, Ink::Dim, &clean(&format!("→ trace {} span {}", link.trace, link.span)));
             }
         }
-        let events = notes.events.iter().map(|event| (event.at_ns, event_ink(event), event_text(event)));
-        let payloads = notes.payloads.iter().map(|payload| (payload.at_ns, Ink::Plain, payload_text(payload)));
+        let events = notes.events.iter().map(|event| (event.at_ns, event_ink(event), self.event(event)));
+        let payloads = notes.payloads.iter().map(|payload| (payload.at_ns, Ink::Plain, self.payload(payload)));
         let mut timed: Vec<_> = events.chain(payloads).collect();
         timed.sort_by_key(|(at_ns, ..)| *at_ns);
         for (at_ns, ink, text) in timed {
@@ -136,14 +145,74 @@ impl Rows<'_> {
         out
     }
 
+    /// Returns a row below a node's own, in as many lines as its text takes.
     fn detail(&self, placed: &Placed<'_>, at_ns: Option<i64>, ink: Ink, text: &str) -> String {
-        let mut line = Line::new(self.style);
         let time = at_ns.map(|ns| self.time(ns)).unwrap_or_default();
         let gap = pad("", TIME_COLUMNS + 3 + self.bar.columns);
-        line.push(Ink::Dim, &format!("{time:>TIME_COLUMNS$} {gap}  {}", below(placed)));
-        line.push(ink, text);
-        line.end()
+        let before = |time: &str| format!("{time:>TIME_COLUMNS$} {gap}  {}", below(placed));
+        let (first, next) = (before(&time), before(""));
+        let room = self.style.room();
+        let text_room = room.saturating_sub(width(&first)).max(DETAIL_COLUMNS_MIN);
+        let mut out = String::new();
+        for (nth, part) in wrap(text, text_room).iter().enumerate() {
+            let mut line = Line::new(self.style);
+            let before = if nth == 0 { &first } else { &next };
+            line.push(Ink::Dim, &cut_short(before, room - text_room));
+            line.push(ink, part);
+            out += &line.end();
+        }
+        out
     }
+
+    fn attributes(&self, attributes: &[AttributeJson]) -> String {
+        let texts = attributes.iter().map(|of| format!("{}={}", clean(&of.key), self.value(&of.value)));
+        texts.collect::<Vec<_>>().join(" ")
+    }
+
+    fn value(&self, of: &ValueJson) -> String {
+        let columns_max = self.style.most(VALUE_COLUMNS_MAX);
+        match of {
+            ValueJson::Bool(value) => value.to_string(),
+            ValueJson::I64(value) => value.to_string(),
+            ValueJson::F64(value) => value.to_string(),
+            ValueJson::Str(text) => {
+                let is_word = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == '"' || c == '=');
+                let short = cut(&clean(text), columns_max).0;
+                if is_word { short } else { format!("\"{short}\"") }
+            }
+            ValueJson::Bytes(hex) => format!("0x{}", cut(&clean(hex), columns_max).0),
+            ValueJson::Array(values) => {
+                let n_max = self.style.most(ELEMENTS_MAX);
+                let more = if values.len() > n_max { ", …" } else { "" };
+                let shown: Vec<String> = values.iter().take(n_max).map(|value| self.value(value)).collect();
+                format!("[{}{more}]", shown.join(", "))
+            }
+        }
+    }
+
+    fn event(&self, event: &EventJson) -> String {
+        let message = if event.message.is_empty() { String::new() } else { format!(": {}", clean(&event.message)) };
+        let attributes = self.attributes(&event.attributes);
+        format!("• {}{message} {attributes}", clean(&event.name)).trim_end().to_owned()
+    }
+
+    fn payload(&self, payload: &PayloadJson) -> String {
+        let columns_max = self.style.most(PAYLOAD_COLUMNS_MAX);
+        let name = payload.name.as_deref().unwrap_or("payload");
+        let bytes = backsight_core::units::Bytes(payload.len);
+        let truncated = if payload.is_truncated { ", truncated" } else { "" };
+        let shown = match (&payload.text, &payload.hex) {
+            (Some(text), _) => format!("\"{}\"", cut(&clean(text), columns_max).0),
+            (None, Some(hex)) => format!("0x{}", cut(&clean(hex), columns_max).0),
+            (None, None) => String::new(),
+        };
+        format!("▪ {} ({bytes}{truncated}) {shown}", clean(name)).trim_end().to_owned()
+    }
+}
+
+/// Returns the first `columns` columns of what stands before a text, and no sign that there was more.
+fn cut_short(before: &str, columns: usize) -> String {
+    if width(before) <= columns { before.to_owned() } else { before.chars().take(columns).collect() }
 }
 
 fn bar_ink(node: Node<'_>) -> Ink {
@@ -180,47 +249,6 @@ fn below(placed: &Placed<'_>) -> String {
     ancestors(placed) + own + if placed.has_children { "│   " } else { "    " }
 }
 
-fn attributes(attributes: &[AttributeJson]) -> String {
-    let texts = attributes.iter().map(|attribute| format!("{}={}", clean(&attribute.key), value(&attribute.value)));
-    texts.collect::<Vec<_>>().join(" ")
-}
-
-fn value(of: &ValueJson) -> String {
-    match of {
-        ValueJson::Bool(value) => value.to_string(),
-        ValueJson::I64(value) => value.to_string(),
-        ValueJson::F64(value) => value.to_string(),
-        ValueJson::Str(text) => {
-            let is_word = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == '"' || c == '=');
-            let short = cut(&clean(text), VALUE_CHARS_MAX).0;
-            if is_word { short } else { format!("\"{short}\"") }
-        }
-        ValueJson::Bytes(hex) => format!("0x{}", cut(&clean(hex), VALUE_CHARS_MAX).0),
-        ValueJson::Array(values) => {
-            let more = if values.len() > ELEMENTS_MAX { ", …" } else { "" };
-            let shown: Vec<String> = values.iter().take(ELEMENTS_MAX).map(value).collect();
-            format!("[{}{more}]", shown.join(", "))
-        }
-    }
-}
-
 fn event_ink(event: &EventJson) -> Ink {
     if event.name == "exception" { Ink::Bad } else { Ink::Plain }
-}
-
-fn event_text(event: &EventJson) -> String {
-    let message = if event.message.is_empty() { String::new() } else { format!(": {}", clean(&event.message)) };
-    format!("• {}{message} {}", clean(&event.name), attributes(&event.attributes)).trim_end().to_owned()
-}
-
-fn payload_text(payload: &PayloadJson) -> String {
-    let name = payload.name.as_deref().unwrap_or("payload");
-    let bytes = backsight_core::units::Bytes(payload.len);
-    let truncated = if payload.is_truncated { ", truncated" } else { "" };
-    let shown = match (&payload.text, &payload.hex) {
-        (Some(text), _) => format!("\"{}\"", cut(&clean(text), PAYLOAD_CHARS_MAX).0),
-        (None, Some(hex)) => format!("0x{}", cut(&clean(hex), PAYLOAD_CHARS_MAX).0),
-        (None, None) => String::new(),
-    };
-    format!("▪ {} ({bytes}{truncated}) {shown}", clean(name)).trim_end().to_owned()
 }

@@ -9,7 +9,7 @@ use backsight_proto::trace_json::{
 use expect_test::expect;
 use unicode_width::UnicodeWidthStr;
 
-const PLAIN: Style = Style { width: 110, colour: Colour::Never };
+const PLAIN: Style = Style { width: Some(110), colour: Colour::Never };
 
 fn place(process_idx: usize, service: &str, start_us: i64, us: Option<u64>) -> PlaceJson {
     PlaceJson {
@@ -123,7 +123,8 @@ fn a_checkout_that_died_reads_from_top_to_bottom() {
 
             START    LENGTH                      SPAN
              0 ns   60.0 ms  ██████████████████  front GET /checkout  server
-          1.20 ms   20.0 ms  ██████              ├ cart AddItem  server  error: no stock
+          1.20 ms   20.0 ms  ██████              ├ cart AddItem  server
+                                                  │ │   error: no stock
                                                   │ │   http.status=503 sku="two words"
           3.00 ms                                 │ │   • cache miss: key 7
           4.00 ms       cut   ░░                 │ └ stock Reserve  server
@@ -160,18 +161,19 @@ fn a_trace_of_visits_only_and_without_a_clock_is_readable() {
              0 tk      open                 legacy visit of thread 7
         22000000 tk                                ▪ payload (5 B) "GET  "
 
-        clock  times in `tk` are ticks since their process's first: it was not calibrat…
+        clock  times in `tk` are ticks since their process's first: it was not
+              calibrated
         certificate  none: this is what one agent has
     "#]]
-    .assert_eq(&render(&trace, &Style { width: 80, ..PLAIN }));
+    .assert_eq(&render(&trace, &Style { width: Some(80), ..PLAIN }));
 }
 
 #[test]
 fn lines_fit_any_width_and_colour_adds_nothing_but_colour() {
     for width in [0, 40, 57, 200] {
-        let plain = render(&checkout(), &Style { width, colour: Colour::Never });
+        let plain = render(&checkout(), &Style { width: Some(width), colour: Colour::Never });
         assert!(plain.lines().all(|line| line.width() <= width.max(Style::WIDTH_MIN)), "{plain}");
-        let coloured = render(&checkout(), &Style { width, colour: Colour::Always });
+        let coloured = render(&checkout(), &Style { width: Some(width), colour: Colour::Always });
         let mut stripped = coloured.clone();
         for code in ["0", "1", "2", "31", "32", "33"] {
             stripped = stripped.replace(&format!("\x1b[{code}m"), "");
@@ -180,6 +182,29 @@ fn lines_fit_any_width_and_colour_adds_nothing_but_colour() {
         assert_eq!(trimmed(&stripped), trimmed(&plain));
         assert_ne!(coloured, plain);
     }
+}
+
+/// At any width all of what was recorded is there, however long: texts are wrapped, never cut; without a width each is in one line.
+#[test]
+fn error_texts_and_attributes_are_never_cut() {
+    let words: Vec<String> = (0..30).map(|i| format!("word{i:02}")).collect();
+    let mut trace = checkout();
+    trace.spans[1].status_text = words.join(" ");
+    trace.spans[1].notes.attributes = words
+        .iter()
+        .map(|word| AttributeJson { key: format!("k.{word}"), value: ValueJson::Str(format!("v.{word}")) })
+        .collect();
+    for width in [40, 80, 200] {
+        let text = render(&trace, &Style { width: Some(width), colour: Colour::Never });
+        for word in &words {
+            assert!(text.contains(word) && text.contains(&format!("k.{word}=v.{word}")), "{width}: {word}\n{text}");
+        }
+        assert!(text.lines().all(|line| line.width() <= width), "{text}");
+    }
+    let long = "x".repeat(5000);
+    trace.spans[1].notes.attributes = vec![AttributeJson { key: "k".to_owned(), value: ValueJson::Str(long.clone()) }];
+    let text = render(&trace, &Style::FILE);
+    assert!(text.contains(&format!("error: {}", words.join(" "))) && text.contains(&long) && !text.contains('…'));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use backsight_core::units::Nanos;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Returns the columns that a text takes.
-pub(super) fn width(text: &str) -> usize {
+pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
@@ -20,7 +20,7 @@ pub(crate) fn clean(text: &str) -> String {
 }
 
 /// Returns a text cut to `room` columns, the last of them `…`, and whether it was cut.
-pub(super) fn cut(text: &str, room: usize) -> (String, bool) {
+pub(crate) fn cut(text: &str, room: usize) -> (String, bool) {
     if text.width() <= room {
         return (text.to_owned(), false);
     }
@@ -36,6 +36,28 @@ pub(super) fn cut(text: &str, room: usize) -> (String, bool) {
         short.push('…');
     }
     (short, true)
+}
+
+/// Returns a text as lines of at most `room` columns, broken at spaces where there are any. At least one line.
+pub(super) fn wrap(text: &str, room: usize) -> Vec<String> {
+    let (mut lines, mut line, mut used, mut space) = (Vec::new(), String::new(), 0, 0);
+    for c in text.chars() {
+        let columns = c.width().unwrap_or(0);
+        // A space at the end of a line may stand over it: it is not shown.
+        while c != ' ' && used + columns > room && !line.is_empty() {
+            let rest = if space > 0 { line.split_off(space) } else { String::new() };
+            lines.push(line.trim_end().to_owned());
+            (used, space) = (rest.width(), 0);
+            line = rest;
+        }
+        line.push(c);
+        used += columns;
+        if c == ' ' {
+            space = line.len();
+        }
+    }
+    lines.push(line.trim_end().to_owned());
+    lines
 }
 
 /// Returns a length or offset in nanoseconds as people write it.
@@ -68,7 +90,7 @@ const fn civil(days: u64) -> (u64, u64, u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::{clean, cut, utc};
+    use super::{clean, cut, utc, wrap};
 
     #[test]
     fn texts_are_cut_by_columns_and_lose_control_characters() {
@@ -77,6 +99,15 @@ mod tests {
         assert_eq!(cut("漢字漢字", 5), ("漢字…".to_owned(), true));
         assert_eq!(cut("x", 0), (String::new(), true));
         assert_eq!(clean("a\x1b[31m\nb\u{202e}"), "a [31m b");
+    }
+
+    #[test]
+    fn texts_are_wrapped_at_spaces_and_lose_nothing_else() {
+        assert_eq!(wrap("", 5), [""]);
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("a=1 b=abcdefghij", 6), ["a=1", "b=abcd", "efghij"]);
+        assert_eq!(wrap("漢字漢字", 5), ["漢字", "漢字"]);
+        assert_eq!(wrap("one two", usize::MAX), ["one two"]);
     }
 
     #[test]

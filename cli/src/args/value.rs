@@ -1,0 +1,74 @@
+//! Single values of the command line, read from their texts.
+
+use backsight_core::ids::TriggerId;
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The address of a collector: `http://host:port`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct CollectorUrl(String);
+
+impl fmt::Display for CollectorUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for CollectorUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const FORM: &str = "expected http://host:port, as http://collector:4390";
+        if text.starts_with("https://") {
+            return Err(format!(
+                "connections to a collector are not encrypted, and `https` would say they are: {FORM}"
+            ));
+        }
+        let address = text.strip_prefix("http://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+        let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port != 0);
+        match address.and_then(|address| address.rsplit_once(':')) {
+            Some((host, port)) if is_host(host) && is_port(port) => Ok(Self(text.to_owned())),
+            _ => Err(format!("`{text}` is not a collector's address: {FORM}")),
+        }
+    }
+}
+
+fn is_host(host: &str) -> bool {
+    match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(inner) => inner.parse::<Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c)),
+    }
+}
+
+/// Reads a duration: a whole number and one of ns, us, ms, s, m, h.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let ns_per_unit = match unit {
+        "ns" => 1,
+        "us" => 1_000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "m" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
+        _ => return Err("expected a whole number and ns, us, ms, s, m or h, as 150ms".to_owned()),
+    };
+    let ns = number.parse::<u64>().ok().and_then(|number| number.checked_mul(ns_per_unit));
+    ns.map(Duration::from_nanos).ok_or_else(|| "expected a whole number and its unit, as 150ms".to_owned())
+}
+
+/// Reads a trigger: its name, or `0x` and its id in hex.
+pub(super) fn trigger_id(text: &str) -> Result<TriggerId, String> {
+    if text.is_empty() {
+        return Err("a trigger has a name".to_owned());
+    }
+    let id = TriggerId::from_text(text).filter(|id| id.0 != 0);
+    id.ok_or_else(|| format!("no trigger can be called `{text}`: it stands for a reserved id"))
+}
+
+/// Reads the name of a trigger that can be fired.
+pub(super) fn trigger_name(text: &str) -> Result<String, String> {
+    trigger_id(text).map(|_| text.to_owned())
+}
