@@ -45,11 +45,17 @@ fn a_process_goes_on_with_the_next_agent_and_its_names_are_known_there() {
         agent = restarted(agent);
         until_recorded(&agent);
     }
+    let context = Context::new_trace();
     let code = host::fork(|| {
-        until_recorded(&agent);
+        while stats().session.is_err() {
+            drop(begin(&Context::new_trace()));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _segment = begin(&context);
+        event("of the child", "");
         true
     });
-    assert_eq!(code, 0, "children begin anew as ever");
+    assert_eq!((code, agent.trace(context.trace).visits.len()), (0, 1), "children begin anew as ever");
 }
 
 #[test]
