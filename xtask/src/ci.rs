@@ -4,7 +4,7 @@
 
 use crate::process::{self, Step};
 use crate::workspace::Workspace;
-use crate::{fuzz, lanes, tidy};
+use crate::{bench, demo, fuzz, lanes, tidy};
 use anyhow::Result;
 
 /// What `cargo xtask ci` is asked to do.
@@ -17,6 +17,9 @@ pub(crate) struct Options {
 
 /// How long each fuzz target runs: long enough to replay its corpus and to try the neighbourhood.
 const FUZZ_SMOKE_SECONDS: u32 = 30;
+
+/// How long the demo's load lasts: long enough for a crash half-way.
+const DEMO_SMOKE_SECONDS: u64 = 8;
 
 /// Runs all steps and prints what each took.
 ///
@@ -31,7 +34,8 @@ pub(crate) fn check(workspace: &Workspace, options: &Options) -> Result<()> {
     if !options.no_test {
         steps.push(Step::run("test", || lanes::test(workspace, &lanes::Options::default())));
     }
-    steps.push(Step::run("benches", || build_benches(workspace)));
+    steps.push(Step::run("benches", || bench::smoke(workspace)));
+    steps.push(Step::run("demo", || demo::demo(workspace, &demo::Options::smoke(DEMO_SMOKE_SECONDS))));
     steps.push(Step::run("fuzz", || fuzz::fuzz(workspace, &fuzz::Options::all(FUZZ_SMOKE_SECONDS))));
     process::conclude(&steps)
 }
@@ -43,11 +47,5 @@ fn check_format(workspace: &Workspace) -> Result<()> {
 
 fn clippy(workspace: &Workspace) -> Result<()> {
     let arguments = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
-    process::run(process::cargo(&workspace.root).args(arguments))
-}
-
-/// Compiles the benchmarks without running them.
-fn build_benches(workspace: &Workspace) -> Result<()> {
-    let arguments = ["build", "--release", "--package", "backsight-tests", "--bins"];
     process::run(process::cargo(&workspace.root).args(arguments))
 }

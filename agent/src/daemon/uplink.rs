@@ -40,6 +40,8 @@ pub(super) struct Collector {
     last_error: String,
     n_garbage: u64,
     n_collections: u64,
+    /// When the uplink has something to do, `None` for after the next event.
+    due: Option<Nanos>,
     /// Announcements given up that are counted as drops already.
     n_given_up: u64,
 }
@@ -67,6 +69,7 @@ impl Collector {
             last_error: String::new(),
             n_garbage: 0,
             n_collections: 0,
+            due: None,
             n_given_up: 0,
         }))
     }
@@ -78,7 +81,7 @@ impl Collector {
 
     /// Returns how long the loop may sleep.
     pub(super) fn sleep(&self, now: Nanos, longest: Nanos) -> Nanos {
-        let until = self.uplink.wake_at().map_or(longest, |at| Nanos(at.0.saturating_sub(now.0)));
+        let until = self.due.map_or(longest, |at| Nanos(at.0.saturating_sub(now.0)));
         let room = self.link.room();
         let least = if room.batches.min(room.coordination) == 0 { SLEEP_NO_ROOM } else { SLEEP_MIN };
         until.max(least).min(longest)
@@ -218,6 +221,7 @@ impl Collector {
 
     /// Takes one event that sends nothing.
     fn step(&mut self, recorder: &mut Recorder, now: Nanos, event: Event) {
+        self.due = Some(now);
         for action in self.uplink.step(now, event) {
             match action {
                 Action::Acked { trace } => recorder.note_acked(trace),
@@ -229,8 +233,11 @@ impl Collector {
         }
     }
 
-    /// Sends what is due.
+    /// Sends what is due. Most turns of the loop have nothing: they do not touch the uplink's tables.
     fn send(&mut self, recorder: &mut Recorder, timeline: &Timeline, now: Now) {
+        if self.due.is_none_or(|due| due > now.time) {
+            return;
+        }
         let room = self.link.room();
         for action in self.uplink.step(now.time, Event::Tick { room }) {
             let mut holdings = |traces: Vec<TraceId>| -> Vec<Holding> {
@@ -256,6 +263,7 @@ impl Collector {
                 Action::ResetReports => self.link.reset_reports(),
             }
         }
+        self.due = self.uplink.wake_at();
         let given_up = self.uplink.counters().announces_given_up;
         recorder.count_drops(DropReason::Unannounced, given_up - self.n_given_up);
         self.n_given_up = given_up;

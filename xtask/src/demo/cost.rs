@@ -1,7 +1,7 @@
 //! What recording costs: the highest rate, and the CPU time of a request, each with and without it, by turns.
 //!
-//! Called by the demo before its main act. All that Backsight uses counts: what it takes inside of the services, the agents and the
-//! collector. Rounds follow each other without and with recording, so that a machine that changes its pace does so for both.
+//! Called by the demo before its main act. What it takes inside of the services is told apart from the agents and the collector, which here
+//! run beside them on one machine. Rounds follow each other without and with recording, so that a machine that changes its pace does so for both.
 
 use super::Stage;
 use super::agents::Recorder;

@@ -33,8 +33,8 @@ pub(crate) fn standing(cost: &Cost) -> Standing {
     }
 }
 
-/// Returns everything that is not as it must be, each in a sentence.
-pub(crate) fn complaints(outcome: &Outcome, report: &Report, cost: &Cost) -> Vec<String> {
+/// Returns everything that is not as it must be, each in a sentence; of the cost, where that counts.
+pub(crate) fn complaints(outcome: &Outcome, report: &Report, cost: Option<&Cost>) -> Vec<String> {
     let mut all = Vec::new();
     let mut demand = |holds: bool, otherwise: String| {
         if !holds {
@@ -50,9 +50,11 @@ pub(crate) fn complaints(outcome: &Outcome, report: &Report, cost: &Cost) -> Vec
     demand(found.false_complete == 0, format!("{} traces are called complete and are not", found.false_complete));
     demand(parked >= PARKED_MIN, format!("{parked} requests were inside the killed process, {PARKED_MIN} are wanted"));
     demand(outcome.n_deaths > 0, "no trace shows the death of the killed process".to_owned());
-    let ratio =
-        format!("a request costs its services {:.3} of what it does without recording", cost.services_ratio.median);
-    demand(standing(cost) != Standing::Above, format!("{ratio}, at most {CPU_RATIO_MAX} is wanted"));
+    if let Some(cost) = cost {
+        let ratio = cost.services_ratio.median;
+        let ratio = format!("a request costs its services {ratio:.3} of what it does without recording");
+        demand(standing(cost) != Standing::Above, format!("{ratio}, at most {CPU_RATIO_MAX} is wanted"));
+    }
     all
 }
 

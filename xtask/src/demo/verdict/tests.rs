@@ -28,16 +28,19 @@ fn outcome(edge_cases: u64, n_missed: u64) -> Outcome {
 
 #[test]
 fn one_in_a_thousand_may_be_missing_where_its_certificate_says_why() {
-    assert_eq!(complaints(&outcome(1000, 1), &report(), &cost(1.0, 0.0)), Vec::<String>::new());
-    assert_eq!(complaints(&outcome(999, 1), &report(), &cost(1.0, 0.0)).len(), 1);
+    assert_eq!(complaints(&outcome(1000, 1), &report(), Some(&cost(1.0, 0.0))), Vec::<String>::new());
+    assert_eq!(complaints(&outcome(999, 1), &report(), Some(&cost(1.0, 0.0))).len(), 1);
     let mut unexplained = outcome(1000, 1);
     unexplained.found.missed[0].certificate_explains = false;
-    assert_eq!(complaints(&unexplained, &report(), &cost(1.0, 0.0)), ["1 misses are not explained by a certificate"]);
+    assert_eq!(
+        complaints(&unexplained, &report(), Some(&cost(1.0, 0.0))),
+        ["1 misses are not explained by a certificate"]
+    );
 }
 
 #[test]
 fn nothing_captured_and_nobody_killed_is_no_success() {
-    let complaints = complaints(&Outcome::default(), &Report::default(), &cost(1.0, 0.0));
+    let complaints = complaints(&Outcome::default(), &Report::default(), Some(&cost(1.0, 0.0)));
     assert_eq!(complaints.len(), 3, "{complaints:#?}");
 }
 
@@ -45,7 +48,7 @@ fn nothing_captured_and_nobody_killed_is_no_success() {
 fn a_false_certificate_is_never_accepted() {
     let mut outcome = outcome(1000, 0);
     outcome.found.false_complete = 1;
-    assert_eq!(complaints(&outcome, &report(), &cost(1.0, 0.0)), ["1 traces are called complete and are not"]);
+    assert_eq!(complaints(&outcome, &report(), Some(&cost(1.0, 0.0))), ["1 traces are called complete and are not"]);
 }
 
 #[test]
@@ -53,5 +56,6 @@ fn a_ratio_above_the_limit_is_a_miss_beyond_noise_alone() {
     assert_eq!(standing(&cost(1.049, 0.0)), Standing::Within);
     assert_eq!(standing(&cost(1.06, 0.02)), Standing::Inconclusive);
     assert_eq!(standing(&cost(1.08, 0.02)), Standing::Above);
-    assert_eq!(complaints(&outcome(1000, 0), &report(), &cost(1.08, 0.02)).len(), 1);
+    assert_eq!(complaints(&outcome(1000, 0), &report(), Some(&cost(1.08, 0.02))).len(), 1);
+    assert_eq!(complaints(&outcome(1000, 0), &report(), None), Vec::<String>::new(), "where cost is not asked for");
 }
