@@ -253,7 +253,9 @@ impl Coordinator {
         self.reviews.insert((group.review, id));
         self.by_key.insert(key, id);
         self.by_priority.insert((group.priority, id));
-        self.traces.entry(base).or_default().groups.insert(id);
+        let followed = self.traces.entry(base).or_default();
+        followed.groups.insert(id);
+        followed.note_fired(group.fired(base));
         self.groups.insert(id, group);
         self.counts.groups_started += 1;
         Ok((id, true))
@@ -277,7 +279,9 @@ impl Coordinator {
                 continue;
             }
             group.traces.push(lateral);
-            self.traces.entry(lateral).or_default().groups.insert(id);
+            let followed = self.traces.entry(lateral).or_default();
+            followed.groups.insert(id);
+            followed.note_fired(group.fired(lateral));
             n_joined += 1;
         }
         n_joined

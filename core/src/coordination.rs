@@ -78,4 +78,22 @@ pub struct View {
     pub is_overfull: bool,
     /// The epoch of the cluster's seed.
     pub seed_epoch: u64,
+    /// The triggers for which it was announced, ascending; at most [`FIRED_MAX`].
+    pub fired: Vec<Fired>,
+}
+
+/// Firings that are told of one trace.
+pub const FIRED_MAX: usize = 256;
+
+/// A trigger that fired for a trace.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Fired {
+    /// Which.
+    pub trigger: TriggerId,
+    /// The agent that kept the trace for it.
+    pub agent: AgentId,
+    /// When, in nanoseconds since 1970.
+    pub fired_ns: u64,
+    /// The symptomatic trace, where this one is its lateral.
+    pub base: Option<TraceId>,
 }

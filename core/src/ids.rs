@@ -190,6 +190,10 @@ impl TriggerId {
     pub const MANUAL: Self = Self(3);
     /// Fired by a person: `backsight trigger fire`.
     pub const CLI: Self = Self(4);
+    /// Fired on another host, which did not say what.
+    pub const ELSEWHERE: Self = Self(5);
+    /// Those that have a number and a name of their own.
+    pub const RESERVED: [Self; 5] = [Self::HEAD, Self::PROCESS_DEATH, Self::MANUAL, Self::CLI, Self::ELSEWHERE];
     /// The ids below this one are reserved; no name may hash to them.
     pub const FIRST_NAMED: u32 = 256;
 
@@ -203,8 +207,7 @@ impl TriggerId {
     ///
     /// `None` where no trigger can be called so.
     pub fn from_text(text: &str) -> Option<Self> {
-        let reserved = [Self::HEAD, Self::PROCESS_DEATH, Self::MANUAL, Self::CLI];
-        let named = reserved.into_iter().find(|trigger| trigger.reserved_name() == Some(text));
+        let named = Self::RESERVED.into_iter().find(|trigger| trigger.reserved_name() == Some(text));
         let by_id = || u32::from_str_radix(text.strip_prefix("0x")?, 16).ok().map(Self);
         let by_name = || Self::from_name(text).filter(|_| !text.is_empty());
         named.or_else(by_id).or_else(by_name)
@@ -217,6 +220,7 @@ impl TriggerId {
             2 => Some("process_death"),
             3 => Some("manual"),
             4 => Some("cli"),
+            5 => Some("elsewhere"),
             _ => None,
         }
     }

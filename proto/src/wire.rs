@@ -10,9 +10,10 @@ mod report;
 mod stored;
 mod summary;
 
+pub use backsight_core::coordination::Fired;
 pub use report::Report;
 pub use stored::StoredTrace;
-pub use summary::{Fired, Summary};
+pub use summary::Summary;
 
 use backsight_core::ids::TraceId;
 

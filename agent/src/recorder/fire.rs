@@ -258,7 +258,7 @@ pub(super) fn signals_of(store: &Mapping, number: u32, n_max: u64) -> Signals {
                 signals.events.push(Event::Fired { trigger, trace, laterals, origin: Origin::Signal });
             }
             Ok(Some(Signal::Elsewhere { trigger, trace, .. })) => {
-                let trigger = if trigger.0 == 0 { TriggerId::MANUAL } else { trigger };
+                let trigger = if trigger.0 == 0 { TriggerId::ELSEWHERE } else { trigger };
                 signals.events.push(Event::Fired { trigger, trace, laterals: Vec::new(), origin: Origin::Elsewhere });
             }
             // An edge that is open says only that somebody was called; its record is in the log.

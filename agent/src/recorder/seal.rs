@@ -148,7 +148,7 @@ impl Recorder {
         // Marked without a record: it came with the request, and says no more than that somebody wants it.
         let (trigger, origin) = match collect::fired_in(&bytes).or(head_kept) {
             Some(trigger) => (trigger, Origin::Segment),
-            None => (TriggerId::MANUAL, Origin::Elsewhere),
+            None => (TriggerId::ELSEWHERE, Origin::Elsewhere),
         };
         Some(Event::Fired { trigger, trace: segment.trace, laterals: Vec::new(), origin })
     }

@@ -101,9 +101,8 @@ impl Recorder {
     /// Returns the triggers seen so far, with the reserved ones; `names` has those of which somebody told the name.
     pub fn trigger_list(&self, names: &BTreeMap<TriggerId, String>) -> TriggerList {
         let (counts, kept) = (self.triggers.counts(), self.kept.by_trigger());
-        let reserved = [TriggerId::HEAD, TriggerId::PROCESS_DEATH, TriggerId::MANUAL, TriggerId::CLI];
         let ids: std::collections::BTreeSet<TriggerId> =
-            counts.keys().chain(kept.keys()).copied().chain(reserved).collect();
+            counts.keys().chain(kept.keys()).copied().chain(TriggerId::RESERVED).collect();
         let status = |id: TriggerId| {
             let counts = counts.get(&id).copied().unwrap_or_default();
             let (kept_traces, kept_bytes) = kept.get(&id).copied().unwrap_or_default();

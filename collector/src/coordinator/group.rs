@@ -2,7 +2,7 @@
 //!
 //! Kept by the coordinator. It knows traces by their position in the group, so that what an agent covers is one word of bits.
 
-use backsight_core::coordination::Collection;
+use backsight_core::coordination::{Collection, Fired};
 use backsight_core::ids::{AgentId, TraceId, TriggerId};
 use backsight_core::priority::{Priority, Salt};
 use backsight_core::units::Nanos;
@@ -52,6 +52,12 @@ impl Group {
             origin: fired.0,
             fired_ns: fired.1,
         }
+    }
+
+    /// Returns why `trace`, which is of this group, is followed.
+    pub(super) fn fired(&self, trace: TraceId) -> Fired {
+        let base = Some(self.base()).filter(|base| *base != trace);
+        Fired { trigger: self.trigger, agent: self.origin, fired_ns: self.fired_ns, base }
     }
 
     /// Returns the symptomatic trace.

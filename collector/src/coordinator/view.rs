@@ -3,7 +3,7 @@
 //! Kept by the coordinator, one for each trace of a live group. It asks nobody: who is new is returned to the caller.
 
 use backsight_core::certificate::Contact;
-use backsight_core::coordination::{AgentView, View};
+use backsight_core::coordination::{AgentView, FIRED_MAX, Fired, View};
 use backsight_core::holding::{Holding, HoldingState};
 use backsight_core::ids::{AgentId, TraceId};
 use std::collections::btree_map::Entry;
@@ -60,6 +60,7 @@ pub(super) struct Followed {
     pub(super) groups: BTreeSet<GroupId>,
     parts: BTreeMap<AgentId, Part>,
     is_overfull: bool,
+    fired: BTreeSet<Fired>,
     n_awaited: usize,
     is_dirty: bool,
     was_settled: bool,
@@ -118,6 +119,13 @@ impl Followed {
         learnt.named.push(agent);
     }
 
+    /// Notes why the trace is followed.
+    pub(super) fn note_fired(&mut self, fired: Fired) {
+        if self.fired.len() < FIRED_MAX {
+            self.is_dirty |= self.fired.insert(fired);
+        }
+    }
+
     /// Notes whether `agent`, of which no holding is known, can be reached.
     pub(super) fn set_contact(&mut self, agent: AgentId, contact: Contact) {
         let Some(part) = self.parts.get_mut(&agent) else { return };
@@ -155,6 +163,7 @@ impl Followed {
         let agents = members
             .map(|(agent, part)| AgentView { agent: *agent, contact: part.contact, holding: part.holding.clone() })
             .collect();
-        Some(View { trace, agents, is_overfull: self.is_overfull, seed_epoch })
+        let fired = self.fired.iter().copied().collect();
+        Some(View { trace, agents, is_overfull: self.is_overfull, seed_epoch, fired })
     }
 }

@@ -6,7 +6,7 @@
 use crate::certify::{Received, certify};
 use backsight_core::certificate::{Amount, Certificate};
 use backsight_core::clock::CalibrationPoint;
-use backsight_core::coordination::View;
+use backsight_core::coordination::{FIRED_MAX, View};
 use backsight_core::holding::Holding;
 use backsight_core::ids::{AgentId, RegionId, StringId, TraceId, TriggerId};
 use backsight_core::segment::{Process, Segment, SegmentKey, Slice};
@@ -21,9 +21,6 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const KIND_REPORT: u8 = 1;
 /// The kind of a stored [`v1::StoredView`].
 pub const KIND_VIEW: u8 = 2;
-/// Firings that are told of one trace; the first ones.
-pub const FIRED_MAX: usize = 256;
-
 /// All that is stored of one trace.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Stored {
@@ -159,7 +156,13 @@ impl Collecting {
         for ((agent, _), process) in self.processes {
             stored.slices.entry(agent).or_default().push(process.finish());
         }
-        stored.fired = self.fired.into_iter().collect();
+        let told = stored.view.iter().flat_map(|view| view.fired.iter().copied());
+        let mut fired: BTreeSet<Fired> = self.fired.into_iter().chain(told).collect();
+        // A host that only heard of it knows less than the one where it fired.
+        if fired.iter().any(|fired| fired.trigger != TriggerId::ELSEWHERE) {
+            fired.retain(|fired| fired.trigger != TriggerId::ELSEWHERE);
+        }
+        stored.fired = fired.into_iter().collect();
         stored.fired.sort_by_key(|fired| (fired.fired_ns, *fired));
         stored.fired.truncate(FIRED_MAX);
         stored

@@ -36,7 +36,7 @@ fn stored(library: &Library, lo: u64) -> Option<Stored> {
 
 fn view(lo: u64, contact: Contact) -> View {
     let agents = vec![AgentView { agent: AgentId(9), contact, holding: None }];
-    View { trace: trace(lo), agents, is_overfull: false, seed_epoch: 1 }
+    View { trace: trace(lo), agents, is_overfull: false, seed_epoch: 1, fired: Vec::new() }
 }
 
 #[tokio::test]

@@ -124,6 +124,7 @@ impl From<&View> for v1::View {
             agents: view.agents.iter().map(agent).collect(),
             is_overfull: view.is_overfull,
             seed_epoch: view.seed_epoch,
+            fired: view.fired.iter().map(Into::into).collect(),
         }
     }
 }
@@ -141,6 +142,7 @@ impl TryFrom<v1::View> for View {
             agents: view.agents.into_iter().map(agent).collect::<Result<_, _>>()?,
             is_overfull: view.is_overfull,
             seed_epoch: view.seed_epoch,
+            fired: view.fired.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
         })
     }
 }

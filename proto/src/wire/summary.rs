@@ -3,20 +3,8 @@
 use super::{WireError, certificate, optional_trace_id, trace_bytes, trace_id};
 use crate::v1;
 use backsight_core::certificate::{Gap, Verdict};
+use backsight_core::coordination::Fired;
 use backsight_core::ids::{AgentId, TraceId, TriggerId};
-
-/// A trigger that fired for a stored trace.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Fired {
-    /// Which.
-    pub trigger: TriggerId,
-    /// The agent that kept the trace for it.
-    pub agent: AgentId,
-    /// When, in nanoseconds since 1970.
-    pub fired_ns: u64,
-    /// The symptomatic trace, where this one is its lateral.
-    pub base: Option<TraceId>,
-}
 
 /// A stored trace in one line.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

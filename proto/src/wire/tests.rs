@@ -84,7 +84,9 @@ fn what_agents_and_coordinators_say_comes_through() {
     assert_eq!(Answer::try_from(sent(&v1::Answer::from(&answer))), Ok(answer));
     let part = |agent, contact, holding| AgentView { agent: AgentId(agent), contact, holding };
     let agents = vec![part(1, Contact::Answered, Some(holding())), part(2, Contact::Unknown, None)];
-    let view = View { trace: TRACE, agents, is_overfull: true, seed_epoch: 2 };
+    let fired = Fired { trigger: TriggerId::CLI, agent: AgentId(1), fired_ns: 2, base: Some(TRACE) };
+    let view = View { trace: TRACE, agents, is_overfull: true, seed_epoch: 2, fired: vec![fired] };
+
     assert_eq!(View::try_from(sent(&v1::View::from(&view))), Ok(view));
     let update = [holding(), Holding { horizon_ms: None, whole_since_ns: None, deaths_ns: Vec::new(), ..holding() }];
     assert_eq!(Vec::<Holding>::try_from(sent(&v1::Update::from(&update[..]))), Ok(update.to_vec()));
