@@ -49,7 +49,8 @@ pub fn certify(view: Option<&View>, trace: &Trace, received: &BTreeMap<AgentId, 
     let gaps = gaps.into_list();
     Certificate {
         version: CERTIFICATE_VERSION,
-        verdict: verdict(&gaps),
+        // Where nobody was asked and nothing came, nothing is known.
+        verdict: if agents.is_empty() { Verdict::Unknown } else { verdict(&gaps) },
         gaps,
         agents: agents.into_values().collect(),
         seed_epoch: view.map_or(0, |view| view.seed_epoch),

@@ -1,5 +1,7 @@
 //! Every rule, from a trace for which nothing speaks against completeness: one thing is changed, and that one is named.
 
+mod removal;
+
 use super::{Received, certify};
 use backsight_core::certificate::{Amount, Certificate, Contact, GapKind, Verdict};
 use backsight_core::coordination::{AgentView, View};
