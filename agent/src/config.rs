@@ -1,16 +1,50 @@
 //! The configuration of an agent: a TOML file, every key with a default and a range; flags of the command line override it.
 //!
-//! Called once, by `main` and by tests. Every error names the file, the key, the value and what is allowed.
+//! Called once, by `main` and by tests. Every error names the file or the command line, the key, the value and what is allowed.
 
 use backsight_core::context::CRUMBS_MAX;
 use backsight_core::units::Bytes;
+use backsight_proto::config::{ConfigError, Form, Key, Origin, Value, check_flag, read};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
 /// The smallest pool that works: below it the fixed parts leave no room for data.
 pub const POOL_MIN: Bytes = Bytes::mib(8);
+/// The largest pool: what one counts in, not what a host has.
+pub const POOL_MAX: Bytes = Bytes(1 << 50);
 /// The longest path of a unix socket that the kernel takes.
 pub const SOCKET_PATH_MAX_BYTES: usize = 107;
+/// The longest path of a folder; the kernel takes 4095 bytes, with the names of the files in it.
+pub const FOLDER_PATH_MAX_BYTES: usize = 4000;
+
+/// Every key, and what it may be set to. The table of `docs/spec/config.md` says why.
+pub const KEYS: &[Key] = &[
+    Key::new("pool.budget_bytes", Form::Size { min: POOL_MIN, max: POOL_MAX }),
+    Key::new("pool.free_memory_share", Form::Share),
+    Key::new("pool.kept_share", Form::Share),
+    Key::new("pool.process_share", Form::Share),
+    Key::new("pool.sessions_max", Form::Number { min: 1, max: 65_536 }),
+    Key::new("pool.sessions_per_uid", Form::Number { min: 1, max: 65_536 }),
+    Key::new("pool.slots_per_process", Form::Number { min: 1, max: 4096 }),
+    Key::new("pool.grant_reserve_ms", Form::Number { min: 1, max: 10_000 }),
+    Key::new("pool.grant_reserve_share", Form::Share),
+    Key::new("horizon.target_ms", Form::Number { min: 1, max: 3_600_000 }),
+    Key::new("triggers.rate_per_s", Form::Number { min: 1, max: 1_000_000 }),
+    Key::new("triggers.remote_rate_per_s", Form::Number { min: 1, max: 10_000_000 }),
+    Key::new("triggers.linger_ms", Form::Number { min: 0, max: 600_000 }),
+    Key::new("triggers.lateral_max", Form::Number { min: 0, max: 32 }),
+    Key::new("triggers.process_death_ms", Form::Number { min: 0, max: 600_000 }),
+    Key::new("crumbs.path_len", Form::Number { min: 1, max: CRUMBS_MAX as u64 }),
+    Key::new("crumbs.response", Form::Flag),
+    Key::new("uplink.collectors", Form::Peer),
+    Key::new("report.bytes_per_s", Form::Size { min: Bytes(0), max: Bytes(1 << 40) }),
+    Key::new("report.batch_bytes", Form::Size { min: Bytes::kib(4), max: Bytes::mib(4) }),
+    Key::new("report.resend_ms", Form::Number { min: 100, max: 600_000 }),
+    Key::new("agent.socket", Form::Path { len_max: SOCKET_PATH_MAX_BYTES }),
+    Key::new("agent.admin_socket", Form::Path { len_max: SOCKET_PATH_MAX_BYTES }),
+    Key::new("agent.state_dir", Form::Path { len_max: FOLDER_PATH_MAX_BYTES }),
+    Key::new("agent.id", Form::Text),
+];
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Default, Deserialize)]
@@ -196,157 +230,56 @@ pub struct Overrides {
     pub collector: Option<String>,
 }
 
-/// A configuration that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("read the configuration {}", .path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is not TOML, has an unknown key, or a value of another type.
-    #[error("{}: {reason}", .path.display())]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// Where and what, with the line.
-        reason: String,
-    },
-    /// A value out of range.
-    #[error("{origin}: {key} is {value}, allowed is {allowed}")]
-    Range {
-        /// The file, or the command line.
-        origin: String,
-        /// The key.
-        key: &'static str,
-        /// What it was set to.
-        value: String,
-        /// What it may be.
-        allowed: String,
-    },
-}
-
 impl Config {
-    /// Reads `file`, or takes the defaults where there is none; then applies `overrides` and checks every value.
+    /// Reads `file`, or takes the defaults where there is none; then applies `overrides`. What either of them says is checked by itself.
     ///
     /// # Errors
-    /// A file that cannot be read or understood, or a value out of range.
+    /// A file that cannot be read or understood, or a value that is not allowed.
     pub fn load(file: Option<&Path>, overrides: Overrides) -> Result<Self, ConfigError> {
-        let mut config = match file {
-            Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-                let parse_error =
-                    |e: toml::de::Error| ConfigError::Parse { path: path.to_owned(), reason: e.to_string() };
-                toml::from_str(&text).map_err(parse_error)?
-            }
-            None => Self::default(),
-        };
-        overrides.budget_bytes.into_iter().for_each(|bytes| config.pool.budget_bytes = bytes);
-        overrides.socket.into_iter().for_each(|path| config.agent.socket = path);
-        overrides.admin_socket.into_iter().for_each(|path| config.agent.admin_socket = path);
-        overrides.state_dir.into_iter().for_each(|path| config.agent.state_dir = path);
-        overrides.collector.into_iter().for_each(|url| config.uplink.collectors = vec![url]);
-        config.check(file)?;
+        let mut config = file.map_or_else(|| Ok(Self::default()), |path| read(path, KEYS))?;
+        let of_flag = [&overrides.socket, &overrides.admin_socket].map(Option::is_some);
+        config.apply(overrides)?;
+        if config.agent.socket == config.agent.admin_socket {
+            return Err(config.one_socket(file, of_flag));
+        }
         Ok(config)
     }
 
-    fn check(&self, file: Option<&Path>) -> Result<(), ConfigError> {
-        let check = Check { origin: file.map_or_else(|| "command line".into(), |path| path.display().to_string()) };
-        let pool = &self.pool;
-        if pool.budget_bytes < POOL_MIN.0 {
-            let (value, allowed) = (Bytes(pool.budget_bytes), format!("at least {POOL_MIN} ({} B)", POOL_MIN.0));
-            return Err(check.error("pool.budget_bytes", format!("{} B ({value})", pool.budget_bytes), allowed));
+    fn apply(&mut self, overrides: Overrides) -> Result<(), ConfigError> {
+        if let Some(bytes) = overrides.budget_bytes {
+            check_flag(KEYS, "pool.budget_bytes", &Value::Integer(bytes.into()))?;
+            self.pool.budget_bytes = bytes;
         }
-        check.share("pool.free_memory_share", pool.free_memory_share)?;
-        check.share("pool.kept_share", pool.kept_share)?;
-        check.share("pool.process_share", pool.process_share)?;
-        check.share("pool.grant_reserve_share", pool.grant_reserve_share)?;
-        check.number("pool.sessions_max", pool.sessions_max.into(), 1, 65_536)?;
-        check.number("pool.sessions_per_uid", pool.sessions_per_uid.into(), 1, 65_536)?;
-        check.number("pool.slots_per_process", pool.slots_per_process.into(), 1, 4096)?;
-        check.number("pool.grant_reserve_ms", pool.grant_reserve_ms, 1, 10_000)?;
-        check.number("horizon.target_ms", self.horizon.target_ms, 1, 3_600_000)?;
-        check.number("triggers.rate_per_s", self.triggers.rate_per_s, 1, 1_000_000)?;
-        check.number("triggers.remote_rate_per_s", self.triggers.remote_rate_per_s, 1, 10_000_000)?;
-        check.number("triggers.linger_ms", self.triggers.linger_ms, 0, 600_000)?;
-        check.number("triggers.lateral_max", self.triggers.lateral_max as u64, 0, 32)?;
-        check.number("triggers.process_death_ms", self.triggers.process_death_ms, 0, 600_000)?;
-        check.number("crumbs.path_len", self.crumbs.path_len.into(), 1, CRUMBS_MAX as u64)?;
-        check.number("report.bytes_per_s", self.report.bytes_per_s, 0, 1 << 40)?;
-        check.number("report.batch_bytes", self.report.batch_bytes, 4096, 4 << 20)?;
-        check.number("report.resend_ms", self.report.resend_ms, 100, 600_000)?;
-        check.collectors("uplink.collectors", &self.uplink.collectors)?;
-        check.socket("agent.socket", &self.agent.socket)?;
-        check.socket("agent.admin_socket", &self.agent.admin_socket)?;
-        if self.agent.socket == self.agent.admin_socket {
-            let value = self.agent.socket.display().to_string();
-            return Err(check.error("agent.admin_socket", value, "another path than agent.socket".into()));
+        let paths = [
+            ("agent.socket", overrides.socket, &mut self.agent.socket),
+            ("agent.admin_socket", overrides.admin_socket, &mut self.agent.admin_socket),
+            ("agent.state_dir", overrides.state_dir, &mut self.agent.state_dir),
+        ];
+        for (key, given, path) in paths {
+            let Some(given) = given else { continue };
+            check_flag(KEYS, key, &Value::Text(given.as_os_str()))?;
+            *path = given;
+        }
+        if let Some(url) = overrides.collector {
+            check_flag(KEYS, "uplink.collectors", &Value::List(vec![Value::Text(url.as_ref())]))?;
+            self.uplink.collectors = vec![url];
         }
         Ok(())
     }
-}
 
-struct Check {
-    origin: String,
-}
-
-impl Check {
-    fn error(&self, key: &'static str, value: String, allowed: String) -> ConfigError {
-        ConfigError::Range { origin: self.origin.clone(), key, value, allowed }
+    /// Says that both sockets have one path, of the one that came last: a flag, or the admin socket of the file.
+    fn one_socket(&self, file: Option<&Path>, of_flag: [bool; 2]) -> ConfigError {
+        let (key, other) = match of_flag {
+            [true, false] => ("agent.socket", "agent.admin_socket"),
+            _ => ("agent.admin_socket", "agent.socket"),
+        };
+        let origin = match file {
+            Some(path) if of_flag == [false, false] => Origin::File(path),
+            _ => Origin::CommandLine,
+        };
+        let path = self.agent.socket.to_string_lossy();
+        ConfigError::beside(origin, key, &path, format!("another path than {other}"))
     }
-
-    fn share(&self, key: &'static str, value: f64) -> Result<(), ConfigError> {
-        if value > 0.0 && value <= 1.0 {
-            return Ok(());
-        }
-        Err(self.error(key, value.to_string(), "more than 0 and at most 1".into()))
-    }
-
-    fn number(&self, key: &'static str, value: u64, min: u64, max: u64) -> Result<(), ConfigError> {
-        if (min..=max).contains(&value) {
-            return Ok(());
-        }
-        Err(self.error(key, value.to_string(), format!("{min} to {max}")))
-    }
-
-    fn collectors(&self, key: &'static str, urls: &[String]) -> Result<(), ConfigError> {
-        if urls.len() > 1 {
-            let allowed = "one collector, or none: an agent talks to one for now".to_owned();
-            return Err(self.error(key, format!("a list of {}", urls.len()), allowed));
-        }
-        match urls.iter().find(|url| !is_collector(url)) {
-            Some(url) => Err(self.error(key, url.clone(), "http://host:port, as http://127.0.0.1:4390".into())),
-            None => Ok(()),
-        }
-    }
-
-    fn socket(&self, key: &'static str, path: &Path) -> Result<(), ConfigError> {
-        let len = path.as_os_str().len();
-        if (1..=SOCKET_PATH_MAX_BYTES).contains(&len) {
-            return Ok(());
-        }
-        let allowed = format!("a path of 1 to {SOCKET_PATH_MAX_BYTES} B (this one has {len})");
-        Err(self.error(key, path.display().to_string(), allowed))
-    }
-}
-
-/// Returns whether `url` names a host and a port, and nothing else.
-fn is_collector(url: &str) -> bool {
-    let address = url.strip_prefix("http://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
-    let is_host = |host: &str| {
-        let named = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-        let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-        match bracketed {
-            Some(inner) => inner.parse::<std::net::Ipv6Addr>().is_ok(),
-            None => !host.is_empty() && host.chars().all(named),
-        }
-    };
-    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port != 0);
-    address.and_then(|address| address.rsplit_once(':')).is_some_and(|(host, port)| is_host(host) && is_port(port))
 }
 
 /// The memory that an agent may use, and whether that is less than was configured.

@@ -57,7 +57,10 @@ pub enum Refusal {
         limit: u32,
     },
     /// The client was built for another layout.
-    #[error("this agent speaks ABI {}, the client {}", .agent >> 16, .client >> 16)]
+    #[error(
+        "the agent has shared-memory ABI {}.{}, the program {}.{}: rebuild the program or update the agent",
+        .agent >> 16, .agent & 0xffff, .client >> 16, .client & 0xffff
+    )]
     Abi {
         /// The agent's version.
         agent: u32,

@@ -90,7 +90,7 @@ fn map(memory: &OwnedFd) -> Result<(View, ClockSource), Missing> {
         _ => Missing::Protocol,
     })?;
     let identity = region::open(&mapping).map_err(|error| match error {
-        OpenError::Abi { .. } => Missing::Abi,
+        OpenError::Abi { found } => Missing::Abi { agent: found },
         _ => Missing::Protocol,
     })?;
     mapping.keep_from_children().map_err(|_| Missing::Protocol)?;

@@ -11,6 +11,7 @@ use backsight_core::clock::ClockSource;
 use backsight_core::ids::{AgentId, RegionId};
 use backsight_core::sync::{AtomicU32, AtomicU64, Ordering};
 use backsight_core::telemetry::DropReason;
+use backsight_ringbuf::abi::ABI_VERSION;
 use backsight_ringbuf::shm::View;
 use backsight_ringbuf::{region, strings};
 use rustix::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
@@ -47,7 +48,10 @@ pub enum Missing {
     /// The agent said no; [`crate::stats`] has its words.
     Refused,
     /// The agent has another major version of the shared-memory ABI.
-    Abi,
+    Abi {
+        /// The agent's version: major in the high half, minor in the low one.
+        agent: u32,
+    },
     /// The region could not be mapped.
     NoMemory(Errno),
     /// What answered does not speak this protocol.
@@ -64,7 +68,14 @@ impl fmt::Display for Missing {
             Self::NoAgent(Errno::ACCESS) => f.write_str("no permission to connect to the agent's socket"),
             Self::NoAgent(error) => write!(f, "no agent answers on its socket: {error}"),
             Self::Refused => f.write_str("the agent refused the session"),
-            Self::Abi => f.write_str("the agent has another ABI version; rebuild the application or update the agent"),
+            Self::Abi { agent } => write!(
+                f,
+                "the agent has shared-memory ABI {}.{}, the program {}.{}: rebuild the program or update the agent",
+                agent >> 16,
+                agent & 0xffff,
+                ABI_VERSION >> 16,
+                ABI_VERSION & 0xffff
+            ),
             Self::NoMemory(error) => write!(f, "the region could not be mapped (is RLIMIT_AS low?): {error}"),
             Self::Protocol => f.write_str("what answers on the agent's socket is no Backsight agent"),
             Self::Timeout => f.write_str("the agent did not answer in time"),
@@ -102,17 +113,17 @@ impl Missing {
     }
 
     const fn pack(self) -> u64 {
-        let (code, errno) = match self {
+        let (code, detail): (u64, i32) = match self {
             Self::NotTried => (0, 0),
             Self::Disabled => (1, 0),
             Self::NoAgent(errno) => (2, errno.raw_os_error()),
             Self::Refused => (3, 0),
-            Self::Abi => (4, 0),
+            Self::Abi { agent } => (4, agent as i32),
             Self::NoMemory(errno) => (5, errno.raw_os_error()),
             Self::Protocol => (6, 0),
             Self::Timeout => (7, 0),
         };
-        code << 32 | errno as u64
+        code << 32 | detail as u32 as u64
     }
 
     fn unpack(word: u64) -> Self {
@@ -121,7 +132,7 @@ impl Missing {
             1 => Self::Disabled,
             2 => Self::NoAgent(errno()),
             3 => Self::Refused,
-            4 => Self::Abi,
+            4 => Self::Abi { agent: word as u32 },
             5 => Self::NoMemory(errno()),
             6 => Self::Protocol,
             7 => Self::Timeout,

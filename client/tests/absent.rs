@@ -9,6 +9,7 @@ use backsight_client::{
     Context, Missing, Settings, SpanId, SpanKind, StatusCode, TriggerId, attr, begin, event, exception, init, link,
     named, raw, rename, span, stats, status, trigger,
 };
+use backsight_ringbuf::abi::ABI_VERSION;
 use std::time::{Duration, Instant};
 
 fn everything(context: &Context) {
@@ -48,6 +49,34 @@ fn refusal_is_told_in_the_agents_words() {
     }
     everything(&Context::new_trace());
     assert_eq!((stats().session, stats().refusal.as_str()), (Err(Missing::Refused), "not today"));
+}
+
+/// Whoever asks why nothing is recorded learns both versions and what to do.
+#[test]
+fn another_abi_is_named_with_both_versions_and_what_to_do() {
+    let abi = 0xffff_0007;
+    let agent = Agent::start(Options { abi, ..Options::default() });
+    let settings = Settings { socket: Some(agent.socket()), service: None };
+    while init(settings) == Err(Missing::Timeout) {
+        std::thread::sleep(Duration::from_millis(20)); // a loaded machine: the next attempt is a second later
+    }
+    everything(&Context::new_trace());
+    let missing = stats().session.unwrap_err();
+    let ours = format!("{}.{}", ABI_VERSION >> 16, ABI_VERSION & 0xffff);
+    let expected = "rebuild the program or update the agent";
+    let expected = format!("the agent has shared-memory ABI 65535.7, the program {ours}: {expected}");
+    assert_eq!((missing, missing.to_string()), (Missing::Abi { agent: abi }, expected));
+}
+
+#[test]
+fn another_minor_version_of_the_abi_is_no_reason() {
+    let agent = Agent::start_joined(Options { abi: ABI_VERSION + 9, ..Options::default() });
+    let context = Context::new_trace();
+    {
+        let _segment = begin(&context);
+        drop(span("work"));
+    }
+    assert_eq!(agent.trace(context.trace).spans.len(), 1);
 }
 
 #[test]

@@ -23,6 +23,15 @@ pub struct Received {
     pub amount: Amount,
     /// What the agent's newest report says that it has in all.
     pub holding: Option<Holding>,
+    /// The most that it ever said to have, so far as it is stored.
+    pub announced: Amount,
+}
+
+impl Received {
+    /// Returns whether any report came, and not only word of what there is.
+    fn has_come(&self) -> bool {
+        self.holding.is_some() || self.amount != Amount::default()
+    }
 }
 
 /// Certifies `trace`, assembled from everything that arrived, of which `view` and `received` tell by agent.
@@ -49,7 +58,8 @@ pub fn certify(view: Option<&View>, trace: &Trace, received: &BTreeMap<AgentId, 
     let gaps = gaps.into_list();
     Certificate {
         version: CERTIFICATE_VERSION,
-        verdict: verdict(&gaps),
+        // Where nobody was asked and nothing came, nothing is known.
+        verdict: if agents.is_empty() { Verdict::Unknown } else { verdict(&gaps) },
         gaps,
         agents: agents.into_values().collect(),
         seed_epoch: view.map_or(0, |view| view.seed_epoch),
@@ -79,10 +89,11 @@ fn newest<'a>(
 
 /// Returns the parts of all agents that were asked or that reported.
 fn parts(view: Option<&View>, received: &BTreeMap<AgentId, Received>) -> BTreeMap<AgentId, AgentPart> {
+    let said = received.keys().map(|agent| (*agent, Contact::Unreachable));
     let asked = view.into_iter().flat_map(|view| &view.agents).map(|of| (of.agent, of.contact));
-    let came = received.keys().map(|agent| (*agent, Contact::Answered));
+    let came = received.iter().filter(|(_, of)| of.has_come()).map(|(agent, _)| (*agent, Contact::Answered));
     let mut parts = BTreeMap::new();
-    for (agent, contact) in asked.chain(came) {
+    for (agent, contact) in said.chain(asked).chain(came) {
         let holding = newest(view, received, agent);
         parts.insert(
             agent,
@@ -90,7 +101,7 @@ fn parts(view: Option<&View>, received: &BTreeMap<AgentId, Received>) -> BTreeMa
                 agent,
                 contact,
                 state: holding.map(|holding| holding.state),
-                announced: holding.map(announced).unwrap_or_default(),
+                announced: announced(view, received, agent),
                 received: received.get(&agent).map(|received| received.amount).unwrap_or_default(),
                 horizon_ms: holding.and_then(|holding| holding.horizon_ms),
                 losses: holding.map(|holding| holding.losses.clone()).unwrap_or_default(),
@@ -100,8 +111,26 @@ fn parts(view: Option<&View>, received: &BTreeMap<AgentId, Received>) -> BTreeMa
     parts
 }
 
-fn announced(holding: &Holding) -> Amount {
+/// Returns the most that an agent ever said to have.
+///
+/// What it has becomes less only where it is given up: after it was acknowledged, for traces of higher priority, or because the agent died. An
+/// agent that was started again has never seen what it announced before, in a newer word.
+fn announced(view: Option<&View>, received: &BTreeMap<AgentId, Received>, agent: AgentId) -> Amount {
+    let said = view.and_then(|view| view.agents.iter().find(|of| of.agent == agent)?.holding.as_ref());
+    let received = received.get(&agent);
+    let reported = received.and_then(|received| received.holding.as_ref());
+    let amounts = said.into_iter().chain(reported).map(amount_of).chain(received.map(|received| received.announced));
+    amounts.fold(Amount::default(), more)
+}
+
+/// Returns how much a holding says there is.
+pub fn amount_of(holding: &Holding) -> Amount {
     Amount { n_segments: holding.n_segments, bytes: holding.bytes }
+}
+
+/// Returns the larger of both amounts.
+pub fn more(a: Amount, b: Amount) -> Amount {
+    Amount { n_segments: a.n_segments.max(b.n_segments), bytes: a.bytes.max(b.bytes) }
 }
 
 /// What speaks against completeness, by kind and agent.
@@ -127,6 +156,10 @@ fn of_agent(part: &AgentPart, holding: Option<&Holding>, interval: Option<(u64, 
         Contact::Unreachable | Contact::Unknown => gaps.add(GapKind::Unreachable, agent, 0),
         Contact::Answered => {}
     }
+    let n_missing = part.announced.n_segments.saturating_sub(part.received.n_segments);
+    if n_missing > 0 || part.announced.bytes > part.received.bytes {
+        gaps.add(GapKind::SegmentsMissing, agent, n_missing.max(1));
+    }
     let Some(holding) = holding else { return };
     match holding.state {
         HoldingState::Evicted => gaps.add(GapKind::Evicted, agent, 0),
@@ -134,10 +167,6 @@ fn of_agent(part: &AgentPart, holding: Option<&Holding>, interval: Option<(u64, 
         HoldingState::Abandoned => gaps.add(GapKind::Abandoned, agent, 0),
         // Crumbs say whether it should have seen it.
         HoldingState::NeverSeen | HoldingState::Kept => {}
-    }
-    let n_missing = part.announced.n_segments.saturating_sub(part.received.n_segments);
-    if n_missing > 0 || part.announced.bytes > part.received.bytes {
-        gaps.add(GapKind::SegmentsMissing, agent, n_missing.max(1));
     }
     if holding.n_open > 0 {
         gaps.add(GapKind::InProgress, agent, holding.n_open);
@@ -255,7 +284,7 @@ impl Edges {
         }
         for ((call, _), n) in &self.visits {
             let (caller, _) = *call;
-            if !self.spoke.contains(&caller) || !received.contains_key(&caller) {
+            if !self.spoke.contains(&caller) || !received.get(&caller).is_some_and(Received::has_come) {
                 gaps.add(GapKind::OneEnded, caller, *n);
             }
         }

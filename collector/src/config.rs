@@ -1,14 +1,28 @@
 //! The configuration of a collector: a TOML file, every key with a default and a range; flags of the command line override it.
 //!
-//! Called once, by `main` and by tests. Every error names the file, the key, the value and what is allowed.
+//! Called once, by `main` and by tests. Every error names the file or the command line, the key, the value and what is allowed.
 
 use backsight_core::units::Bytes;
+use backsight_proto::config::{ConfigError, Form, Key, Value, check_flag, read};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// The smallest store that works: two files.
 pub const STORE_MIN: Bytes = Bytes::mib(128);
+/// The longest path of a folder; the kernel takes 4095 bytes, with the names of the files in it.
+pub const FOLDER_PATH_MAX_BYTES: usize = 4000;
+
+/// Every key, and what it may be set to. The table of `docs/spec/config.md` says why.
+pub const KEYS: &[Key] = &[
+    Key::new("collector.listen", Form::Address),
+    Key::new("collector.data_dir", Form::Path { len_max: FOLDER_PATH_MAX_BYTES }),
+    Key::new("collector.agents_max", Form::Number { min: 1, max: 100_000 }),
+    Key::new("store.max_bytes", Form::Size { min: STORE_MIN, max: Bytes(1 << 50) }),
+    Key::new("store.traces_max", Form::Number { min: 1, max: 100_000_000 }),
+    Key::new("store.queue_bytes", Form::Size { min: Bytes::mib(1), max: Bytes(16 << 30) }),
+    Key::new("coordinator.ttl_s", Form::Number { min: 1, max: 3600 }),
+];
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Default, Deserialize)]
@@ -85,105 +99,21 @@ pub struct Overrides {
     pub data_dir: Option<PathBuf>,
 }
 
-/// A configuration that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("read the configuration {}", .path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is not TOML, has an unknown key, or a value of another type.
-    #[error("{}: {reason}", .path.display())]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// Where and what, with the line.
-        reason: String,
-    },
-    /// A value out of range.
-    #[error("{origin}: {key} is {value}, allowed is {min} to {max}")]
-    Range {
-        /// The file, or the command line.
-        origin: String,
-        /// The key.
-        key: &'static str,
-        /// What it was set to.
-        value: u64,
-        /// The least.
-        min: u64,
-        /// The most.
-        max: u64,
-    },
-}
-
 impl Config {
-    /// Reads `file`, or takes the defaults where there is none; then applies `overrides` and checks every value.
+    /// Reads `file`, or takes the defaults where there is none; then applies `overrides`. What either of them says is checked by itself.
     ///
     /// # Errors
-    /// A file that cannot be read or understood, or a value out of range.
+    /// A file that cannot be read or understood, or a value that is not allowed.
     pub fn load(file: Option<&Path>, overrides: Overrides) -> Result<Self, ConfigError> {
-        let mut config = match file {
-            Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-                let parse_error =
-                    |e: toml::de::Error| ConfigError::Parse { path: path.to_owned(), reason: e.to_string() };
-                toml::from_str(&text).map_err(parse_error)?
-            }
-            None => Self::default(),
-        };
+        let mut config = file.map_or_else(|| Ok(Self::default()), |path| read(path, KEYS))?;
         overrides.listen.into_iter().for_each(|listen| config.collector.listen = listen);
-        overrides.data_dir.into_iter().for_each(|dir| config.collector.data_dir = dir);
-        config.check(file)?;
+        if let Some(dir) = overrides.data_dir {
+            check_flag(KEYS, "collector.data_dir", &Value::Text(dir.as_os_str()))?;
+            config.collector.data_dir = dir;
+        }
         Ok(config)
-    }
-
-    fn check(&self, file: Option<&Path>) -> Result<(), ConfigError> {
-        let check = |key, value, min, max| {
-            if (min..=max).contains(&value) {
-                return Ok(());
-            }
-            let origin = file.map_or_else(|| "command line".into(), |path| path.display().to_string());
-            Err(ConfigError::Range { origin, key, value, min, max })
-        };
-        check("collector.agents_max", self.collector.agents_max as u64, 1, 100_000)?;
-        check("store.max_bytes", self.store.max_bytes, STORE_MIN.0, 1 << 50)?;
-        check("store.traces_max", self.store.traces_max as u64, 1, 100_000_000)?;
-        check("store.queue_bytes", self.store.queue_bytes as u64, 1 << 20, 16 << 30)?;
-        check("coordinator.ttl_s", self.coordinator.ttl_s, 1, 3600)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Config, Overrides};
-
-    #[track_caller]
-    fn check(text: &str, expected: &str) {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("collector.toml");
-        std::fs::write(&file, text).unwrap();
-        let error = Config::load(Some(&file), Overrides::default()).unwrap_err().to_string();
-        let error = error.replace(&file.display().to_string(), "FILE");
-        assert!(error.contains(expected), "{error}");
-    }
-
-    #[test]
-    fn an_error_names_the_file_the_key_the_value_and_the_range() {
-        check("[store]\nmax_bytes = 5\n", "FILE: store.max_bytes is 5, allowed is 134217728 to 1125899906842624");
-        check("[coordinator]\nttl_s = 0\n", "FILE: coordinator.ttl_s is 0, allowed is 1 to 3600");
-        check("[collector]\nlisten = \"nowhere\"\n", "listen");
-        check("[collector]\ncolour = 1\n", "unknown field `colour`");
-    }
-
-    #[test]
-    fn the_command_line_wins() {
-        let overrides = Overrides { data_dir: Some("/elsewhere".into()), ..Overrides::default() };
-        let config = Config::load(None, overrides).unwrap();
-        assert_eq!(config.collector.data_dir, std::path::Path::new("/elsewhere"));
-    }
-}
+mod tests;

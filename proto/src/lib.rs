@@ -2,10 +2,12 @@
 //!
 //! The agent, the collector and the command line share these; none of them knows another. Types here are what stands on the wire: they only
 //! grow, and readers ignore fields that they do not know. The schema of what goes over the network is in `schema/backsight/v1`, drawn in
-//! `docs/spec/wire.md`; what goes over the agent's admin socket is JSON.
+//! `docs/spec/wire.md`; what goes over the agent's admin socket is JSON. What people write for the two daemons, their
+//! configuration files, is read here too.
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod config;
 pub mod export;
 pub mod otlp;
 pub mod packing;

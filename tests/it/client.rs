@@ -1,13 +1,15 @@
 //! The client against a real agent: what an application records is found again, whole, when a trigger asks for it.
 
-use backsight::{Context, SegmentExt as _, Settings, Span, SpanId, SpanKind, StatusCode, TraceId, TriggerId};
+use backsight::{Context, Missing, SegmentExt as _, Settings, Span, SpanId, SpanKind, StatusCode, TraceId, TriggerId};
 use backsight_proto::trace_json::{AttributeJson, LinkJson, SpanJson, TraceJson, ValueJson};
 use backsight_tests::harness::agent::{Agent, AgentOptions};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::future::Future as _;
 use std::io::{BufRead as _, BufReader};
 use std::pin::pin;
 use std::process::{Command, Stdio};
 use std::task::{self, Poll, Waker};
+use std::time::{Duration, Instant};
 
 /// Where a test that runs itself once more, as a process to be killed, finds the agent.
 const VICTIM: &str = "BACKSIGHT_TEST_VICTIM_OF";
@@ -93,6 +95,37 @@ fn trace_is_found_again_whole_by_its_trigger() {
     let answer = &pay.notes.payloads[0];
     assert_eq!((answer.name.as_deref(), answer.text.as_deref()), (Some("answer"), Some("{\"code\":402}")));
     assert!(checkout.at.start_ns <= pay.at.start_ns && pay.at.duration_ns <= checkout.at.duration_ns);
+}
+
+/// A program that may have no more addresses than it uses is told so, goes on without records, and records once it may have more.
+#[test]
+fn process_without_address_space_is_told_so_and_records_later() {
+    let agent = Agent::start(AgentOptions::default()).unwrap();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")?.strip_suffix("kB")).unwrap();
+    let usual = getrlimit(Resource::As);
+    let tight = Rlimit { current: Some((size.trim().parse::<u64>().unwrap() << 10) + (128 << 20)), ..usual };
+    setrlimit(Resource::As, tight).unwrap();
+    let socket = agent.socket();
+    let open = || backsight::init(Settings { socket: socket.to_str(), service: Some("shop") });
+    let missing = std::iter::repeat_with(open).find(|opened| *opened != Err(Missing::Timeout)).unwrap();
+    assert_eq!(missing, Err(Missing::NoMemory(rustix::io::Errno::NOMEM)));
+    let said = "the region could not be mapped (is RLIMIT_AS low?): Cannot allocate memory (os error 12)";
+    assert_eq!(missing.unwrap_err().to_string(), said);
+    assert!(!backsight::trigger(TriggerId::MANUAL));
+    setrlimit(Resource::As, usual).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20); // the next attempt is a second later
+    while open().is_err() {
+        assert!(Instant::now() < deadline, "{:?}", backsight::stats());
+        std::thread::yield_now();
+    }
+    let context = Context::new_trace();
+    {
+        let _segment = backsight::begin(&context);
+        drop(backsight::span!("later"));
+        backsight::trigger(TriggerId::MANUAL);
+    }
+    assert_eq!(kept(&agent, context.trace, |trace| !trace.spans.is_empty()).spans[0].name, "later");
 }
 
 #[test]

@@ -30,11 +30,15 @@ pub(crate) struct SystemPackage {
     proof: Proof,
 }
 
-/// The C compiler that the ABI tests use beside gcc, and its sanitizers.
+/// The compilers of C and C++ that the ABI tests use, their sanitizers, and what reads the programs they make.
 pub(crate) const FOR_TESTS: &[SystemPackage] = &[
     SystemPackage { name: "gcc", proof: Proof::Program("gcc") },
+    SystemPackage { name: "g++", proof: Proof::Program("g++") },
     SystemPackage { name: "clang", proof: Proof::Program("clang") },
+    SystemPackage { name: "clang", proof: Proof::Program("clang++") },
     SystemPackage { name: "libclang-rt-{clang}-dev", proof: Proof::ClangRuntime("libclang_rt.asan-x86_64.a") },
+    SystemPackage { name: "binutils", proof: Proof::Program("readelf") },
+    SystemPackage { name: "binutils", proof: Proof::Program("objdump") },
 ];
 
 /// The C++ compiler that builds libFuzzer.

@@ -1,13 +1,21 @@
-//! Claims about the configuration: defaults fit, every error names its key, its value and what is allowed.
-use super::{Budget, Config, Overrides, POOL_MIN, PoolConfig, available_memory, budget};
+//! Claims about the configuration: defaults fit, every key is checked, and every error names its origin, key, value and what is allowed.
+use super::{Budget, Config, KEYS, Overrides, POOL_MIN, PoolConfig, available_memory, budget};
 use backsight_core::units::Bytes;
+use backsight_proto::config::{Form, Key, parse};
+use proptest::prelude::{Strategy as _, any, prop, prop_assert, prop_oneof, proptest};
 use std::path::PathBuf;
 
-fn load(text: &str) -> Result<Config, String> {
+/// Loads a file of this text; in the error it is called `FILE`.
+fn load_with(text: &str, overrides: Overrides) -> Result<Config, String> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("agent.toml");
     std::fs::write(&file, text).unwrap();
-    Config::load(Some(&file), Overrides::default()).map_err(|e| e.to_string())
+    let loaded = Config::load(Some(&file), overrides);
+    loaded.map_err(|error| error.to_string().replace(&file.display().to_string(), "FILE"))
+}
+
+fn load(text: &str) -> Result<Config, String> {
+    load_with(text, Overrides::default())
 }
 
 #[test]
@@ -15,37 +23,103 @@ fn an_empty_file_is_the_defaults() {
     assert_eq!(load("").unwrap(), Config::default());
 }
 
+/// Returns values that a key of this form takes, its ends first, and such as it refuses.
+fn samples(form: Form) -> (Vec<String>, Vec<String>) {
+    let text = |of: &[&str]| of.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>();
+    let (taken, mut refused) = match form {
+        Form::Number { min, max } | Form::Size { min: Bytes(min), max: Bytes(max) } => {
+            let beyond = [(i128::from(min) - 1).to_string(), (max + 1).to_string()];
+            (
+                vec![min.to_string(), max.to_string()],
+                [&beyond[..], &text(&["-1", "1.5", "99999999999999999999"])].concat(),
+            )
+        }
+        Form::Share => (text(&["1e-9", "1", "0.123"]), text(&["0", "0.0", "-0.1", "1.01", "nan"])),
+        Form::Flag => (text(&["true", "false"]), text(&["1"])),
+        Form::Text => (text(&["\"\"", "\"x\""]), text(&["1"])),
+        Form::Path { len_max } => {
+            let of = |len| format!("\"{}\"", "p".repeat(len));
+            (vec![of(1), of(len_max)], vec![of(0), of(len_max + 1), "7".to_owned()])
+        }
+        Form::Address => (text(&["\"[::1]:0\""]), text(&["\"nowhere\"", "4390"])),
+        Form::Peer => (text(&["[]", "[\"http://a:1\"]"]), text(&["\"http://a:1\"", "[\"a:1\"]"])),
+    };
+    let is_text = matches!(form, Form::Text | Form::Path { .. });
+    refused.extend(text(&["1979-05-27", "[[]]", "{}", "[1, 2]"]));
+    refused.extend((!is_text).then(|| "\"64 MiB\"".to_owned()));
+    refused.extend((!matches!(form, Form::Flag)).then(|| "true".to_owned()));
+    (taken, refused)
+}
+
+/// Each key takes what it says it takes, changes the configuration by it, and refuses all else by name.
+#[test]
+fn every_key_takes_what_is_allowed_and_refuses_the_rest_by_name() {
+    for key in KEYS {
+        let (taken, refused) = samples(key.form);
+        let loaded = taken.iter().map(|value| load(&format!("{} = {value}", key.name)).unwrap());
+        assert!(loaded.collect::<Vec<_>>().iter().any(|config| *config != Config::default()), "{} is read", key.name);
+        for value in refused {
+            let error = load(&format!("{} = {value}", key.name)).unwrap_err();
+            assert!(error.starts_with(&format!("FILE: {} is ", key.name)), "{error}");
+            assert!(error.ends_with(&format!(", allowed is {}", key.form)), "{error}");
+        }
+    }
+}
+
+/// The table has every field of the structures, and the document every key with its range.
+#[test]
+fn table_structures_and_document_have_the_same_keys() {
+    let document = include_str!("../../../docs/spec/config.md");
+    // The structures name what they know where they meet what they do not.
+    let known_beside = |key: String| -> Vec<String> {
+        let key: &str = key.leak();
+        let error = parse::<Config>(&format!("{key} = ''"), "", &[Key::new(key, Form::Text)]).unwrap_err().to_string();
+        error.split('`').skip(3).step_by(2).map(str::to_owned).collect()
+    };
+    let mut found = Vec::new();
+    for section in known_beside("x_.x_".to_owned()) {
+        let keys = known_beside(format!("{section}.x_"));
+        found.extend(keys.into_iter().map(|key| format!("{section}.{key}")));
+    }
+    let mut known: Vec<_> = KEYS.iter().map(|key| key.name.to_owned()).collect();
+    known.sort();
+    found.sort();
+    assert_eq!(found, known);
+    for key in KEYS {
+        let row = document.lines().find(|line| line.starts_with(&format!("| `{}` |", key.name)));
+        let allowed = row.unwrap_or_else(|| panic!("no row of {}", key.name)).split('|').nth(3).unwrap().trim();
+        let expected = match key.form {
+            Form::Number { min, max } => format!("{min} to {max}"),
+            Form::Share => "above 0, at most 1".to_owned(),
+            _ => continue,
+        };
+        assert_eq!(allowed, expected, "{}", key.name);
+    }
+}
+
 #[test]
 fn errors_name_file_key_value_and_what_is_allowed() {
+    let size = "allowed is a whole number from 8388608 (8 MiB) to 1125899906842624 (1024 TiB)";
     let cases = [
+        ("[pool]\nbudget_bytes = 4194304\n", format!("pool.budget_bytes is 4194304 (4 MiB), {size}")),
+        ("[pool]\nbudget_bytes = \"64 MiB\"\n", format!("pool.budget_bytes is \"64 MiB\", {size}")),
         (
-            "[pool]\nbudget_bytes = 4194304\n",
-            "pool.budget_bytes is 4194304 B (4 MiB), allowed is at least 8 MiB (8388608 B)",
+            "pool.slots_per_process = -1",
+            "pool.slots_per_process is -1, allowed is a whole number from 1 to 4096".into(),
         ),
-        ("[pool]\nkept_share = 1.5\n", "pool.kept_share is 1.5, allowed is more than 0 and at most 1"),
-        ("[pool]\nkept_share = nan\n", "pool.kept_share is NaN, allowed is more than 0 and at most 1"),
-        ("[crumbs]\npath_len = 6\n", "crumbs.path_len is 6, allowed is 1 to 5"),
-        ("[triggers]\nrate_per_s = 0\n", "triggers.rate_per_s is 0, allowed is 1 to 1000000"),
-        ("[triggers]\nremote_rate_per_s = 0\n", "triggers.remote_rate_per_s is 0, allowed is 1 to 10000000"),
-        ("[report]\nbatch_bytes = 1\n", "report.batch_bytes is 1, allowed is 4096 to 4194304"),
-        ("[report]\nresend_ms = 1\n", "report.resend_ms is 1, allowed is 100 to 600000"),
+        ("[crumbs]\npath_len = 300\n", "crumbs.path_len is 300, allowed is a whole number from 1 to 5".into()),
+        ("[pool]\nkept_share = 0\n", "pool.kept_share is 0, allowed is a number above 0 and at most 1".into()),
         (
-            "[uplink]\ncollectors = [\"http://a:1\", \"http://b:1\"]\n",
-            "uplink.collectors is a list of 2, allowed is one collector, or none",
+            "[pool]\nbugdet_bytes = 1\n",
+            "unknown key pool.bugdet_bytes, the nearest known one is pool.budget_bytes".into(),
         ),
-        ("[uplink]\ncollectors = [\"a:1\"]\n", "uplink.collectors is a:1, allowed is http://host:port"),
-        ("[uplink]\ncollectors = [\"http://a\"]\n", "uplink.collectors is http://a, allowed"),
-        ("[uplink]\ncollectors = [\"http://a:0\"]\n", "uplink.collectors is http://a:0, allowed"),
-        ("[uplink]\ncollectors = [\"http://a:1/x\"]\n", "uplink.collectors is http://a:1/x, allowed"),
-        ("[agent]\nsocket = \"\"\n", "agent.socket is , allowed is a path of 1 to 107 B (this one has 0)"),
-        ("[agent]\nsocket = \"/a\"\nadmin_socket = \"/a\"\n", "agent.admin_socket is /a, allowed is another path"),
-        ("[pool]\nbugdet_bytes = 1\n", "bugdet_bytes"),
-        ("[pol]\n", "pol"),
-        ("[pool]\nbudget_bytes = \"1 GiB\"\n", "budget_bytes"),
+        (
+            "[agent]\nsocket = \"/a\"\nadmin_socket = \"/a\"\n",
+            "agent.admin_socket is \"/a\", allowed is another path than agent.socket".into(),
+        ),
     ];
     for (text, expected) in cases {
-        let error = load(text).unwrap_err();
-        assert!(error.contains(expected) && error.contains("agent.toml"), "{text:?} gave {error}");
+        assert_eq!(load(text).unwrap_err(), format!("FILE: {expected}"));
     }
 }
 
@@ -58,8 +132,52 @@ fn flags_override_the_file() {
         let dialled = Overrides { collector: Some(url.into()), ..Overrides::default() };
         assert_eq!(Config::load(None, dialled).unwrap().uplink.collectors, [url]);
     }
+}
+
+/// Who set a value is blamed for it, whether or not there is a file.
+#[test]
+fn a_flag_is_blamed_for_its_value_and_a_file_for_its_own() {
+    let good = "[pool]\nbudget_bytes = 8388608\n[agent]\nsocket = \"/a\"\nadmin_socket = \"/b\"\n";
     let low = Overrides { budget_bytes: Some(1), ..Overrides::default() };
-    assert!(Config::load(None, low).unwrap_err().to_string().starts_with("command line: pool.budget_bytes is 1 B"));
+    let long = Overrides { socket: Some("p".repeat(108).into()), ..Overrides::default() };
+    let nowhere = Overrides { collector: Some("nowhere".into()), ..Overrides::default() };
+    let nul = Overrides { state_dir: Some("a\0".into()), ..Overrides::default() };
+    let taken = Overrides { socket: Some("/b".into()), ..Overrides::default() };
+    let taken_too = Overrides { admin_socket: Some("/a".into()), ..Overrides::default() };
+    for (overrides, blamed) in [
+        (low.clone(), "command line: pool.budget_bytes is 1, allowed is "),
+        (long, "command line: agent.socket is \"ppp"),
+        (nowhere, "command line: uplink.collectors is [\"nowhere\"], allowed is "),
+        (nul, "command line: agent.state_dir is \"a\\0\" (2 B), allowed is "),
+        (taken, "command line: agent.socket is \"/b\", allowed is another path than agent.admin_socket"),
+        (taken_too, "command line: agent.admin_socket is \"/a\", allowed is another path than agent.socket"),
+    ] {
+        let error = load_with(good, overrides).unwrap_err();
+        assert!(error.starts_with(blamed), "{error}");
+    }
+    assert!(Config::load(None, low).unwrap_err().to_string().starts_with("command line: pool.budget_bytes is 1, "));
+    let fine = Overrides { budget_bytes: Some(64 << 20), ..Overrides::default() };
+    let error = load_with("[pool]\nbudget_bytes = 1\n", fine).unwrap_err();
+    assert!(error.starts_with("FILE: pool.budget_bytes is 1, "), "a file is checked, whatever overrides it: {error}");
+}
+
+proptest! {
+    /// Any scalar of TOML in any key is taken, or the error names the key.
+    #[test]
+    fn any_value_of_any_key_is_taken_or_named(
+        key in prop::sample::select(KEYS),
+        value in prop_oneof![
+            any::<i64>().prop_map(|number| number.to_string()),
+            (-5..10_000_i64).prop_map(|number| number.to_string()),
+            (-1.0..2.0_f64).prop_map(|number| format!("{number:?}")),
+            any::<bool>().prop_map(|flag| flag.to_string()),
+            "[ -~]{0,120}".prop_map(|text| format!("{text:?}")),
+        ],
+    ) {
+        if let Err(error) = load(&format!("{} = {value}", key.name)) {
+            prop_assert!(error.starts_with(&format!("FILE: {} is ", key.name)), "{value}: {error}");
+        }
+    }
 }
 
 #[test]

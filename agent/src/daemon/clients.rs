@@ -1,6 +1,7 @@
 //! What the loop does about clients: connections, messages, doorbells, and their end.
 
 use super::{Daemon, Source};
+use crate::chain;
 use crate::recorder::{AdmitError, Applicant, Ending};
 use crate::sessions::peer::Peer;
 use crate::sessions::socket::{self, Received};
@@ -77,10 +78,7 @@ impl Daemon {
     }
 
     fn refuse(&mut self, socket: Option<&OwnedFd>, why: &dyn std::error::Error) {
-        let mut reason = why.to_string();
-        if let Some(source) = why.source() {
-            reason = format!("{reason}: {source}");
-        }
+        let reason = chain(why);
         self.recorder.count_refused_session();
         if let Some(socket) = socket {
             // A client that is gone already needs no reason.

@@ -4,6 +4,7 @@
 //! the loop asks how much fits before it says anything, and what the collector says waits here until the loop has taken what came before.
 
 use super::Room;
+use crate::chain;
 use backsight_core::coordination::{Collection, Greeting};
 use backsight_core::ids::AgentId;
 use backsight_proto::packing::Packer;
@@ -261,7 +262,7 @@ impl Dialler {
         loop {
             let why = match timeout(DIAL, self.endpoint.connect()).await {
                 Ok(Ok(channel)) => self.connected(channel, &mut pauses).await,
-                Ok(Err(error)) => chain(&error),
+                Ok(Err(error)) => clipped(&chain(&error)),
                 Err(_) => "no connection in time".to_owned(),
             };
             self.told.tell(0, Heard::Disconnected(why)).await;
@@ -340,7 +341,7 @@ async fn report(
             }
             let batch = match packer.pack(batch, &traces) {
                 Ok(batch) => batch,
-                Err(error) => return chain(&error),
+                Err(error) => return clipped(&chain(&error)),
             };
             sent_bytes.fetch_add(batch.packed.len() as u64, Ordering::Relaxed); // a count; nothing is ordered by it
             if out.send(ReportRequest { what: Some(report_request::What::Batch(batch)) }).await.is_err() {
@@ -449,14 +450,4 @@ fn clipped(text: &str) -> String {
 
 fn of_status(status: &Status) -> String {
     clipped(&format!("{}: {}", status.code(), status.message()))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    clipped(&text)
 }

@@ -112,8 +112,10 @@ fn noise_on_the_sockets_is_survived() {
 #[test]
 fn a_client_of_another_abi_is_refused_with_both_versions() {
     let agent = Agent::start("");
-    let reason = refusal(&agent.socket(), ABI_VERSION + (1 << 16));
-    assert_eq!(reason, "this agent speaks ABI 1, the client 2");
+    let reason = refusal(&agent.socket(), 0x0007_0009);
+    let (major, minor) = (ABI_VERSION >> 16, ABI_VERSION & 0xffff);
+    let versions = format!("the agent has shared-memory ABI {major}.{minor}, the program 7.9: ");
+    assert_eq!(reason, versions + "rebuild the program or update the agent");
 }
 
 #[test]

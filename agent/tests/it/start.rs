@@ -5,6 +5,7 @@ use crate::harness::{Agent, command, command_at, eventually};
 use backsight_core::ids::TraceId;
 use backsight_ringbuf::abi::ABI_VERSION;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
@@ -19,7 +20,7 @@ fn fails(dir: &std::path::Path, config: &str) -> String {
 fn a_bad_configuration_is_refused_with_file_key_and_range() {
     let dir = tempfile::tempdir().unwrap();
     let log = fails(dir.path(), "[pool]\nbudget_bytes = 1048576\n");
-    for part in ["agent.toml", "pool.budget_bytes", "1048576 B (1 MiB)", "8 MiB (8388608 B)"] {
+    for part in ["agent.toml", "pool.budget_bytes", "1048576 (1 MiB)", "8388608 (8 MiB)"] {
         assert!(log.contains(part), "{part} not in {log}");
     }
     assert!(fails(dir.path(), "[pool]\nbudget = 1\n").contains("budget"));
@@ -80,6 +81,65 @@ fn without_descriptors_a_session_is_refused_with_the_reason_and_others_record_on
         prlimit(Some(pid), Resource::Nofile, usual).unwrap();
         assert_eq!(agent.get(&format!("/v1/traces/{trace}")).0, 200);
     }
+    Client::connect(&agent.socket(), "later");
+}
+
+/// Starts an agent to which the kernel makes no memfd: the system call ends in `errno`, as under an old kernel or in a container.
+fn start_without_memfd(errno: i32) -> Agent {
+    let forbidden = [(libc::SYS_memfd_create, Vec::new())].into();
+    let (otherwise, then) = (SeccompAction::Allow, SeccompAction::Errno(errno as u32));
+    let filter = SeccompFilter::new(forbidden, otherwise, then, std::env::consts::ARCH.try_into().unwrap()).unwrap();
+    let program: BpfProgram = filter.try_into().unwrap();
+    // A filter holds for the thread that asked for it and for the processes that this thread starts.
+    let start = move || {
+        seccompiler::apply_filter(&program).unwrap();
+        Agent::start("")
+    };
+    std::thread::spawn(start).join().unwrap()
+}
+
+/// Where the agent gets no memory to share, each client is told what was attempted and why; the agent goes on and has nobody's data.
+#[test]
+fn without_memfd_sessions_are_refused_with_the_reason_and_the_agent_goes_on() {
+    for (errno, why) in [(libc::ENOSYS, "Function not implemented"), (libc::EPERM, "Operation not permitted")] {
+        let agent = start_without_memfd(errno);
+        let n_open = || std::fs::read_dir(format!("/proc/{}/fd", agent.child.id())).unwrap().count();
+        let mut n_open_before = None;
+        for n in 1..=20 {
+            let reason = try_refusal(&agent.socket(), ABI_VERSION).unwrap();
+            assert!(reason.starts_with("the agent could not make a region: memfd_create for a region of "), "{reason}");
+            assert!(reason.ends_with(&format!(" B: {why} (os error {errno})")), "{reason}");
+            assert_eq!(agent.metric("backsight_agent_refused_sessions_total"), Some(n));
+            let status = agent.status();
+            assert_eq!(status["sessions"].as_array().map(Vec::len), Some(0), "{status}");
+            let before = *n_open_before.get_or_insert_with(n_open);
+            eventually("what the session took is closed", || (n_open() <= before).then_some(()));
+        }
+        assert!(agent.log().contains(why), "{}", agent.log());
+        assert_eq!(agent.get("/healthz").0, 200);
+        assert_eq!((agent.kept(), agent.get(&format!("/v1/traces/{}", TraceId::new(1, 1))).0), (Vec::new(), 404));
+    }
+}
+
+/// Likewise where the agent has no addresses left for another region; who has one records on, and there is one again afterwards.
+#[test]
+fn without_address_space_a_session_is_refused_with_the_reason_and_others_record_on() {
+    let agent = Agent::start("[pool]\nbudget_bytes = 268435456\n");
+    let honest = Client::connect(&agent.socket(), "honest");
+    let (pid, usual) = (Pid::from_child(&agent.child), getrlimit(Resource::As));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", agent.child.id())).unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")?.strip_suffix("kB")).unwrap();
+    // Enough for all but a region, which spans twice the budget.
+    let tight = Some((size.trim().parse::<u64>().unwrap() << 10) + (128 << 20));
+    prlimit(Some(pid), Resource::As, Rlimit { current: tight, ..usual }).unwrap();
+    let reason = try_refusal(&agent.socket(), ABI_VERSION).unwrap();
+    assert!(reason.starts_with("the agent could not make a region: map a region of "), "{reason}");
+    assert!(reason.ends_with(" B (is RLIMIT_AS lower?): Cannot allocate memory (os error 12)"), "{reason}");
+    let trace = TraceId::new(1, 1);
+    assert!(honest.thread(1).visit(trace, "honest", b"whole"), "{}", agent.log());
+    assert_eq!(agent.get(&format!("/v1/traces/{trace}")).0, 200);
+    assert_eq!(agent.status()["sessions"].as_array().map(Vec::len), Some(1));
+    prlimit(Some(pid), Resource::As, usual).unwrap();
     Client::connect(&agent.socket(), "later");
 }
 

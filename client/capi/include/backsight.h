@@ -131,7 +131,7 @@ enum {
     BKS_MISSING_DISABLED = 2,  /* BACKSIGHT_DISABLE is set */
     BKS_MISSING_NO_AGENT = 3,  /* the agent's socket does not answer */
     BKS_MISSING_REFUSED = 4,   /* the agent said no */
-    BKS_MISSING_ABI = 5,       /* the agent has another major version */
+    BKS_MISSING_ABI = 5,       /* the agent has another major version of the shared memory; bks_stats names both */
     BKS_MISSING_NO_MEMORY = 6, /* the region could not be mapped */
     BKS_MISSING_PROTOCOL = 7,  /* what answered is no agent */
     BKS_MISSING_TIMEOUT = 8,   /* the agent took too long */

@@ -99,7 +99,7 @@ const fn code(missing: Missing) -> i32 {
         Missing::Disabled => 2,
         Missing::NoAgent(_) => 3,
         Missing::Refused => 4,
-        Missing::Abi => 5,
+        Missing::Abi { .. } => 5,
         Missing::NoMemory(_) => 6,
         Missing::Protocol => 7,
         Missing::Timeout => 8,

@@ -10,13 +10,14 @@ use backsight_core::segment::{LastWords, Process, Segment, SegmentKey, Slice};
 use backsight_core::session::{Attachment, MESSAGE_MAX_BYTES, Message};
 use backsight_core::telemetry::DropReason;
 use backsight_core::trace::{Trace, assemble};
-use backsight_ringbuf::abi::{CHUNKS_PER_LEASE, ChunkId, Class, SLOTS_MAX, SPAN_OFFSET};
+use backsight_ringbuf::abi::{ABI_VERSION, CHUNKS_PER_LEASE, ChunkId, Class, SLOTS_MAX, SPAN_OFFSET, header};
 use backsight_ringbuf::lease::{self, Lease};
 use backsight_ringbuf::reader;
 use backsight_ringbuf::region::{self, CrumbRules, Identity};
 use backsight_ringbuf::ring::{self, Signal};
 use backsight_ringbuf::shm::Mapping;
 use backsight_ringbuf::slot::{self, State};
+use backsight_ringbuf::storage::Storage as _;
 use backsight_ringbuf::strings;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -49,6 +50,8 @@ pub(crate) struct Options {
     /// Refuses every session.
     pub(crate) refuses: bool,
     pub(crate) crumbs: CrumbRules,
+    /// The version that stands in its regions.
+    pub(crate) abi: u32,
 }
 
 impl Default for Options {
@@ -60,6 +63,7 @@ impl Default for Options {
             copies_strings: true,
             refuses: false,
             crumbs: CrumbRules::default(),
+            abi: ABI_VERSION,
         }
     }
 }
@@ -270,6 +274,7 @@ impl Session {
                 crumbs: options.crumbs,
             },
         );
+        mapping.word(header::ABI).store(options.abi.into(), Ordering::Relaxed); // nobody has it yet
         let parent = others.iter().find(|other| Some(other.region) == fork_of);
         if let Some(parent) = parent.filter(|_| options.copies_strings) {
             strings::copy_table(&parent.mapping, &mapping);

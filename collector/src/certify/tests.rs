@@ -1,5 +1,7 @@
 //! Every rule, from a trace for which nothing speaks against completeness: one thing is changed, and that one is named.
 
+mod removal;
+
 use super::{Received, certify};
 use backsight_core::certificate::{Amount, Certificate, Contact, GapKind, Verdict};
 use backsight_core::coordination::{AgentView, View};
@@ -45,7 +47,7 @@ impl Case {
         };
         let received = |agent| {
             let amount = Amount { n_segments: 2, bytes: 200 };
-            (agent, Received { amount, holding: Some(holding(HoldingState::Kept)) })
+            (agent, Received { amount, holding: Some(holding(HoldingState::Kept)), announced: amount })
         };
         Self {
             view: View { trace: TRACE, agents: agents.map(part).to_vec(), ..View::default() },
@@ -138,7 +140,61 @@ fn what_was_announced_must_have_arrived_by_the_newest_word() {
         Verdict::Partial,
         &[(GapKind::SegmentsMissing, CALLEE, 1)],
     );
-    // An old word does not count against a newer one.
+    // Of what an agent does, an old word does not count against a newer one.
+    check(
+        |case| {
+            case.callee_holds(|holding| {
+                holding.revision = 1;
+                holding.n_open = 99;
+            });
+        },
+        Verdict::Complete,
+        &[],
+    );
+}
+
+/// What was announced once and has not arrived is missing, though the agent does not know of it any more: it gave it up, or was started
+/// again.
+#[test]
+fn what_was_announced_must_have_arrived_though_a_newer_word_says_less() {
+    let forgets = |state, n_segments, bytes| {
+        move |case: &mut Case| {
+            let (state, revision) = (state, 9);
+            let newest = Holding { trace: TRACE, state, revision, n_segments, bytes, ..Holding::default() };
+            case.view_of(CALLEE).holding = Some(newest);
+        }
+    };
+    check(forgets(HoldingState::NeverSeen, 0, 0), Verdict::Complete, &[]);
+    for (state, n_segments) in [(HoldingState::NeverSeen, 0), (HoldingState::Kept, 1)] {
+        let lost = |case: &mut Case| {
+            forgets(state, n_segments, 100 * n_segments)(case);
+            case.received.get_mut(&CALLEE).unwrap().amount = Amount { n_segments: 1, bytes: 100 };
+        };
+        check(lost, Verdict::Partial, &[(GapKind::SegmentsMissing, CALLEE, 1)]);
+    }
+    // Another host had said so to the coordinator, and reported nothing: now it has never seen it, or is not known any more.
+    for is_known in [true, false] {
+        let lost = |case: &mut Case| {
+            case.received
+                .insert(THIRD, Received { announced: Amount { n_segments: 4, bytes: 300 }, ..Received::default() });
+            if is_known {
+                case.third_host(holding(HoldingState::NeverSeen));
+            }
+        };
+        let missing = (GapKind::SegmentsMissing, THIRD, 4);
+        let unreachable = (GapKind::Unreachable, THIRD, 0);
+        let gaps: &[_] = if is_known { &[missing] } else { &[unreachable, missing] };
+        check(lost, Verdict::Partial, gaps);
+    }
+    // It had said so before its last report, too.
+    let lost = |case: &mut Case| {
+        case.received.get_mut(&CALLEE).unwrap().announced = Amount { n_segments: 4, bytes: 300 };
+    };
+    check(lost, Verdict::Partial, &[(GapKind::SegmentsMissing, CALLEE, 2)]);
+}
+
+#[test]
+fn what_was_announced_must_have_arrived_by_an_older_word_too() {
     check(
         |case| {
             case.callee_holds(|holding| {
@@ -146,8 +202,8 @@ fn what_was_announced_must_have_arrived_by_the_newest_word() {
                 holding.n_segments = 99;
             });
         },
-        Verdict::Complete,
-        &[],
+        Verdict::Partial,
+        &[(GapKind::SegmentsMissing, CALLEE, 97)],
     );
 }
 

@@ -3,7 +3,7 @@
 //! Called by the library with entries as they were stored; pure. What comes twice counts once, and of two lengths of one segment the
 //! longer: reports are sent again until they are acknowledged, and segments grow while their threads write.
 
-use crate::certify::{Received, certify};
+use crate::certify::{Received, amount_of, certify, more};
 use backsight_core::certificate::{Amount, Certificate};
 use backsight_core::clock::CalibrationPoint;
 use backsight_core::coordination::{FIRED_MAX, View};
@@ -30,6 +30,8 @@ pub struct Stored {
     pub slices: BTreeMap<AgentId, Vec<Slice>>,
     /// What each of them said with it, of the highest revision.
     pub holdings: BTreeMap<AgentId, Holding>,
+    /// The most that each of them ever said to have, in any report and in what the coordinator knew last.
+    pub announced: BTreeMap<AgentId, Amount>,
     /// What the coordinator knew last.
     pub view: Option<View>,
     /// Why it is stored, by time; at most [`FIRED_MAX`].
@@ -53,9 +55,12 @@ pub(super) enum EntryError {
 }
 
 impl Stored {
-    /// Returns what has arrived of each agent.
+    /// Returns what has arrived of each agent, and of those that only ever said to have something, that.
     pub fn received(&self) -> BTreeMap<AgentId, Received> {
         let mut received: BTreeMap<AgentId, Received> = BTreeMap::new();
+        for (agent, announced) in &self.announced {
+            received.entry(*agent).or_default().announced = *announced;
+        }
         for (agent, holding) in &self.holdings {
             received.entry(*agent).or_default().holding = Some(holding.clone());
         }
@@ -130,7 +135,10 @@ impl Collecting {
             }
             KIND_VIEW => {
                 let stored = v1::StoredView::decode(entry.payload.as_slice()).map_err(decode)?;
-                self.stored.view = Some(stored.view.ok_or(missing("stored_view.view"))?.try_into()?);
+                let view: View = stored.view.ok_or(missing("stored_view.view"))?.try_into()?;
+                let said = view.agents.iter().filter_map(|of| Some((of.agent, of.holding.as_ref()?)));
+                said.for_each(|(agent, holding)| self.note_announced(agent, holding));
+                self.stored.view = Some(view);
             }
             _ => {}
         }
@@ -142,6 +150,7 @@ impl Collecting {
         if fired.trigger != TriggerId::default() {
             self.fired.insert(fired);
         }
+        self.note_announced(agent, &report.holding);
         let holding = self.stored.holdings.entry(agent).or_default();
         if report.holding.revision >= holding.revision {
             *holding = report.holding;
@@ -149,6 +158,11 @@ impl Collecting {
         for slice in report.slices {
             self.processes.entry((agent, slice.process.region)).or_default().add(slice);
         }
+    }
+
+    fn note_announced(&mut self, agent: AgentId, holding: &Holding) {
+        let most = self.stored.announced.entry(agent).or_default();
+        *most = more(*most, amount_of(holding));
     }
 
     pub(super) fn finish(self) -> Stored {

@@ -10,8 +10,10 @@ use self::traces::{TestReport, TestSpan, one_span, trace};
 use super::{Filter, Library, Lookup, Options, Stored};
 use backsight_core::certificate::{Contact, Verdict};
 use backsight_core::coordination::{AgentView, View};
+use backsight_core::holding::Holding;
 use backsight_core::ids::{AgentId, TriggerId};
 use backsight_proto::v1;
+use backsight_proto::wire::Report;
 use backsight_store::log::{self, Log};
 use std::path::Path;
 
@@ -37,6 +39,30 @@ fn stored(library: &Library, lo: u64) -> Option<Stored> {
 fn view(lo: u64, contact: Contact) -> View {
     let agents = vec![AgentView { agent: AgentId(9), contact, holding: None }];
     View { trace: trace(lo), agents, is_overfull: false, seed_epoch: 1, fired: Vec::new() }
+}
+
+/// What an agent said to have in any report is looked for, though it was started again since and has never seen it.
+#[tokio::test]
+async fn what_was_announced_and_never_came_is_missing_after_the_agent_s_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut library = open(folder.path(), Options::default());
+    let report = one_span(1, "cart", SPAN);
+    add(&library, std::slice::from_ref(&report)).await;
+    let verdict = |library: &Library| stored(library, 1).unwrap().examine().1.verdict;
+    assert_eq!(verdict(&library), Verdict::Complete);
+    let mut of_two = report.report(); // the second segment stands in the next batch
+    (of_two.holding.revision, of_two.holding.n_segments) = (2, 2);
+    library.add(AGENT, vec![(&of_two).into()]).await.unwrap();
+    assert_eq!(verdict(&library), Verdict::Partial);
+    let never_seen = Holding { revision: 1 << 20, trace: trace(1), ..Holding::default() };
+    let agents = vec![AgentView { agent: AGENT, contact: Contact::Answered, holding: Some(never_seen.clone()) }];
+    library.note_view(View { agents, ..view(1, Contact::Answered) }).await.unwrap();
+    let of_its_new_life = Report { holding: Holding { revision: 2 << 20, ..never_seen }, ..report.report() };
+    library.add(AGENT, vec![(&of_its_new_life).into()]).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(verdict(&library), Verdict::Partial);
+        library = open_again(&library, folder.path()).await;
+    }
 }
 
 #[tokio::test]

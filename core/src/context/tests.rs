@@ -2,9 +2,9 @@
 
 use super::others::{MEMBERS_MAX, Others, STATE_BYTES_MAX};
 use super::trail::TRAIL_BYTES_MAX;
-use super::{CRUMBS_MAX, TraceParent, TraceState, Trail, TrailFlags};
+use super::{CRUMBS_MAX, ResponseCrumb, TraceParent, TraceState, Trail, TrailFlags};
 use crate::ids::{AgentId, SpanId, TraceId, TriggerId};
-use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, proptest};
+use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 fn trail(crumbs: &[u32], triggers: &[u32], flags: TrailFlags) -> Trail {
     let mut trail = Trail::default();
@@ -77,6 +77,46 @@ proptest! {
         let written = &out[..len];
         prop_assert_eq!(TraceState::parse(written).trail, Some(trail));
         prop_assert!(written.split(|byte| *byte == b',').count() <= MEMBERS_MAX);
+    }
+}
+
+proptest! {
+    /// What one host writes of itself the other reads, with spaces around it as proxies put them.
+    #[test]
+    fn response_crumb_round_trips(agent in 1..u32::MAX, fired in any::<bool>(), before in "[ \t]{0,3}", after in "[ \t]{0,3}") {
+        let crumb = ResponseCrumb { agent: AgentId(agent), fired };
+        let text = crumb.format();
+        prop_assert_eq!(ResponseCrumb::parse(text.as_bytes()), Some(crumb));
+        prop_assert_eq!(text.as_str().len(), if fired { 8 } else { 7 });
+        prop_assert_eq!(ResponseCrumb::parse(format!("{before}{}{after}", text.as_str()).as_bytes()), Some(crumb));
+    }
+
+    /// Any bytes end without a panic, and what is read of them is what they say: written again they are the same.
+    #[test]
+    fn any_bytes_are_a_response_crumb_that_is_written_the_same_or_none(
+        header in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..12),
+            prop::collection::vec(prop::sample::select(b"0123456789abcdefghjkmnpqrstvwxyzfF \t\x00\xff".to_vec()), 0..12),
+            "[0-9a-hjkmnp-tv-z]{7}f?[ -~]?".prop_map(String::into_bytes),
+        ],
+    ) {
+        if let Some(crumb) = ResponseCrumb::parse(&header) {
+            prop_assert!(!crumb.agent.is_none());
+            let again = crumb.format();
+            prop_assert_eq!(again.as_bytes(), header.trim_ascii());
+        }
+    }
+
+    /// A header that was cut short or has more behind it names no host: it could be another one's.
+    #[test]
+    fn a_response_crumb_that_is_cut_or_longer_is_none(agent in 1..u32::MAX, fired in any::<bool>(), more in "[!-~]{1,4}") {
+        let text = ResponseCrumb { agent: AgentId(agent), fired }.format();
+        for len in 0..7 {
+            prop_assert_eq!(ResponseCrumb::parse(&text.as_bytes()[..len]), None);
+        }
+        if fired || more != "f" {
+            prop_assert_eq!(ResponseCrumb::parse(format!("{}{more}", text.as_str()).as_bytes()), None);
+        }
     }
 }
 

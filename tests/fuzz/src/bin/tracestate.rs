@@ -1,13 +1,17 @@
-//! Headers of the trace context: whatever comes in, what goes out is within the standard's limits and reads back the same.
+//! Headers of the trace context and of responses: whatever comes in, what goes out is within the standard's limits and reads back the same.
 #![no_main]
 
-use backsight_core::context::{STATE_BYTES_MAX, TraceParent, TraceState, Trail};
+use backsight_core::context::{ResponseCrumb, STATE_BYTES_MAX, TraceParent, TraceState, Trail};
 use backsight_core::ids::AgentId;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|header: &[u8]| {
     if let Some(parent) = TraceParent::parse(header) {
         assert_eq!(TraceParent::parse(&parent.format()), Some(parent));
+    }
+    if let Some(crumb) = ResponseCrumb::parse(header) {
+        assert!(!crumb.agent.is_none());
+        assert_eq!(crumb.format().as_bytes(), header.trim_ascii());
     }
     let state = TraceState::parse(header);
     let mut trail = state.trail.unwrap_or_default();

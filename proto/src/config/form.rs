@@ -1,0 +1,182 @@
+//! What a key of a configuration file may be set to.
+//!
+//! Called for each value of a file and each flag. Pure.
+
+use backsight_core::units::Bytes;
+use std::ffi::OsStr;
+use std::fmt;
+use std::net::{Ipv6Addr, SocketAddr};
+use toml::de::DeValue;
+
+/// What a key may be set to; prints what is allowed.
+#[derive(Clone, Copy, Debug)]
+pub enum Form {
+    /// A whole number, both ends included.
+    Number {
+        /// The least.
+        min: u64,
+        /// The most.
+        max: u64,
+    },
+    /// As [`Form::Number`], in bytes.
+    Size {
+        /// The least.
+        min: Bytes,
+        /// The most.
+        max: Bytes,
+    },
+    /// Above 0 and at most 1.
+    Share,
+    /// True or false.
+    Flag,
+    /// Any text.
+    Text,
+    /// A path, neither empty nor longer than this.
+    Path {
+        /// The most bytes.
+        len_max: usize,
+    },
+    /// An address and a port.
+    Address,
+    /// A list of at most one `http://host:port`.
+    Peer,
+}
+
+/// A value of a file or a flag.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// A whole number, held within what fits.
+    Integer(i128),
+    /// A number with a point, an exponent, or a name.
+    Float(f64),
+    /// True or false.
+    Flag(bool),
+    /// A string, or a path of the command line.
+    Text(&'a OsStr),
+    /// A list.
+    List(Vec<Value<'a>>),
+    /// A date, a time, or both.
+    Time,
+    /// Keys and values.
+    Table,
+}
+
+impl<'a> Value<'a> {
+    pub(super) fn of(value: &'a DeValue<'_>) -> Self {
+        match value {
+            DeValue::String(text) => Self::Text(OsStr::new(text.as_ref())),
+            DeValue::Integer(digits) => {
+                let beyond = if digits.as_str().starts_with('-') { i128::MIN } else { i128::MAX };
+                Self::Integer(i128::from_str_radix(digits.as_str(), digits.radix()).unwrap_or(beyond))
+            }
+            DeValue::Float(digits) => Self::Float(digits.as_str().parse().unwrap_or(f64::NAN)),
+            DeValue::Boolean(flag) => Self::Flag(*flag),
+            DeValue::Datetime(_) => Self::Time,
+            DeValue::Array(list) => Self::List(list.iter().map(|value| Self::of(value.get_ref())).collect()),
+            DeValue::Table(_) => Self::Table,
+        }
+    }
+
+    /// Returns what an error says in place of a value that may take many lines.
+    pub(super) fn named(&self) -> Option<&'static str> {
+        match self {
+            Self::Table => Some("a table"),
+            Self::List(values) if values.contains(&Self::Table) => Some("a list of tables"),
+            _ => None,
+        }
+    }
+
+    fn text(&self) -> Option<&'a str> {
+        match self {
+            Self::Text(text) => text.to_str(),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Value<'_> {
+    /// Prints a value as a file would have it, so far as an error needs it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Integer(number) => number.fmt(f),
+            Self::Float(number) => number.fmt(f),
+            Self::Flag(flag) => flag.fmt(f),
+            Self::Text(text) => write!(f, "{text:?}"),
+            Self::List(values) => {
+                f.write_str("[")?;
+                for (idx, value) in values.iter().enumerate() {
+                    write!(f, "{}{value}", if idx == 0 { "" } else { ", " })?;
+                }
+                f.write_str("]")
+            }
+            Self::Time => f.write_str("a time"),
+            Self::Table => f.write_str("a table"),
+        }
+    }
+}
+
+impl Form {
+    /// Returns whether a key of this form may be set to `value`.
+    pub fn takes(&self, value: &Value<'_>) -> bool {
+        match (self, value) {
+            (Self::Number { min, max }, Value::Integer(number)) => (i128::from(*min)..=(*max).into()).contains(number),
+            (Self::Size { min, max }, Value::Integer(number)) => (i128::from(min.0)..=max.0.into()).contains(number),
+            (Self::Share, Value::Float(share)) => *share > 0.0 && *share <= 1.0,
+            (Self::Share, Value::Integer(share)) => *share == 1,
+            (Self::Flag, Value::Flag(_)) | (Self::Text, Value::Text(_)) => true,
+            (Self::Path { len_max }, Value::Text(path)) => {
+                let path = path.as_encoded_bytes();
+                (1..=*len_max).contains(&path.len()) && !path.contains(&0)
+            }
+            (Self::Address, value) => value.text().is_some_and(|text| text.parse::<SocketAddr>().is_ok()),
+            (Self::Peer, Value::List(peers)) => {
+                peers.len() <= 1 && peers.iter().all(|peer| peer.text().is_some_and(is_peer))
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns what an error says of a value that was `written` so.
+    pub(super) fn show(&self, value: &Value<'_>, written: &str) -> String {
+        match (self, value) {
+            (_, Value::Table) => "a table".to_owned(),
+            (Self::Size { .. }, Value::Integer(number)) => match u64::try_from(*number) {
+                Ok(bytes) if bytes >= 1024 => format!("{written} ({})", Bytes(bytes)),
+                _ => written.to_owned(),
+            },
+            (Self::Path { .. }, Value::Text(path)) => format!("{written} ({} B)", path.len()),
+            (Self::Peer, Value::List(peers)) if peers.len() > 1 => format!("a list of {}", peers.len()),
+            _ => value.named().map_or_else(|| written.to_owned(), str::to_owned),
+        }
+    }
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number { min, max } => write!(f, "a whole number from {min} to {max}"),
+            Self::Size { min, max } => write!(f, "a whole number from {} ({min}) to {} ({max})", min.0, max.0),
+            Self::Share => f.write_str("a number above 0 and at most 1"),
+            Self::Flag => f.write_str("true or false"),
+            Self::Text => f.write_str("a string"),
+            Self::Path { len_max } => write!(f, "a path of 1 to {len_max} B, as a string"),
+            Self::Address => f.write_str("an address and a port, as \"127.0.0.1:4390\""),
+            Self::Peer => f.write_str("a list of none or one, as [\"http://127.0.0.1:4390\"]"),
+        }
+    }
+}
+
+/// Returns whether `url` names a host and a port, and nothing else.
+fn is_peer(url: &str) -> bool {
+    let address = url.strip_prefix("http://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+    let is_host = |host: &str| {
+        let named = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        match bracketed {
+            Some(inner) => inner.parse::<Ipv6Addr>().is_ok(),
+            None => !host.is_empty() && host.chars().all(named),
+        }
+    };
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port != 0);
+    address.and_then(|address| address.rsplit_once(':')).is_some_and(|(host, port)| is_host(host) && is_port(port))
+}
