@@ -147,6 +147,15 @@ fn groups_that_share_a_trace_share_its_view_and_each_asks_for_itself() {
     assert_eq!(contacts(&views(&actions)[0]), [(1, Contact::Answered), (2, Contact::Answered)]);
     let published = views(&coordinator.step(ms(100), Event::Tick));
     assert!(published.iter().all(|view| view.trace != trace(5) || view.agents.len() == 1), "B has no part in 5");
+    let fired = |actions: &[Action]| {
+        let of = views(actions).into_iter().filter(|view| view.trace == trace(1)).flat_map(|view| view.fired);
+        of.map(|fired| (fired.trigger.0, fired.base)).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        fired(&actions),
+        [(300, None), (301, Some(trace(5)))],
+        "each trigger is told, also where a base is another"
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ pub(crate) mod traces;
 use self::traces::{TestReport, TestSpan, one_span, trace};
 use super::{Filter, Library, Lookup, Options, Stored};
 use backsight_core::certificate::{Contact, Verdict};
-use backsight_core::coordination::{AgentView, View};
+use backsight_core::coordination::{AgentView, Fired, View};
 use backsight_core::holding::Holding;
 use backsight_core::ids::{AgentId, TriggerId};
 use backsight_proto::v1;
@@ -98,6 +98,24 @@ async fn what_was_reported_is_read_back_now_and_after_the_next_start() {
 async fn open_again(library: &Library, folder: &Path) -> Library {
     library.close().await;
     open(folder, Options::default())
+}
+
+#[tokio::test]
+async fn every_trigger_of_a_trace_is_told_and_hearsay_only_where_nothing_better_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = open(folder.path(), Options::default());
+    let told = |lo| {
+        let stored = stored(&library, lo).unwrap();
+        stored.fired.iter().map(|fired| fired.trigger).collect::<Vec<_>>()
+    };
+    let mut heard = one_span(1, "cart", SPAN).message();
+    heard.trigger = TriggerId::ELSEWHERE.0;
+    library.add(AGENT, vec![heard]).await.unwrap();
+    assert_eq!(told(1), [TriggerId::ELSEWHERE]);
+    let fired = |trigger, fired_ns| Fired { trigger: TriggerId(trigger), agent: AgentId(9), fired_ns, base: None };
+    library.note_view(View { fired: vec![fired(400, 7), fired(500, 3)], ..view(1, Contact::Answered) }).await.unwrap();
+    library.add(AGENT, Vec::new()).await.unwrap();
+    assert_eq!(told(1), [TriggerId(500), TriggerId(400)], "by time");
 }
 
 #[tokio::test]
