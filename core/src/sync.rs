@@ -1,6 +1,7 @@
 //! The atomics that lock-free code uses: std's, or those of loom and shuttle when a model is built.
 //!
-//! `ringbuf` and `client` name no other atomics (`cargo xtask tidy`), so that what the models explore is the code that ships.
+//! `ringbuf` and `client` name no other atomics (`cargo xtask tidy`), so that what `ringbuf`'s models explore is the code that ships. The client's
+//! own few words (who owns a block, whether a session is open) are tried by tests with threads and forks, not modelled.
 
 #[cfg(loom)]
 pub use loom::sync::{

@@ -6,7 +6,7 @@ use backsight::{Context, Settings, SpanId};
 use backsight_client::ffi::with_writer;
 use backsight_core::record::Kind;
 use backsight_tests::victim::truth::Truth;
-use backsight_tests::victim::{EPOCH_RECORDS, Writer};
+use backsight_tests::victim::{EPOCH_RECORDS, RECORDS_MAX, Writer};
 use clap::Parser;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -38,8 +38,9 @@ fn main() -> Result<()> {
     let truth = Truth::open(&options.truth)?;
     println!("started");
     std::io::stdout().flush().context("say that it started")?;
+    let n_batches = RECORDS_MAX / u64::from(options.threads) / BATCH;
     std::thread::scope(|scope| {
-        let write = |thread| write_forever(&truth, Writer { victim: options.victim, thread });
+        let write = |thread| write_until_killed(&truth, Writer { victim: options.victim, thread }, n_batches);
         let threads: Vec<_> = (1..options.threads).map(|thread| scope.spawn(move || write(thread))).collect();
         let first = write(0);
         threads
@@ -49,10 +50,10 @@ fn main() -> Result<()> {
     })
 }
 
-/// Writes records in numbered order, a trace for each run of [`EPOCH_RECORDS`].
-fn write_forever(truth: &Truth, writer: Writer) -> Result<()> {
+/// Writes `n_batches` batches of records in numbered order, a trace for each run of [`EPOCH_RECORDS`], and waits for its end.
+fn write_until_killed(truth: &Truth, writer: Writer, n_batches: u64) -> Result<()> {
     let mut payload = Vec::new();
-    for batch in 0_u64.. {
+    for batch in 0..n_batches {
         let first = batch * BATCH;
         truth.intend(writer.thread, first + BATCH)?;
         let segment = backsight::begin(&Context::of(writer.trace(first), SpanId(first + 1)));
@@ -63,7 +64,9 @@ fn write_forever(truth: &Truth, writer: Writer) -> Result<()> {
         drop(segment);
         truth.done(writer.thread, first + BATCH)?;
     }
-    Ok(())
+    loop {
+        std::thread::park();
+    }
 }
 
 /// Records `payload` again until it is committed: eight threads at full speed may outrun an agent on a loaded machine, and the storm asks

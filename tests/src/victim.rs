@@ -8,6 +8,9 @@ pub mod truth;
 
 use backsight::TraceId;
 
+/// Records that a victim writes at most, all its threads together: some 32 MiB, which no agent of the storm evicts. A machine that stalls lets
+/// victims live for long.
+pub const RECORDS_MAX: u64 = 200_000;
 /// Records of one thread that go to one trace, so that an answer stays small.
 pub const EPOCH_RECORDS: u64 = 256;
 

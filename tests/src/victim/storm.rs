@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 const LIFE_MAX: Duration = Duration::from_millis(8);
 /// How long the agent may take to have everything of a dead process.
 const RECOVER_TIMEOUT: Duration = Duration::from_secs(10);
+/// One victim in so many has all of its records compared.
+const WHOLE_EVERY: u64 = 8;
 /// Threads of a victim, at most.
 const THREADS_MAX: u64 = 8;
 
@@ -64,6 +66,7 @@ fn kill_one(agent: &Agent, number: u64, n_threads: u32, life: Duration, findings
     let path = agent.folder().join("truth");
     let truth = Truth::create(&path, n_threads)?;
     let mut victim = start(agent, &path, number, n_threads)?;
+    let started = Instant::now();
     std::thread::sleep(life); // the random instant
     victim.kill().context("kill the victim")?;
     let killed = Instant::now();
@@ -75,7 +78,16 @@ fn kill_one(agent: &Agent, number: u64, n_threads: u32, life: Duration, findings
     findings.recover_ms.push(killed.elapsed().as_secs_f64() * 1e3);
     findings.kills += 1;
     for (thread, progress) in progress.into_iter().enumerate() {
+        let lost_before = findings.committed_lost;
         check_thread(&api, Writer { victim: number, thread: thread as u32 }, progress, findings)?;
+        let lost = findings.committed_lost - lost_before;
+        if lost > 0 {
+            eprintln!(
+                "  victim {number}, thread {thread} of {n_threads}: {lost} lost, {progress:?}, lived {:?}; the agent: {}",
+                killed - started,
+                api.get(route::STATUS)?
+            );
+        }
     }
     Ok(())
 }
@@ -107,13 +119,14 @@ fn wait_for_death(api: &Api, pid: u32) -> Result<()> {
     }
 }
 
-/// Compares the last two traces of a thread, where a death can have cut something, and its first one.
+/// Compares the last two traces of a thread, where a death can have cut something, and its first one; of one victim in [`WHOLE_EVERY`], all.
 fn check_thread(api: &Api, writer: Writer, progress: Progress, findings: &mut Findings) -> Result<()> {
     if progress.intended == 0 {
         return Ok(()); // killed before its first word
     }
     let last = (progress.intended - 1) / EPOCH_RECORDS;
-    let mut epochs = vec![0, last.saturating_sub(1), last];
+    let is_whole = writer.victim.is_multiple_of(WHOLE_EVERY);
+    let mut epochs = if is_whole { (0..=last).collect() } else { vec![0, last.saturating_sub(1), last] };
     epochs.dedup();
     for epoch in epochs {
         let first = epoch * EPOCH_RECORDS;

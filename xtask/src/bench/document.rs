@@ -1,10 +1,11 @@
 //! `docs/measured.md`: what full runs of the benchmarks found, as tables, with the conditions of each.
 //!
-//! Called by `cargo xtask bench --document`. It copies what the benchmarks wrote and rounds it; quick runs are refused.
+//! Called by `cargo xtask bench --document`. It copies what the benchmarks wrote and rounds it. What stands in the document of one that has left
+//! no full run stays: each section says at which commit it was measured.
 
 use super::{Outcome, Row};
 use crate::workspace::Workspace;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 
 const HEAD: &str = "# What was measured
 
@@ -19,28 +20,40 @@ too noisy for the row, *no-peer* that the peer was not there.
 /// # Errors
 /// No benchmark has left a full run, one has left something unreadable, or the file cannot be written.
 pub(super) fn write(workspace: &Workspace, names: &[&str]) -> Result<()> {
+    let path = workspace.root.join("docs/measured.md");
+    let before = std::fs::read_to_string(&path).unwrap_or_default(); // the first time there is none
     let mut text = HEAD.to_owned();
     let mut n_written = 0;
     for name in names {
         let json = workspace.target.join("bench").join(format!("{name}.json"));
-        if !json.exists() {
-            println!("{name}: left out, it has not run; `cargo xtask bench {name}` runs it");
+        let outcome = if json.exists() { Some(Outcome::read(&json)?).filter(|outcome| !outcome.quick) } else { None };
+        let Some(outcome) = outcome else {
+            let stays = standing_section(&before, name).unwrap_or_default();
+            println!(
+                "{name}: {} `cargo xtask bench {name}` runs it",
+                if stays.is_empty() { "left out." } else { "stays." }
+            );
+            text += stays;
             continue;
-        }
-        let outcome = Outcome::read(&json)?;
-        ensure!(!outcome.quick, "{} is of a quick run: run `cargo xtask bench {name}`", json.display());
+        };
         let source = workspace.root.join(format!("tests/bench/{name}.rs"));
         let source = std::fs::read_to_string(&source).with_context(|| format!("read {}", source.display()))?;
         text += &section(name, &about(&source), &outcome);
         n_written += 1;
     }
     if n_written == 0 {
-        bail!("no benchmark has run; `cargo xtask bench --list` names them");
+        bail!("no benchmark has run in full; `cargo xtask bench --list` names them");
     }
-    let path = workspace.root.join("docs/measured.md");
     std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
     println!("wrote {}", path.display());
     Ok(())
+}
+
+/// Returns the section of `name` in a document, from the line before its heading on.
+fn standing_section<'d>(document: &'d str, name: &str) -> Option<&'d str> {
+    let start = document.find(&format!("\n## {name}\n"))?;
+    let rest = &document[start..];
+    Some(rest[1..].find("\n## ").map_or(rest, |end| &rest[..=end]))
 }
 
 /// Returns what a benchmark says of itself in its source's first line, as a sentence.
@@ -98,7 +111,7 @@ fn number(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Outcome, about, section};
+    use super::{Outcome, about, section, standing_section};
 
     #[test]
     fn section_shows_conditions_and_every_row() {
@@ -115,6 +128,16 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} is not in {text}");
         }
+    }
+
+    #[test]
+    fn section_of_what_has_not_run_stays_as_it_is() {
+        let document = "# Head\n\n## a\n\nsays\n\n## b\n\nsays more\n";
+        assert_eq!(standing_section(document, "a"), Some("\n## a\n\nsays\n"));
+        assert_eq!(standing_section(document, "b"), Some("\n## b\n\nsays more\n"));
+        assert_eq!(standing_section(document, "c"), None);
+        let both: String = ["a", "b"].iter().filter_map(|name| standing_section(document, name)).collect();
+        assert_eq!(format!("# Head\n{both}"), document);
     }
 
     #[test]
