@@ -27,14 +27,3 @@ pub mod status;
 pub mod totals;
 pub mod triggers;
 pub mod uplink;
-
-/// Returns an error with all of its causes, as one line of a log or an answer has it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}

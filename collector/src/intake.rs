@@ -6,6 +6,7 @@
 use crate::coordination::{Coordination, Heard};
 use crate::library::Library;
 use crate::streams::{Reason, Refused};
+use backsight_core::cause::chain;
 use backsight_core::holding::Holding;
 use backsight_core::ids::AgentId;
 use backsight_proto::packing::Unpacker;
@@ -100,7 +101,7 @@ impl IntakeService {
                     next_number += 1;
                     let traces = unpacker.unpack(&batch, BATCH_MAX_BYTES);
                     let traces = traces.map_err(|error| {
-                        self.refused.with(Reason::BadBatch, Status::invalid_argument(crate::chain(&error)))
+                        self.refused.with(Reason::BadBatch, Status::invalid_argument(chain(&error)))
                     })?;
                     let bytes = batch.packed.len() as u64;
                     in_flight.push_back(self.store(agent, batch.number, bytes, traces.traces));
@@ -140,7 +141,7 @@ impl IntakeService {
     async fn acknowledge(&self, agent: AgentId, stored: Stored, replies: &mpsc::Sender<Reply>) -> Result<bool, Status> {
         let Stored { number, holdings, bytes, failed } = stored;
         if let Some(error) = failed {
-            let reason = crate::chain(&error);
+            let reason = chain(&error);
             warn!(agent = %agent, reason, "batch not stored");
             send(replies, v1::report_reply::What::Refusal(v1::Refusal { reason })).await?;
             return Ok(false);

@@ -15,14 +15,3 @@ pub mod library;
 pub mod query;
 pub mod status;
 pub mod streams;
-
-/// Returns an error with its causes, as one line of a log or an answer has it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}

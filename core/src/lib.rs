@@ -24,6 +24,7 @@
 //! - **drop**: a record, signal or trace that was given up; always counted, with a [`telemetry::DropReason`].
 #![forbid(unsafe_code)]
 
+pub mod cause;
 pub mod certificate;
 pub mod checksum;
 pub mod clock;

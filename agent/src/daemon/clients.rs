@@ -1,11 +1,11 @@
 //! What the loop does about clients: connections, messages, doorbells, and their end.
 
 use super::{Daemon, Source};
-use crate::chain;
 use crate::recorder::{AdmitError, Applicant, Ending};
 use crate::sessions::peer::Peer;
 use crate::sessions::socket::{self, Received};
 use crate::sessions::{Refusal, Session};
+use backsight_core::cause::chain;
 use backsight_core::ids::RegionId;
 use backsight_core::session::{Attachment, MESSAGE_MAX_BYTES, Message};
 use backsight_core::telemetry::DropReason;

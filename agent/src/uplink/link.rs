@@ -4,7 +4,7 @@
 //! the loop asks how much fits before it says anything, and what the collector says waits here until the loop has taken what came before.
 
 use super::Room;
-use crate::chain;
+use backsight_core::cause::chain;
 use backsight_core::coordination::{Collection, Greeting};
 use backsight_core::ids::AgentId;
 use backsight_proto::packing::Packer;
