@@ -34,7 +34,8 @@ impl Recorder {
         }
         let mut events = self.take_signals(&[position]);
         let mut full = self.look(&[position], now);
-        full.extend(self.unsealed(position, now));
+        let unsealed = self.unsealed(position, &full, now);
+        full.extend(unsealed);
         events.extend(self.index_all(&full, now));
         self.take_untold_of_all(position, now);
         let (words, active) = self.last_words(position);
@@ -87,9 +88,11 @@ impl Recorder {
         self.take_untold(position, &numbers, now);
     }
 
-    /// Returns the chunks that threads held, as far as they hold anything, in the order in which they were opened.
-    fn unsealed(&mut self, position: u32, now: Now) -> Vec<Full> {
+    /// Returns the chunks that threads held and that are not `sealed`, as far as they hold anything, in the order in which they were opened.
+    fn unsealed(&mut self, position: u32, sealed: &[Full], now: Now) -> Vec<Full> {
         let Some(member) = self.member_mut(position) else { return Vec::new() };
+        // A chunk that is retained twice is given back twice, and the second time it may be another process's.
+        sealed.iter().for_each(|full| member.region.retain(full.id));
         let ahead = member.region.n_ahead();
         let mut held = member.region.open_chunks();
         held.extend(member.region.ahead_chunks());

@@ -143,7 +143,11 @@ impl Recorder {
     /// Frees an evicted chunk and forgets the index entries before the oldest that is left.
     fn note_gone(&mut self, evicted: &Sealed) {
         if let Some(member) = self.member_mut(evicted.region) {
-            member.region.free(evicted.chunk);
+            let is_it = member.region.is_retained(evicted.chunk, evicted.generation);
+            debug_assert!(is_it, "what is evicted is retained: {evicted:?}");
+            if is_it {
+                member.region.free(evicted.chunk);
+            }
         }
         let tail = self.retention.oldest().map_or(self.index.head(), |sealed| sealed.first_entry);
         self.index.forget_before(tail);

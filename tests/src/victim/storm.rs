@@ -82,10 +82,13 @@ fn kill_one(agent: &Agent, number: u64, n_threads: u32, life: Duration, findings
         check_thread(&api, Writer { victim: number, thread: thread as u32 }, progress, findings)?;
         let lost = findings.committed_lost - lost_before;
         if lost > 0 {
+            let status: Status = serde_json::from_str(&api.get(route::STATUS)?).context("read the agent's status")?;
+            let session = status.sessions.iter().find(|session| session.pid == victim.id());
             eprintln!(
-                "  victim {number}, thread {thread} of {n_threads}: {lost} lost, {progress:?}, lived {:?}; the agent: {}",
+                "  victim {number}, thread {thread} of {n_threads}: {lost} lost, {progress:?}, lived {:?}; the agent: {:?}, {:?}, {session:?}",
                 killed - started,
-                api.get(route::STATUS)?
+                status.pool,
+                status.horizon,
             );
         }
     }
