@@ -11,7 +11,7 @@ use crate::clock::{HostClock, monotonic};
 use crate::config::{self, Config};
 use crate::ident;
 use crate::notify;
-use crate::recorder::{Now, Recorder, Settings};
+use crate::recorder::{Now, Pace, Recorder, Settings};
 use crate::sessions::socket::{ListenError, Listener};
 use crate::sessions::{SessionLimits, Sessions};
 use crate::status;
@@ -33,9 +33,11 @@ use uplink::Collector;
 const BEAT_EVERY: Nanos = Nanos::from_ms(1_000);
 /// How long the loop sleeps while a process uses up its chunks fast.
 const POLL_PRESSED: Nanos = Nanos::from_ms(1);
-/// How long it sleeps while regions are awake: what they have ahead lasts many times as long.
-const POLL_AWAKE: Nanos = Nanos::from_ms(4);
-/// How long it sleeps while all regions sleep; doorbells wake it.
+/// How long it sleeps after something was fired: what is fired within it goes together.
+const POLL_AWAKE: Nanos = Nanos::from_ms(8);
+/// How long it sleeps while processes write; doorbells wake it.
+const POLL_DOZING: Nanos = Nanos::from_ms(20);
+/// How long it sleeps while none does; doorbells wake it.
 const POLL_ASLEEP: Nanos = crate::recorder::SWEEP_EVERY;
 /// Events taken from the kernel at once.
 const EVENTS_MAX: usize = 256;
@@ -264,10 +266,11 @@ impl Daemon {
             self.close_silent();
             self.look_at_detached();
         }
-        let sleep = match (round.is_pressed, round.is_awake) {
-            (true, _) => POLL_PRESSED,
-            (false, true) => POLL_AWAKE,
-            (false, false) => POLL_ASLEEP,
+        let sleep = match round.pace {
+            Pace::Pressed => POLL_PRESSED,
+            Pace::Awake => POLL_AWAKE,
+            Pace::Dozing => POLL_DOZING,
+            Pace::Asleep => POLL_ASLEEP,
         };
         self.serve_collector().map_or(sleep, |until| until.min(sleep))
     }

@@ -8,11 +8,13 @@ mod fire;
 mod grants;
 mod holding;
 mod loss;
+mod rest;
 mod seal;
 mod view;
 
 pub use death::Ending;
 pub use fire::Fired;
+pub use rest::Pace;
 
 use crate::crumbs::RingCrumbs;
 use crate::deaths::Deaths;
@@ -35,15 +37,12 @@ use backsight_ringbuf::abi::{Class, LEASES_MAX, RING_ENTRIES};
 use backsight_ringbuf::region::{self, CrumbRules, Identity};
 use backsight_ringbuf::shm::ShmError;
 use backsight_ringbuf::{slot, strings};
+use rest::Rest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::BorrowedFd;
 
 /// How often regions that sleep are looked at all the same.
 pub const SWEEP_EVERY: Nanos = Nanos::from_ms(100);
-/// How long a region is looked at each round after it last showed anything.
-const AWAKE: Nanos = Nanos::from_ms(20);
-/// How long the host counts as pressed after a process last took much of what it had ahead.
-const PRESSED: Nanos = Nanos::from_ms(10);
 /// Corruptions after which a session is closed.
 const CORRUPT_MAX: u64 = 64;
 /// The share of the budget that the index may take.
@@ -121,8 +120,11 @@ struct Member {
     is_live: bool,
     death: Option<LastWords>,
     demand: Demand,
-    is_asleep: bool,
+    rest: Rest,
+    /// When its threads last took or sealed a chunk.
     last_active: Nanos,
+    /// When its threads last had signals.
+    last_signal: Option<Nanos>,
     n_threads: u32,
     bytes_written: u64,
     n_corrupt: u64,
@@ -149,10 +151,8 @@ pub enum AdmitError {
 /// What a round found.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Round {
-    /// Whether a process took much of what it had ahead, a moment ago.
-    pub is_pressed: bool,
-    /// Whether any region must be looked at again soon.
-    pub is_awake: bool,
+    /// How soon there should be another.
+    pub pace: Pace,
     /// Members that corrupted their region too often.
     pub offenders: Vec<u32>,
 }
@@ -265,8 +265,9 @@ impl Recorder {
             is_live: true,
             death: None,
             demand: Demand::default(),
-            is_asleep: false,
+            rest: Rest::default(),
             last_active: now.time,
+            last_signal: None,
             n_threads: 0,
             bytes_written: 0,
             n_corrupt: 0,
@@ -300,26 +301,15 @@ impl Recorder {
         self.live().find(|(_, member)| is_it(member)).map(|(position, _)| position)
     }
 
-    /// Looks at a region in the next round: its doorbell rang.
-    pub fn wake(&mut self, position: u32, now: Now) {
-        if let Some(member) = self.member_mut(position).filter(|member| member.is_live) {
-            if member.is_asleep {
-                region::set_sleeping(member.region.store(), false);
-                member.is_asleep = false;
-            }
-            member.last_active = now.time;
-        }
-    }
-
     /// Looks at all regions that are awake, or at all: drains, indexes, fires, copies out, evicts and grants.
     pub fn round(&mut self, now: Now) -> Round {
         let is_sweep = now.time.0.saturating_sub(self.swept.0) >= SWEEP_EVERY.0;
         let due: Vec<u32> =
-            self.live().filter(|(_, m)| is_sweep || !m.is_asleep).map(|(position, _)| position).collect();
+            self.live().filter(|(_, m)| is_sweep || m.rest != Rest::Asleep).map(|(position, _)| position).collect();
         let written_before = self.totals.written_bytes;
         // Signals first: whatever a thread wrote before it fired is then seen by the look at its leases.
         let mut events = std::mem::take(&mut self.pending);
-        events.extend(self.take_signals(&due));
+        events.extend(self.take_signals(&due, now));
         let sealed = self.look(&due, now);
         events.extend(self.index_all(&sealed, now));
         self.fire_all(events, now);
@@ -333,8 +323,7 @@ impl Recorder {
         self.rate.add(Bytes(self.totals.written_bytes - written_before));
         self.rate.tick(now.time);
         let offenders = self.live().filter(|(_, m)| m.n_corrupt > CORRUPT_MAX).map(|(position, _)| position).collect();
-        let is_pressed = self.last_pressed.is_some_and(|last| now.time.0.saturating_sub(last.0) < PRESSED.0);
-        Round { is_pressed, is_awake: self.fall_asleep(&due, now), offenders }
+        Round { pace: self.settle(&due, now), offenders }
     }
 
     /// Writes a calibration point and the heartbeat to every live region, and measures what each really holds.
@@ -410,28 +399,6 @@ impl Recorder {
             slot::release(store, *number);
         }
         self.take_crumbs(crumbs);
-    }
-
-    /// Lets regions sleep that showed nothing for a while; returns whether any is awake.
-    fn fall_asleep(&mut self, due: &[u32], now: Now) -> bool {
-        let mut drowsy = Vec::new();
-        for position in due {
-            let Some(member) = self.member_mut(*position).filter(|member| !member.is_asleep) else { continue };
-            if now.time.0.saturating_sub(member.last_active.0) > AWAKE.0 {
-                region::set_sleeping(member.region.store(), true);
-                member.is_asleep = true;
-                drowsy.push(*position);
-            }
-        }
-        // Once more after saying so: whatever was published before a thread saw that we sleep is seen now.
-        for position in drowsy {
-            let Some(member) = self.member_mut(position) else { continue };
-            if member.region.has_news() {
-                region::set_sleeping(member.region.store(), false);
-                (member.is_asleep, member.last_active) = (false, now.time);
-            }
-        }
-        self.live().any(|(_, member)| !member.is_asleep)
     }
 
     /// Measures the pages of a region; a process that made more of them than its fixed part has is counted as corrupting it.

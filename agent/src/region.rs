@@ -8,7 +8,7 @@ use backsight_core::ids::RegionId;
 use backsight_core::sync::Ordering::Relaxed;
 use backsight_core::units::Bytes;
 use backsight_ringbuf::abi::{CHUNKS_PER_LEASE, ChunkId, Class, LEASES_MAX, SPAN_OFFSET};
-use backsight_ringbuf::abi::{lease as abi_lease, lease_offset, slot as abi_slot, slot_offset};
+use backsight_ringbuf::abi::{slot as abi_slot, slot_offset};
 use backsight_ringbuf::head::GENERATIONS;
 use backsight_ringbuf::lease::{self, Lease};
 use backsight_ringbuf::reader::{self, ChunkInfo, CorruptChunk, Segments};
@@ -180,18 +180,13 @@ impl Region {
         polled
     }
 
-    /// Returns whether a look would find anything: a chunk taken or sealed, a signal.
-    pub fn has_news(&self) -> bool {
+    /// Returns whether a thread has signals that were not taken.
+    pub fn has_signals(&self) -> bool {
         let has_signal = |number| {
             let word = |offset| self.mapping.word(slot_offset(number) + offset).load(Relaxed); // a hint; `set_sleeping` ordered it
             word(abi_slot::RING_TAIL) != word(abi_slot::RING_HEAD)
         };
-        let leases = (0_u32..).zip(&self.accounts);
-        let mut moved = leases.map(|(number, account)| {
-            let sealed = self.mapping.word(lease_offset(number) + abi_lease::SEALED).load(Relaxed); // as above
-            sealed | (account.ahead & !lease::unclaimed(&self.mapping, number))
-        });
-        moved.any(|bits| bits != 0) || slot::taken(&self.mapping).any(has_signal)
+        slot::taken(&self.mapping).any(has_signal)
     }
 
     /// Returns the chunks that threads hold now, as of the last look.

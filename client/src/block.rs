@@ -326,7 +326,7 @@ fn attach_writer(writer: &mut Writer<View>, now: u64) -> Option<u64> {
         return None;
     };
     *writer = Writer::new(session.view, number, tid);
-    writer.wake_by(process::ring_doorbell);
+    writer.wake_by(process::ring_at_change);
     block.clock.set(session.clock as u32);
     block.epoch.set(session.epoch);
     block.slot.set(u64::from(session.epoch) << 32 | u64::from(number + 1));

@@ -250,14 +250,27 @@ pub(crate) fn counted(reason: DropReason) -> u64 {
     block::process().map_or(0, |process| process.drops[reason as usize].load(Ordering::Relaxed)) // a statistic
 }
 
-/// Wakes the agent if it sleeps, so that it looks at what was just published.
+/// Wakes the agent if it sleeps, so that it looks at the signal that was just published.
 ///
 /// # Cost
-/// A fence and a load while the agent is awake; three system calls when it sleeps, which it does only while nothing happens.
+/// A fence and a load while the agent is awake; three system calls when it sleeps.
 pub(crate) fn ring_doorbell(view: &View) {
-    if !region::is_agent_sleeping(view) {
-        return;
+    if region::is_agent_sleeping(view) {
+        ring();
     }
+}
+
+/// Wakes the agent if it sleeps and wants to see this change of chunk.
+///
+/// # Cost
+/// As [`ring_doorbell`], and one atomic operation; the system calls come once in as many changes as the agent says.
+pub(crate) fn ring_at_change(view: &View) {
+    if region::is_change_awaited(view) {
+        ring();
+    }
+}
+
+fn ring() {
     if let Some(process) = block::process()
         && process.socket.get().verified().is_some()
         && let Some(doorbell) = process.doorbell.get().verified()

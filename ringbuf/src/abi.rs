@@ -177,6 +177,7 @@ layout! {
     208 GRANT_SEQ "agent" "raised after each grant; a thread in drop mode looks again when it moves";
     216 SLEEPING "agent" "1 while the agent waits for the doorbell";
     224 HEARTBEAT "agent" "CLOCK_MONOTONIC ns of the agent's last round";
+    232 CHANGES "both" "while it waits: changes of chunk until the doorbell rings for them; 0: it rings for each";
     256 CALIBRATION_SEQ "agent" "odd while the next three words change";
     264 CALIBRATION_TICKS "agent" "record clock";
     272 CALIBRATION_REALTIME "agent" "CLOCK_REALTIME ns at that tick";

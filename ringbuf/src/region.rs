@@ -172,10 +172,26 @@ pub fn set_sleeping<S: Storage>(store: &S, sleeping: bool) {
     fence(SeqCst); // before the last look; pairs with the one in `is_agent_sleeping`
 }
 
-/// Returns whether the agent must be woken to see what was just published.
+/// Returns whether the agent must be woken to see the signal that was just published.
 pub fn is_agent_sleeping<S: Storage>(store: &S) -> bool {
     fence(SeqCst); // the publishing store comes before this load; pairs with the one in `set_sleeping`
     store.word(header::SLEEPING).load(Relaxed) != 0 // ordered by the fence
+}
+
+/// Says after how many changes of chunk a sleeping agent wants to be woken: it need not see each of them, only be there before what it has
+/// granted is used up. Agent only.
+pub fn expect_changes<S: Storage>(store: &S, n: u64) {
+    store.word(header::CHANGES).store(n, Relaxed); // a count that threads may lose or count twice: the agent looks by itself, too
+}
+
+/// Counts a change of chunk; returns whether the agent must be woken for it.
+pub fn is_change_awaited<S: Storage>(store: &S) -> bool {
+    if !is_agent_sleeping(store) {
+        return false;
+    }
+    let changes = store.word(header::CHANGES);
+    let is_last = |left: u64| left.cast_signed() <= 1; // threads that count at the same time go below 0
+    is_last(changes.load(Relaxed)) || is_last(changes.fetch_sub(1, Relaxed)) // as above
 }
 
 /// Writes the time of the agent's last round, in CLOCK_MONOTONIC nanoseconds. Agent only.

@@ -32,7 +32,7 @@ impl Recorder {
         if self.member(position).is_none_or(|member| !member.is_live) {
             return;
         }
-        let mut events = self.take_signals(&[position]);
+        let mut events = self.take_signals(&[position], now);
         let mut full = self.look(&[position], now);
         let unsealed = self.unsealed(position, &full, now);
         full.extend(unsealed);
@@ -42,7 +42,6 @@ impl Recorder {
         if let Some(member) = self.member_mut(position) {
             member.take_refused();
             member.is_live = false;
-            member.is_asleep = false;
             if ending == Ending::Death {
                 member.death = Some(words.clone());
             }

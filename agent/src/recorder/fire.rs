@@ -51,7 +51,7 @@ pub(super) struct Found {
 
 impl Recorder {
     /// Takes the signals of all threads of `due`; what exceeds the bound of a process waits in its rings.
-    pub(super) fn take_signals(&mut self, due: &[u32]) -> Vec<Event> {
+    pub(super) fn take_signals(&mut self, due: &[u32], now: Now) -> Vec<Event> {
         let (mut events, mut crumbs) = (Vec::new(), Vec::new());
         for position in due {
             let Some(member) = self.members.get_mut(*position as usize).and_then(Option::as_mut) else { continue };
@@ -65,6 +65,9 @@ impl Recorder {
                 crumbs.extend(taken.crumbs);
             }
             member.n_corrupt += n_corrupt;
+            if n_left < SIGNALS_PER_ROUND {
+                member.last_signal = Some(now.time);
+            }
             self.totals.drop_n(DropReason::Corrupt, n_corrupt);
         }
         self.take_crumbs(crumbs);

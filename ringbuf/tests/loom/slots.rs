@@ -259,6 +259,24 @@ fn doorbell_is_rung_or_not_needed() {
     });
 }
 
+/// Threads that change chunks wake an agent that expects as many changes, whoever counts last.
+#[test]
+fn doorbell_is_rung_for_the_last_change() {
+    loom::model(|| {
+        let store = heap(&[(header::SLEEPING, 3)]);
+        region::expect_changes(&store, 3);
+        region::set_sleeping(&store, true);
+        let change = |n| {
+            let store = store.clone();
+            thread::spawn(move || (0..n).filter(|_| region::is_change_awaited(&store)).count())
+        };
+        let threads = [change(1), change(2)];
+        let n_rung: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+        assert!(n_rung > 0, "three changes, and nobody rings");
+        assert!(region::is_change_awaited(&store), "a later change rings, too");
+    });
+}
+
 /// Threads that intern different and equal texts get ids that hold their text; a reader sees a whole string or none.
 #[test]
 fn string_is_whole_or_absent() {
