@@ -7,6 +7,7 @@
 mod chunks;
 mod cold;
 mod context;
+mod resume;
 
 use self::context::{context_words, idle_words};
 use crate::abi::{NO_CHUNK, slot, slot_offset};
@@ -30,6 +31,8 @@ const SPAN_END_BYTES: u64 = 8 + 8;
 const PENDING: u32 = 1;
 /// The active segment found no chunk when it began.
 const REFUSED: u32 = 2;
+/// As [`PENDING`], and the segment that it goes on with is the last of the open chunk: its records follow there.
+const GOES_ON: u32 = 3;
 
 /// What a segment starts with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -112,7 +115,8 @@ pub struct Writer<S> {
     prev_chunk: u32,
     /// A [`Class`]'s number, 0 before the first chunk.
     class: u32,
-    /// [`PENDING`] or [`REFUSED`] while the active segment has no SEG record yet: it is written with the first record; else 0.
+    /// [`PENDING`], [`REFUSED`] or [`GOES_ON`] while the active segment has no SEG record of its own: it is written with the first record,
+    /// where it needs one; else 0.
     pending: u32,
     /// 1 after a record was cut: what it named stands in another segment, where no later record may look for it.
     split: u32,
@@ -272,37 +276,6 @@ impl<S: Storage> Writer<S> {
         // SAFETY: there is an open chunk: `limit` was not 0.
         unsafe { self.publish_attached(0, idle_words(now)) };
         true
-    }
-
-    /// Makes a trace active whose segment is written with its first record: what a future does at each poll.
-    ///
-    /// # Cost
-    /// The context's six stores; no byte of the log until something is recorded.
-    #[inline]
-    pub fn resume(&mut self, start: SegmentStart, now: u64) {
-        if !self.segment.trace.is_none() {
-            self.end_implicitly(now);
-        }
-        (self.segment.trace, self.segment.parent_span, self.segment.span) =
-            (start.trace, start.parent_span, start.span);
-        self.segment.carried = start.carried;
-        self.segment.carried.flags |= seg_flags::RESUME;
-        self.pending = if start.trace.is_none() { 0 } else { PENDING };
-        self.publish_context(now, &start);
-    }
-
-    /// Ends the active segment and returns how it stands, for a later [`Writer::resume`].
-    #[inline]
-    pub fn pause(&mut self, now: u64) -> SegmentStart {
-        let segment = self.segment();
-        if self.pending == PENDING {
-            // Nothing was recorded, so nothing ends.
-            (self.segment.trace, self.pending) = (TraceId::NONE, 0);
-            self.publish_idle(now);
-        } else {
-            self.end(now);
-        }
-        segment
     }
 
     /// Appends a record: `words`, then `tail`, to the active segment.

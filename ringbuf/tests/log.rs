@@ -36,6 +36,8 @@ enum Op {
     Begin { flags: u32 },
     Resume,
     End,
+    Pause,
+    GoOn,
     Record { shape: u8, span: u8, bytes: usize },
     Advance(u64),
     Grant(Class, usize),
@@ -59,6 +61,8 @@ fn op() -> impl Strategy<Value = Op> {
         4 => prop_oneof![Just(0), Just(4_u32)].prop_map(|flags| Op::Begin { flags }),
         1 => Just(Op::Resume),
         3 => Just(Op::End),
+        3 => Just(Op::Pause),
+        4 => Just(Op::GoOn),
         24 => (0_u8..6, 0_u8..3, bytes).prop_map(|(shape, span, bytes)| Op::Record { shape, span, bytes }),
         4 => prop_oneof![0_u64..1000, Just(1 << 33), Just(u64::from(u32::MAX)), 0_u64..5_000_000].prop_map(Op::Advance),
         6 => (class, 1_usize..20).prop_map(|(class, n)| Op::Grant(class, n)),
@@ -75,6 +79,7 @@ struct Run<S: Storage> {
     writer: Writer<S>,
     model: Model,
     log: Log,
+    paused: SegmentStart,
     chunks: Vec<Chunk>,
     now: u64,
     n_records: u64,
@@ -86,7 +91,8 @@ impl<S: Storage + Clone> Run<S> {
         let slot = thread_slot::claim(&store, 42).expect("a slot is free");
         let writer = Writer::new(store, slot, 42);
         let (model, log) = (Model::default(), Log::default());
-        Self { agent, writer, model, log, chunks: Vec::new(), now: 1 << 40, n_records: 0 }
+        let paused = SegmentStart::default();
+        Self { agent, writer, model, log, paused, chunks: Vec::new(), now: 1 << 40, n_records: 0 }
     }
 
     fn step(&mut self, op: &Op) {
@@ -105,6 +111,20 @@ impl<S: Storage + Clone> Run<S> {
             Op::End => {
                 self.writer.end(now);
                 self.model.end(now);
+            }
+            Op::Pause => {
+                self.paused = self.writer.pause(now);
+                self.model.end(now);
+            }
+            Op::GoOn => {
+                let SegmentStart { trace, span, .. } = self.paused;
+                let start = SegmentStart { trace, span, ..self.next_start(0) };
+                self.writer.resume(start, now);
+                if !trace.is_none() {
+                    self.model.go_on(start, now);
+                } else {
+                    self.model.end(now);
+                }
             }
             Op::Record { shape, span, bytes } => self.record(shape, span, bytes),
             Op::Advance(ticks) => self.now += ticks,

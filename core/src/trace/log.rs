@@ -153,11 +153,9 @@ fn read_segment<'a>(trace: TraceId, segment: &'a Segment, malformed: &mut Malfor
                 malformed.records += 1;
                 break;
             }
-            Some(Kind::SegEnd) => {
-                read.end_ticks = Some(ticks);
-                break;
-            }
+            Some(Kind::SegEnd) => read.end_ticks = Some(ticks),
             _ => {
+                read.end_ticks = None; // the thread paused, and went on
                 read.last_ticks = read.last_ticks.max(ticks);
                 read.records.push(LogRecord { ticks, header: raw.header, body: Cow::Borrowed(raw.body) });
             }

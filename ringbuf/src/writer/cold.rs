@@ -125,7 +125,7 @@ impl<S: Storage> Writer<S> {
 
     /// Gets a chunk where the record of `need` bytes, or its first fragment, fits, with a fresh time base.
     fn make_room(&mut self, now: u64, need: u64) -> bool {
-        if self.limit == 0 && !self.start_late(now) {
+        if self.limit == 0 && !self.goes_on(now, need) && !self.start_late(now) {
             return false;
         }
         if now.wrapping_sub(self.base_ticks) > u64::from(u32::MAX) && self.limit - self.cursor >= TIME_BYTES {

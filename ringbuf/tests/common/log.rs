@@ -28,6 +28,7 @@ impl std::fmt::Debug for Item {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Visit {
     pub(crate) trace: TraceId,
+    /// [`SpanId::NONE`] for one that goes on in the segment of the visit before: it has no SEG record that says it.
     pub(crate) parent_span: SpanId,
     pub(crate) from_agent: AgentId,
     /// Those of its first segment without `IMPLICIT_END`, and `LOSS` where any segment has it.
@@ -136,6 +137,9 @@ impl Log {
         } else {
             assert!(first, "a segment goes on only from chunk to chunk");
             let visit = self.visits.last_mut().expect("a continued segment has a beginning");
+            if visit.parent_span.is_none() {
+                (visit.parent_span, visit.from_agent) = (parent_span, from_agent);
+            }
             assert_eq!((visit.trace, visit.parent_span), (trace, parent_span), "it goes on with the visit before");
             assert_eq!(visit.end_ticks, None, "what has ended does not go on");
             visit.flags |= bits & seg_flags::LOSS;
@@ -143,8 +147,8 @@ impl Log {
         let mut base = base_tsc;
         for raw in raws {
             let raw = raw.expect("a segment's records decode");
-            assert!(self.visits.last().is_some_and(|visit| visit.end_ticks.is_none()), "nothing follows SEG_END");
             let ticks = base + u64::from(raw.header.dt);
+            self.go_on(ticks);
             match Kind::from_code(raw.header.kind) {
                 Some(Kind::Time) => match Record::decode(raw.header, raw.body) {
                     Ok(Record::Time { tsc }) => base = tsc,
@@ -155,6 +159,27 @@ impl Log {
                 _ => self.record(ticks, raw.header, raw.body),
             }
         }
+    }
+
+    /// Begins a visit where the one that stands here has ended: its thread went on with it.
+    fn go_on(&mut self, ticks: u64) {
+        let before = self.visits.last_mut().expect("a visit");
+        if before.end_ticks.is_none() {
+            return;
+        }
+        // A visit that loses something leaves its chunk: what its segment says of losses is of the last visit in it.
+        let loss = before.flags & seg_flags::LOSS;
+        before.flags -= loss;
+        let visit = Visit {
+            trace: before.trace,
+            parent_span: SpanId::NONE,
+            from_agent: AgentId::NONE,
+            flags: seg_flags::RESUME | loss,
+            start_ticks: ticks,
+            end_ticks: None,
+            items: Vec::new(),
+        };
+        self.visits.push(visit);
     }
 
     fn lost(&mut self, header: Header, body: &[u8], in_segment: bool) {
