@@ -1,8 +1,8 @@
 //! `bks-hop`: a small service that calls others, for tests with several hosts; see `backsight_tests::hop`.
 #![forbid(unsafe_code)]
 
-use anyhow::{Result, anyhow};
-use backsight::Settings;
+use anyhow::Result;
+use backsight_tests::harness::session;
 use clap::Parser;
 
 /// What a test tells its hop.
@@ -18,8 +18,7 @@ struct Options {
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    let settings = Settings { socket: Some(&options.socket), service: Some(&options.service) };
-    backsight::init(settings).map_err(|why| anyhow!("no session: {why}; {:?}", backsight::stats()))?;
+    session::open(&options.socket, &options.service)?;
     backsight::last_words::install();
     backsight_tests::hop::serve()
 }

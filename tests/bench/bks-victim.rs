@@ -2,9 +2,10 @@
 #![forbid(unsafe_code)]
 
 use anyhow::{Context as _, Result};
-use backsight::{Context, Settings, SpanId};
+use backsight::{Context, SpanId};
 use backsight_client::ffi::with_writer;
 use backsight_core::record::Kind;
+use backsight_tests::harness::session;
 use backsight_tests::victim::truth::Truth;
 use backsight_tests::victim::{EPOCH_RECORDS, RECORDS_MAX, Writer};
 use clap::Parser;
@@ -33,8 +34,7 @@ struct Options {
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    let settings = Settings { socket: Some(&options.socket), service: Some("victim") };
-    backsight::init(settings).map_err(|why| anyhow::anyhow!("no session: {why}; {:?}", backsight::stats()))?;
+    session::open(&options.socket, "victim")?;
     let truth = Truth::open(&options.truth)?;
     println!("started");
     std::io::stdout().flush().context("say that it started")?;

@@ -3,6 +3,7 @@
 use backsight::{Context, Missing, SegmentExt as _, Settings, Span, SpanId, SpanKind, StatusCode, TraceId, TriggerId};
 use backsight_proto::trace_json::{AttributeJson, LinkJson, SpanJson, TraceJson, ValueJson};
 use backsight_tests::harness::agent::{Agent, AgentOptions};
+use backsight_tests::harness::session;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::future::Future as _;
 use std::io::{BufRead as _, BufReader};
@@ -17,7 +18,7 @@ const VICTIM: &str = "BACKSIGHT_TEST_VICTIM_OF";
 fn start() -> Agent {
     let agent = Agent::start(AgentOptions::default()).unwrap();
     let socket = agent.socket();
-    backsight::init(Settings { socket: socket.to_str(), service: Some("shop") }).unwrap();
+    session::open(socket.to_str().unwrap(), "shop").unwrap();
     agent
 }
 
@@ -205,7 +206,7 @@ fn many_threads_one_after_another_are_recorded_and_leave_no_slot() {
 #[test]
 fn parked_server_span_is_reported_when_its_process_is_killed() {
     if let Some(socket) = std::env::var_os(VICTIM) {
-        backsight::init(Settings { socket: socket.to_str(), service: Some("victim") }).unwrap();
+        session::open(socket.to_str().unwrap(), "victim").unwrap();
         park();
     }
     let agent = Agent::start(AgentOptions::default()).unwrap();

@@ -6,7 +6,7 @@ use std::cell::OnceCell;
 use std::hint::black_box;
 
 use anyhow::{Context as _, Result};
-use backsight::{Context, Settings, TraceId};
+use backsight::{Context, TraceId};
 use backsight_client::ffi::with_writer;
 use backsight_core::telemetry::DropReason;
 use backsight_ringbuf::{shm::View, slot, writer::Writer};
@@ -17,6 +17,7 @@ use crate::bench::{
     threads::{Measurement, per_op},
 };
 use crate::harness::agent::{Agent, AgentOptions};
+use crate::harness::session;
 
 /// The pool of the bench's agent: large enough that a burst outlives the time until the agent is scheduled.
 pub(super) const BUDGET_BYTES: u64 = 512 << 20;
@@ -44,8 +45,7 @@ impl Ours {
         }
         let agent = Agent::start(AgentOptions { budget_bytes: BUDGET_BYTES, ..AgentOptions::default() })?;
         let socket = agent.socket();
-        let settings = Settings { socket: socket.to_str(), service: Some("bench") };
-        backsight::init(settings).map_err(|why| anyhow::anyhow!("no session with the bench's agent: {why}"))?;
+        session::open(socket.to_str().context("the socket's path is no text")?, "bench")?;
         fill_pool();
         self.agent.set(agent).ok().context("the agent was started twice")
     }
