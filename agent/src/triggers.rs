@@ -6,7 +6,7 @@
 use crate::limits::{TRIGGERS_MAX, TokenBucket, TriggerLimits};
 use backsight_core::ids::{TraceId, TriggerId};
 use backsight_core::units::Nanos;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// Traces that are triggered at a time; beyond, the one that fired first stops lingering early.
 pub const LINGERING_MAX: usize = 65_536;
@@ -130,7 +130,8 @@ pub struct Triggers {
     limits: TriggerLimits,
     remote_limit: TokenBucket,
     remote: Counts,
-    entries: BTreeMap<TraceId, Entry>,
+    /// Asked for every segment that is indexed, and never walked through: its order is nobody's.
+    entries: HashMap<TraceId, Entry>,
     expiry: VecDeque<(Nanos, TraceId)>,
     counts: BTreeMap<TriggerId, Counts>,
     others: Counts,
@@ -139,13 +140,13 @@ pub struct Triggers {
 
 impl Triggers {
     /// Returns the state in which nothing has fired.
-    pub const fn new(rules: Rules, now: Nanos) -> Self {
+    pub fn new(rules: Rules, now: Nanos) -> Self {
         Self {
             rules,
             limits: TriggerLimits::new(rules.rate_per_s, now),
             remote_limit: TokenBucket::new(rules.remote_rate_per_s, now),
             remote: Counts { fired: 0, refused: 0 },
-            entries: BTreeMap::new(),
+            entries: HashMap::new(),
             expiry: VecDeque::new(),
             counts: BTreeMap::new(),
             others: Counts { fired: 0, refused: 0 },

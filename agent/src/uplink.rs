@@ -314,7 +314,7 @@ impl Uplink {
                 }
             }
             Event::Grew { trace, why, piece } => {
-                self.updates.changed(now, trace);
+                self.updates.grew(now, trace);
                 self.reports.grew(now, trace, why, piece);
             }
             Event::Changed { trace } => self.updates.changed(now, trace),

@@ -13,7 +13,7 @@ pub const ANNOUNCEMENTS_MAX: usize = 65_536;
 /// Traces that they name together at most: groups with many laterals are remembered for a shorter time.
 pub const ANNOUNCED_TRACES_MAX: usize = 262_144;
 /// The first wait for an acknowledgement; each further one is twice as long.
-const WAIT_FIRST: Nanos = Nanos::from_ms(50);
+const WAIT_FIRST: Nanos = Nanos::from_ms(250);
 /// How long the coordinator has to ask for what fired elsewhere: some ten times what its host and the crumbs take.
 const ELSEWHERE_WAIT: Nanos = Nanos::from_ms(250);
 /// The longest wait.

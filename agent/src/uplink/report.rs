@@ -305,9 +305,10 @@ impl Reports {
     /// Returns when there will be something to do.
     pub(super) fn wake_at(&self) -> Option<Nanos> {
         let can_send = self.stream.as_ref().is_some_and(|stream| stream.in_flight.len() < IN_FLIGHT_MAX);
-        let send = (can_send && !self.ready.is_empty()).then(|| self.may_send_at());
         let gathered = self.gathering.first().map(|(until, _)| *until);
-        [send, gathered, self.stuck_at()].into_iter().flatten().min()
+        let ready = if self.ready.is_empty() { gathered } else { Some(Nanos(0)) };
+        let send = ready.filter(|_| can_send).map(|ready| ready.max(self.may_send_at()));
+        [send, self.stuck_at()].into_iter().flatten().min()
     }
 
     /// Returns when a batch may be sent.

@@ -18,6 +18,8 @@ const UPDATE_TRACES: usize = 32;
 pub const CHANGED_MAX: usize = 4_096;
 /// How long changes of one trace are gathered.
 const GATHER: Nanos = Nanos::from_ms(50);
+/// How long a change that a report will tell of waits for it: longer than batches keep from each other.
+const REPORT_WAIT: Nanos = Nanos::from_ms(300);
 /// How much longer than they linger traces are followed: a process may die while it holds a segment of theirs open.
 const LONGER: Nanos = Nanos::from_ms(60_000);
 
@@ -90,9 +92,23 @@ impl Updates {
 
     /// Notes that there is something new to say of a trace.
     pub(super) fn changed(&mut self, now: Nanos, trace: TraceId) {
-        let Some(followed) = self.followed.get_mut(&trace).filter(|followed| followed.due.is_none()) else { return };
-        let due = Nanos(now.0.max(followed.told.0.saturating_add(GATHER.0)));
-        followed.due = Some(due);
+        self.tell_within(now, trace, GATHER);
+    }
+
+    /// Notes that there is something new to say of a trace, which goes into a report as well.
+    pub(super) fn grew(&mut self, now: Nanos, trace: TraceId) {
+        self.tell_within(now, trace, REPORT_WAIT);
+    }
+
+    fn tell_within(&mut self, now: Nanos, trace: TraceId, wait: Nanos) {
+        let Some(followed) = self.followed.get_mut(&trace) else { return };
+        let due = Nanos(now.0.max(followed.told.0.saturating_add(wait.0)));
+        if followed.due.is_some_and(|known| known <= due) {
+            return;
+        }
+        if let Some(later) = followed.due.replace(due) {
+            self.due.remove(&(later, trace));
+        }
         self.due.insert((due, trace));
     }
 

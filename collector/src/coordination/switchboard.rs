@@ -9,7 +9,7 @@ use backsight_core::ids::{AgentId, TraceId};
 use backsight_core::units::Nanos;
 use backsight_proto::v1;
 use backsight_proto::v1::coordinator_says::What;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -66,6 +66,8 @@ pub(super) struct Switchboard {
     lines: BTreeMap<AgentId, Line>,
     /// Agents that were refused because there were too many, or because their id was taken.
     n_refused: u64,
+    /// Acknowledgements that go along with the next question to their agent, or at the next tick: nobody waits for them.
+    acks: BTreeMap<AgentId, Vec<v1::AnnounceAck>>,
     /// Views that changed since they were handed on.
     views: BTreeMap<TraceId, View>,
     to_library: mpsc::Sender<Vec<View>>,
@@ -92,6 +94,7 @@ impl Switchboard {
             agents_max,
             lines: BTreeMap::new(),
             n_refused: 0,
+            acks: BTreeMap::new(),
             views: BTreeMap::new(),
             to_library,
             shown,
@@ -104,7 +107,7 @@ impl Switchboard {
     pub(super) async fn run(mut self, mut hears: mpsc::Receiver<Heard>) {
         let mut ticked = Instant::now();
         loop {
-            let is_at_rest = self.views.is_empty() && !self.coordinator.has_changes();
+            let is_at_rest = self.views.is_empty() && self.acks.is_empty() && !self.coordinator.has_changes();
             let next = ticked + if is_at_rest { TICK_AT_REST } else { TICK };
             tokio::select! {
                 heard = hears.recv() => {
@@ -114,6 +117,7 @@ impl Switchboard {
                 () = tokio::time::sleep_until(next.into()) => {
                     ticked = Instant::now();
                     self.step(Event::Tick);
+                    self.acknowledge();
                     self.hand_on();
                     self.show();
                 }
@@ -203,6 +207,7 @@ impl Switchboard {
     }
 
     fn disconnect(&mut self, agent: AgentId) {
+        self.acks.remove(&agent); // it announces again on its next connection
         if let Some(line) = self.lines.get_mut(&agent) {
             line.connection = None;
             line.status.is_connected = false;
@@ -213,30 +218,49 @@ impl Switchboard {
 
     /// Steps the coordinator and does what it wants; agents that do not listen are disconnected, which it is told in turn.
     fn step(&mut self, event: Event) {
-        let mut deaf = Vec::new();
+        let mut deaf = BTreeSet::new();
         for action in self.coordinator.step(self.now(), event) {
-            let (agent, what) = match action {
+            match action {
                 Action::Publish(view) => {
                     self.views.insert(view.trace, view);
-                    continue;
                 }
                 Action::Acknowledge { agent, id, refusal } => {
                     let refusal = refusal.map(|refusal| refusal.to_string()).unwrap_or_default();
-                    (agent, What::AnnounceAck(v1::AnnounceAck { id, refusal }))
+                    self.acks.entry(agent).or_default().push(v1::AnnounceAck { id, refusal });
                 }
-                Action::Collect { agent, collection } => (agent, What::Collect((&collection).into())),
-            };
-            let Some((_, says)) = self.lines.get(&agent).and_then(|line| line.connection.as_ref()) else { continue };
-            if says.try_send(Ok(v1::CoordinatorSays { what: Some(what) })).is_err() {
-                deaf.push(agent);
+                Action::Collect { agent, collection } => {
+                    let is_heard = self.say(agent, What::Collect((&collection).into()));
+                    let acks = self.acks.remove(&agent).unwrap_or_default();
+                    if !is_heard || !acks.into_iter().all(|ack| self.say(agent, What::AnnounceAck(ack))) {
+                        deaf.insert(agent);
+                    }
+                }
             }
         }
-        for agent in deaf {
-            if self.lines.get(&agent).is_some_and(|line| line.connection.is_some()) {
-                self.refused.count(Reason::Deaf);
-                warn!(agent = %agent, "agent does not listen");
-                self.disconnect(agent);
+        deaf.into_iter().for_each(|agent| self.give_up(agent));
+    }
+
+    /// Sends the acknowledgements that went along with nothing.
+    fn acknowledge(&mut self) {
+        for (agent, acks) in std::mem::take(&mut self.acks) {
+            if !acks.into_iter().all(|ack| self.say(agent, What::AnnounceAck(ack))) {
+                self.give_up(agent);
             }
+        }
+    }
+
+    /// Says something to an agent, if it is here; returns `false` where it does not listen.
+    fn say(&self, agent: AgentId, what: What) -> bool {
+        let connection = self.lines.get(&agent).and_then(|line| line.connection.as_ref());
+        connection.is_none_or(|(_, says)| says.try_send(Ok(v1::CoordinatorSays { what: Some(what) })).is_ok())
+    }
+
+    /// Disconnects an agent that does not listen.
+    fn give_up(&mut self, agent: AgentId) {
+        if self.lines.get(&agent).is_some_and(|line| line.connection.is_some()) {
+            self.refused.count(Reason::Deaf);
+            warn!(agent = %agent, "agent does not listen");
+            self.disconnect(agent);
         }
     }
 
