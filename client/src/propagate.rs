@@ -62,6 +62,7 @@ pub struct Outgoing {
     state_len: u16,
     /// Whether there is a trace.
     is_traced: bool,
+    has_fired: bool,
 }
 
 impl Outgoing {
@@ -72,6 +73,7 @@ impl Outgoing {
         state: [0; STATE_BYTES_MAX],
         state_len: 0,
         is_traced: false,
+        has_fired: false,
     };
 
     /// Returns the value of `traceparent`; empty without a trace.
@@ -83,6 +85,12 @@ impl Outgoing {
     /// Returns the value of `tracestate`; empty where nothing travels beside the trace.
     pub fn tracestate(&self) -> &str {
         std::str::from_utf8(&self.state[..usize::from(self.state_len)]).unwrap_or_default() // as above
+    }
+
+    /// Returns whether a trigger has fired for the trace; where none has, requests over one connection mostly have the same `tracestate`, which
+    /// compression of headers should keep.
+    pub fn has_fired(&self) -> bool {
+        self.has_fired
     }
 
     /// Returns the names and values of the headers to set, one or two of them, or none without a trace.
@@ -113,6 +121,7 @@ fn write(given: &Context, others: Others<'_>, connection: &Connection, outgoing:
     let departure = if process::is_open() { depart(given, connection) } else { Departure::of(given, None) };
     let Departure { parent, trail, call } = departure;
     (outgoing.call, outgoing.parent, outgoing.is_traced) = (call, parent.format(), !parent.trace.is_none());
+    outgoing.has_fired = trail.flags.has(TrailFlags::FIRED);
     if outgoing.is_traced {
         outgoing.state_len = others.format(&trail, &mut outgoing.state) as u16;
     }

@@ -52,7 +52,7 @@ impl Flags {
 
     /// Returns those of `tracers` that take part.
     fn tracers(&self, tracers: &[Tracer]) -> Vec<Tracer> {
-        let is_always = |tracer: &Tracer| matches!(tracer, Tracer::None | Tracer::Backsight);
+        let is_always = |tracer: &Tracer| Tracer::ASKED.contains(tracer);
         let is_asked = |tracer: &Tracer| self.tracers.is_empty() || self.tracers.contains(tracer) || is_always(tracer);
         tracers.iter().filter(|tracer| is_asked(tracer)).copied().collect()
     }
@@ -97,8 +97,7 @@ fn bulk(options: &Options, report: &mut Report) -> Result<()> {
 fn time(flags: &Flags, hosts: &Hosts, case: Case, report: &mut Report) -> Result<()> {
     let options = &flags.options;
     // Latency at a rate is asked against nobody alone, where time is short.
-    let few = [Tracer::None, Tracer::Backsight];
-    let at_rate = if options.quick { &few[..] } else { &Tracer::ALL };
+    let at_rate = if options.quick { &Tracer::ASKED[..] } else { &Tracer::ALL };
     let highest = Load::Highest { concurrency: case.concurrency };
     for (load, metrics, tracers) in
         [(highest, &rows::AT_HIGHEST[..], &Tracer::ALL[..]), (Load::Rate(case.rate), &rows::AT_MODERATE, at_rate)]

@@ -19,6 +19,8 @@ use clap::ValueEnum;
 pub enum Tracer {
     /// Nobody: what the others are measured against.
     None,
+    /// Nobody, but a context travels with requests and answers: the floor of all that follow requests.
+    Headers,
     /// OpenTelemetry's SDK; 1 % of the traces are recorded and sent.
     OtelHead,
     /// OpenTelemetry's SDK; all is sent, and a model of a tail sampler decides.
@@ -29,7 +31,9 @@ pub enum Tracer {
 
 impl Tracer {
     /// Every tracer.
-    pub const ALL: [Self; 4] = [Self::None, Self::OtelHead, Self::OtelTailModel, Self::Backsight];
+    pub const ALL: [Self; 5] = [Self::None, Self::Headers, Self::OtelHead, Self::OtelTailModel, Self::Backsight];
+    /// Those that a must compares.
+    pub const ASKED: [Self; 2] = [Self::None, Self::Backsight];
     /// Those that capture something.
     pub const CAPTURING: [Self; 3] = [Self::OtelHead, Self::OtelTailModel, Self::Backsight];
 
@@ -38,6 +42,7 @@ impl Tracer {
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",
+            Self::Headers => "headers",
             Self::OtelHead => "otel-head",
             Self::OtelTailModel => "otel-tail-model",
             Self::Backsight => "backsight",

@@ -8,7 +8,7 @@ mod peers;
 use crate::plan::Plan;
 use crate::protocol::{Order, Setup, Standing, Word};
 use crate::rpc::brick_server::BrickServer;
-use crate::tracer::{Backsight, NoTracer, Otel, Tracer, TracerKind};
+use crate::tracer::{Backsight, Headers, NoTracer, Otel, Tracer, TracerKind};
 use crate::truth;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -54,6 +54,7 @@ pub(crate) fn serve(options: Options) -> Result<()> {
     let served = runtime.block_on(async {
         match setup.tracer {
             TracerKind::None => host::<NoTracer>(*setup).await,
+            TracerKind::Headers => host::<Headers>(*setup).await,
             TracerKind::Backsight => host::<Backsight>(*setup).await,
             TracerKind::OtelHead | TracerKind::OtelTailModel => host::<Otel>(*setup).await,
         }

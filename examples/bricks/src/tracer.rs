@@ -4,10 +4,12 @@
 //! `<service>/<api>` and gives them the same attributes ([`attribute`]).
 
 mod backsight;
+mod headers;
 mod none;
 mod otel;
 
 pub(crate) use backsight::Backsight;
+pub(crate) use headers::Headers;
 pub(crate) use none::NoTracer;
 pub(crate) use otel::Otel;
 
@@ -25,6 +27,8 @@ use tonic::metadata::MetadataMap;
 pub(crate) enum TracerKind {
     /// Nothing is recorded, and no context is passed on.
     None,
+    /// Nothing is recorded; a context is passed on as Backsight does.
+    Headers,
     /// Backsight.
     Backsight,
     /// OpenTelemetry: one request in a hundred, decided where it comes in.

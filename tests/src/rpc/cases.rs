@@ -57,8 +57,11 @@ pub struct Plan {
     pub rounds: Rounds,
     /// Seconds of load that count in such a round.
     pub seconds: f64,
-    /// Seconds of load before them.
-    pub warmup_seconds: f64,
+    /// Seconds of load before them, at a rate.
+    warmup_seconds: f64,
+    /// The same at the highest rate: long enough for a process to write where it wrote before, as any does that has run for a while. The first
+    /// time, each page costs it a fault.
+    warmup_at_highest_seconds: f64,
     /// Runs with the truth written, for each tracer.
     pub n_truths: usize,
     /// Seconds of load of these.
@@ -78,9 +81,19 @@ impl Plan {
             rounds: Rounds { n_rounds, n_warmup: options.pick(0, 1) },
             seconds: options.pick(0.45, 2.0),
             warmup_seconds: options.pick(0.2, 1.0),
+            warmup_at_highest_seconds: options.pick(0.2, 6.0),
             n_truths: options.pick(1, 5),
             truth_seconds: options.pick(1.5, 8.0),
             truth_warmup_seconds: 0.2,
+        }
+    }
+
+    /// Returns the seconds of `load` before those that count.
+    #[must_use]
+    pub fn warmup_seconds(&self, load: Load) -> f64 {
+        match load {
+            Load::Highest { .. } => self.warmup_at_highest_seconds,
+            Load::Rate(_) => self.warmup_seconds,
         }
     }
 }

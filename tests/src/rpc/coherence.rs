@@ -117,7 +117,7 @@ impl Truths<'_> {
         match tracer {
             Tracer::OtelHead => self.peer(tracer, Decision::KeepAll, &truth),
             Tracer::OtelTailModel => self.peer(tracer, Decision::Tail, &truth),
-            Tracer::Backsight | Tracer::None => self.ours(&truth),
+            Tracer::Backsight | Tracer::Headers | Tracer::None => self.ours(&truth),
         }
     }
 

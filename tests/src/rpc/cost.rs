@@ -70,7 +70,7 @@ impl Timed<'_> {
         let sink = match tracer {
             Tracer::OtelHead => Some(Sink::start(Decision::KeepAll, None)?),
             Tracer::OtelTailModel => Some(Sink::start(Decision::Tail, None)?),
-            Tracer::None | Tracer::Backsight => None,
+            Tracer::None | Tracer::Headers | Tracer::Backsight => None,
         };
         let collector = sink.as_ref().map_or_else(|| self.hosts.collector.pid(), Sink::pid);
         let sockets = if tracer == Tracer::Backsight { self.hosts.sockets() } else { Vec::new() };
@@ -82,7 +82,7 @@ impl Timed<'_> {
             tracer,
             load: self.load,
             seconds: self.plan.seconds,
-            warmup_seconds: self.plan.warmup_seconds,
+            warmup_seconds: self.plan.warmup_seconds(self.load),
             seed: self.hosts.next_seed(),
             agents: &sockets,
             sink: sink.as_ref().map(Sink::address),
@@ -122,7 +122,7 @@ fn sample(tracer: Tracer, report: &RunReport, beside: Beside<'_>, whole: Whole) 
     let [from, to] = report.window_unix_ns;
     let used_ns = |history: &CpuHistory, is_part: bool| if is_part { history.between_ns(from, to) } else { 0.0 };
     let agents_ns = used_ns(beside.agents, tracer == Tracer::Backsight);
-    let collector_ns = used_ns(beside.collector, tracer != Tracer::None);
+    let collector_ns = used_ns(beside.collector, tracer == Tracer::Backsight || tracer.needs_sink());
     let window_ns = (to - from) as f64;
     let services_us = report.cpu.services_us_per_request;
     Sample {

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 
 /// Hosts among which the services are spread.
 const N_HOSTS: usize = 3;
-/// The pool of each: some seconds of full load, so that eviction works as it does in production.
-const BUDGET_BYTES: u64 = 128 << 20;
+/// The pool of each: some seconds of full load, so that it goes round within a warm-up ([`super::cases::Plan::warmup_seconds`]), and eviction
+/// works as it does in production.
+const BUDGET_BYTES: u64 = 32 << 20;
 /// How long agents may take to see that the processes of a run have ended.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 const SETTLE_PERIOD: Duration = Duration::from_millis(20);

@@ -48,7 +48,7 @@ enum Holds {
     TwoWithCores,
 }
 
-const OTHERS: &[Tracer] = &[Tracer::None, Tracer::OtelHead, Tracer::OtelTailModel];
+const OTHERS: &[Tracer] = &[Tracer::None, Tracer::Headers, Tracer::OtelHead, Tracer::OtelTailModel];
 const SENDERS: &[Tracer] = &[Tracer::OtelHead, Tracer::OtelTailModel];
 
 /// What a request costs the application, at whatever rate.

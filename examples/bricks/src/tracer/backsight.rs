@@ -13,6 +13,7 @@ use backsight::{
 };
 use std::future::Future;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
 
 static RPC_SYSTEM: StaticName = StaticName::new(attribute::RPC_SYSTEM);
@@ -30,7 +31,7 @@ const CRUMB_DIGITS: usize = 7;
 pub(crate) struct Backsight {
     services: Vec<Service>,
     /// One for each process that may be called.
-    connections: Vec<Connection>,
+    peers: Vec<Peer>,
     /// Whether spans have to say which service they are of.
     is_shared: bool,
     slow: TriggerId,
@@ -46,6 +47,16 @@ struct Keys {
     traceparent: AsciiMetadataKey,
     tracestate: AsciiMetadataKey,
     crumb: AsciiMetadataKey,
+}
+
+/// A process that may be called, over one connection.
+#[derive(Debug)]
+struct Peer {
+    connection: Connection,
+    /// Whether a `traceparent` was sent that HPACK keeps: those that come later name it by number, and are themselves not kept.
+    is_named: AtomicBool,
+    /// The `tracestate` that requests carry where nothing has fired, and its metadata: made once.
+    usual_state: OnceLock<(String, AsciiMetadataValue)>,
 }
 
 /// What spans say of a service.
@@ -83,18 +94,6 @@ impl Backsight {
         Span::start(self.service(place).span_names[usize::from(place.api_idx)], kind)
     }
 
-    /// Returns the metadata of a crumb: the same bytes again where it is the usual one.
-    fn crumb_value(&self, crumb: &str) -> Option<AsciiMetadataValue> {
-        if let Some((_, value)) = self.usual_crumb.get().filter(|(usual, _)| usual == crumb) {
-            return Some(value.clone());
-        }
-        let value = value_of(crumb)?;
-        if crumb.len() <= CRUMB_DIGITS {
-            let _ = self.usual_crumb.set((crumb.to_owned(), value.clone())); // the first one stays
-        }
-        Some(value)
-    }
-
     fn crumb_in<'m>(&self, metadata: &'m MetadataMap) -> Option<&'m [u8]> {
         metadata.get(&self.keys.crumb).map(|value| value.as_bytes())
     }
@@ -116,7 +115,7 @@ impl Tracer for Backsight {
         let named = |name| TriggerId::from_name(name).with_context(|| format!("`{name}` is no name for a trigger"));
         Ok(Self {
             services: names(setup.plan),
-            connections: setup.plan.processes.iter().map(|_| Connection::new()).collect(),
+            peers: setup.plan.processes.iter().map(|_| Peer::new()).collect(),
             is_shared: setup.process.is_shared(),
             slow: named("bricks.slow")?,
             error: named("bricks.error")?,
@@ -156,19 +155,21 @@ impl Tracer for Backsight {
         attr(&RPC_SYSTEM, &GRPC);
         attr(&PEER_SERVICE, service.name);
         let others = visit.others.as_ref().map_or(Others::NONE, |others| others.get());
-        let outgoing = backsight::inject(&visit.context, others, &self.connections[service.process_idx]);
-        if let Ok(mut parent) = AsciiMetadataValue::try_from(outgoing.traceparent()) {
-            parent.set_sensitive(true); // no two are the same: in HPACK's table it would push out what repeats
+        let peer = &self.peers[service.process_idx];
+        let outgoing = backsight::inject(&visit.context, others, &peer.connection);
+        if let Some(mut parent) = value_of(outgoing.traceparent()) {
+            // No two are the same: in HPACK's table they would push out what repeats.
+            parent.set_sensitive(peer.is_named.swap(true, Ordering::Relaxed)); // one more than once does no harm
             headers.insert(self.keys.traceparent.clone(), parent);
         }
-        if let Some(state) = value_of(outgoing.tracestate()) {
+        if let Some(state) = usual_or_new(&peer.usual_state, outgoing.tracestate(), outgoing.has_fired()) {
             headers.insert(self.keys.tracestate.clone(), state);
         }
         Call { span, call: outgoing.call, process_idx: service.process_idx }
     }
 
     fn returned(&self, _: &mut Visit, call: Call, end: &CallEnd<'_>) {
-        let connection = &self.connections[call.process_idx];
+        let connection = &self.peers[call.process_idx].connection;
         match end {
             CallEnd::Answered(metadata) => call.call.answered(self.crumb_in(metadata), connection),
             CallEnd::Refused(status) => {
@@ -193,8 +194,11 @@ impl Tracer for Backsight {
         if end.is_slow {
             backsight::trigger(self.slow);
         }
-        if let Some(crumb) = backsight::response_crumb().and_then(|crumb| self.crumb_value(crumb.as_str())) {
-            answer.insert(self.keys.crumb.clone(), crumb);
+        if let Some(crumb) = backsight::response_crumb() {
+            let (text, has_fired) = (crumb.as_str(), crumb.as_str().len() > CRUMB_DIGITS);
+            if let Some(crumb) = usual_or_new(&self.usual_crumb, text, has_fired) {
+                answer.insert(self.keys.crumb.clone(), crumb);
+            }
         }
         drop(visit.span);
     }
@@ -216,6 +220,30 @@ fn names(plan: &Plan) -> Vec<Service> {
         span_names: service.apis.iter().map(|api| lasting(&api.span_name)).collect(),
     });
     services.collect()
+}
+
+impl Peer {
+    const fn new() -> Self {
+        Self { connection: Connection::new(), is_named: AtomicBool::new(false), usual_state: OnceLock::new() }
+    }
+}
+
+/// Returns `text` as a value of metadata: the same bytes again where it is the usual one; one that says that something `has_fired` is none,
+/// and not for HPACK's table.
+fn usual_or_new(
+    usual: &OnceLock<(String, AsciiMetadataValue)>,
+    text: &str,
+    has_fired: bool,
+) -> Option<AsciiMetadataValue> {
+    if let Some((_, value)) = usual.get().filter(|(usual, _)| usual == text) {
+        return Some(value.clone());
+    }
+    let mut value = value_of(text)?;
+    value.set_sensitive(has_fired);
+    if !has_fired {
+        let _ = usual.set((text.to_owned(), value.clone())); // the first one stays
+    }
+    Some(value)
 }
 
 /// Returns a value of metadata, `None` for an empty one.

@@ -26,8 +26,8 @@ fn rounds_suffice_for_a_median_wherever_there_are_any() {
 fn a_quick_run_of_the_first_two_cases_leaves_time_for_starts_in_its_minute() {
     let truths = |plan: &Plan| 3.0 * plan.n_truths as f64 * (plan.truth_seconds + plan.truth_warmup_seconds);
     let (two, ten) = (plan(0, &["--quick"]), plan(1, &["--quick"]));
-    let timed_runs = two.rounds.n_rounds * (5 + 3); // under both loads
-    let timed = timed_runs as f64 * (two.seconds + two.warmup_seconds);
+    let timed_runs = two.rounds.n_rounds * (6 + 3); // under both loads
+    let timed = timed_runs as f64 * (two.seconds + two.warmup_seconds(Load::Highest { concurrency: 32 }));
     assert!(timed + truths(&two) + truths(&ten) < 40.0);
 }
 
