@@ -137,6 +137,8 @@ impl Missing {
 #[derive(Debug)]
 pub(crate) struct Process {
     session: Published<Own>,
+    /// The process that this memory is of, 0 before its first attempt.
+    owner: AtomicU32,
     drops: Counters,
     missing: AtomicU64,
     /// CLOCK_MONOTONIC nanoseconds before which no further attempt is made.
@@ -263,7 +265,7 @@ pub(crate) fn is_over(view: &View) -> bool {
     }
     process.retry_at_ns.store(now + RETRY_NS, Ordering::Relaxed); // as above
     // Where the program has closed our socket, nobody can tell.
-    if !socket.verified().is_some_and(connect::is_closed) {
+    if is_borrowed(process) || !socket.verified().is_some_and(connect::is_closed) {
         return false;
     }
     let _held_back = HeldBack::new(); // a handler that leaves by longjmp would leave the session over, and none to follow
@@ -285,6 +287,7 @@ fn end(process: &Process, own: &Own) {
         }
         next.missing.store(Missing::NoAgent(Errno::CONNRESET).pack(), Ordering::Relaxed);
         next.retry_at_ns.store(0, Ordering::Relaxed);
+        next.owner.store(process.owner.load(Ordering::Relaxed), Ordering::Relaxed);
         next.session.renew(|own| {
             own.socket = Descriptor::default();
             own.doorbell = Descriptor::default();
@@ -311,11 +314,26 @@ impl Own {
     }
 }
 
+/// Returns whether the caller is a child of `vfork`, which shares the memory of a process that tried to open a session before.
+///
+/// What the child records is its parent's, as if that had; but a session that it opened or ended would be one of descriptors that the parent
+/// does not have, and over when the child is.
+#[cold]
+fn is_borrowed(process: &Process) -> bool {
+    let own = rustix::process::getpid().as_raw_nonzero().get().cast_unsigned();
+    // Relaxed: the number is all there is to know.
+    let known = process.owner.compare_exchange(0, own, Ordering::Relaxed, Ordering::Relaxed);
+    known.is_err_and(|owner| owner != own)
+}
+
 #[cold]
 fn open(process: &Process) -> Option<Session> {
     // The coarse clock: without an agent this is what each `begin` costs.
     let waiting = clock::coarse_ns() < process.retry_at_ns.load(Ordering::Relaxed); // a throttle
     if waiting {
+        return None;
+    }
+    if is_borrowed(process) {
         return None;
     }
     let _held_back = HeldBack::new(); // a handler that leaves by longjmp would leave nobody to open a session
