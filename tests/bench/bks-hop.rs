@@ -1,7 +1,7 @@
 //! `bks-hop`: a small service that calls others, for tests with several hosts; see `backsight_tests::hop`.
 #![forbid(unsafe_code)]
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use backsight::Settings;
 use clap::Parser;
 
@@ -19,7 +19,7 @@ struct Options {
 fn main() -> Result<()> {
     let options = Options::parse();
     let settings = Settings { socket: Some(&options.socket), service: Some(&options.service) };
-    backsight::init(settings).map_err(|why| anyhow!("no session: {why}; {:?}", backsight::stats()))?;
+    backsight_tests::harness::session::join(settings)?;
     backsight::last_words::install();
     backsight_tests::hop::serve()
 }

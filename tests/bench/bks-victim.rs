@@ -34,7 +34,7 @@ struct Options {
 fn main() -> Result<()> {
     let options = Options::parse();
     let settings = Settings { socket: Some(&options.socket), service: Some("victim") };
-    backsight::init(settings).map_err(|why| anyhow::anyhow!("no session: {why}; {:?}", backsight::stats()))?;
+    backsight_tests::harness::session::join(settings)?;
     let truth = Truth::open(&options.truth)?;
     println!("started");
     std::io::stdout().flush().context("say that it started")?;

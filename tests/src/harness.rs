@@ -9,3 +9,4 @@ pub mod collector;
 pub mod cpu;
 pub mod metrics;
 pub mod relay;
+pub mod session;
