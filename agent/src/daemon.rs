@@ -321,7 +321,8 @@ impl Daemon {
             Command::Trace(trace) => Reply::Trace(trace, self.recorder.slices(trace, self.clock.timeline(), now)),
             Command::Metrics => {
                 let uplink = self.collector.as_ref().map(|collector| (collector.status(now.time), collector.details()));
-                Reply::Metrics(status::metrics(&self.recorder, uplink.as_ref(), now))
+                let doors = status::Doors { sessions: &self.sessions, requests: self.commands.refused() };
+                Reply::Metrics(status::metrics(&self.recorder, doors, uplink.as_ref(), now))
             }
             Command::Fire { trigger, name, trace, laterals } => {
                 if self.names.len() < crate::limits::TRIGGERS_MAX {
