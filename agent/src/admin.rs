@@ -3,6 +3,9 @@
 //! The HTTP server ([`http`]) runs on a thread of its own; the loop answers between two rounds and never waits for it.
 
 mod http;
+mod refused;
+
+pub use refused::RefusedRequests;
 
 use crate::recorder::Fired;
 use crate::sessions::socket::Listener;
@@ -73,6 +76,7 @@ type Asked = (Command, oneshot::Sender<Reply>);
 pub struct Commands {
     queue: Receiver<Asked>,
     bell: Arc<OwnedFd>,
+    refused: RefusedRequests,
 }
 
 /// The admin thread's end of the channel.
@@ -80,6 +84,7 @@ pub struct Commands {
 pub struct Client {
     queue: SyncSender<Asked>,
     bell: Arc<OwnedFd>,
+    refused: RefusedRequests,
 }
 
 /// The loop did not answer.
@@ -100,7 +105,9 @@ pub enum AskError {
 pub fn channel() -> std::io::Result<(Commands, Client)> {
     let (sender, queue) = sync_channel(COMMANDS_MAX);
     let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-    Ok((Commands { queue, bell: bell.clone() }, Client { queue: sender, bell }))
+    let refused = RefusedRequests::default();
+    let commands = Commands { queue, bell: bell.clone(), refused: refused.clone() };
+    Ok((commands, Client { queue: sender, bell, refused }))
 }
 
 fn ring(bell: &OwnedFd) {
@@ -123,6 +130,11 @@ impl Commands {
     /// Makes the descriptor readable again.
     pub fn remind(&self) {
         ring(&self.bell);
+    }
+
+    /// Returns where requests are counted that the admin thread refused.
+    pub const fn refused(&self) -> &RefusedRequests {
+        &self.refused
     }
 
     /// Takes the next command and where its answer goes.

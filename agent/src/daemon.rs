@@ -14,6 +14,7 @@ use crate::notify;
 use crate::recorder::{Now, Pace, Recorder, Settings};
 use crate::sessions::socket::{ListenError, Listener};
 use crate::sessions::{SessionLimits, Sessions};
+use crate::state_dir::{InUse, StateDir};
 use crate::status;
 use crate::triggers::Rules;
 use backsight_core::ids::{AgentId, RegionId, TriggerId};
@@ -54,6 +55,9 @@ pub enum StartError {
     /// A socket could not be opened.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// Another agent has the state directory.
+    #[error(transparent)]
+    StateDir(#[from] InUse),
     /// The kernel lacks something, or a limit is too low.
     #[error("{what}")]
     System {
@@ -109,6 +113,8 @@ impl Source {
 #[derive(Debug)]
 pub struct Daemon {
     agent: AgentId,
+    /// Ours alone for as long as the agent runs.
+    _state_dir: StateDir,
     clock: HostClock,
     recorder: Recorder,
     sessions: Sessions,
@@ -151,9 +157,13 @@ impl Daemon {
     /// Opens the sockets and takes the memory's measure; clients can connect from now on. Stops once `stop` is readable.
     ///
     /// # Errors
-    /// A socket that somebody else has, or a kernel that refuses.
+    /// A state directory or a socket that somebody else has, or a kernel that refuses.
     pub fn start(config: &Config, stop: OwnedFd) -> Result<Self, StartError> {
         let system = |what| move |source: Errno| StartError::System { what, source: source.into() };
+        let state_dir = StateDir::take(&config.agent.state_dir)?; // before anybody could connect to an agent that may not start
+        if let Some((file, error)) = &state_dir.not_locked {
+            warn!(file = %file.display(), error = %error, "state directory not locked, another agent could take the same id");
+        }
         let listener = Listener::open(&config.agent.socket, SocketType::SEQPACKET, SOCKET_MODE)?;
         let admin_listener = Listener::open(&config.agent.admin_socket, SocketType::STREAM, ADMIN_SOCKET_MODE)?;
         let clock = HostClock::start();
@@ -173,6 +183,7 @@ impl Daemon {
             SessionLimits { sessions_max: config.pool.sessions_max, sessions_per_uid: config.pool.sessions_per_uid };
         let daemon = Self {
             agent: identified.agent,
+            _state_dir: state_dir,
             clock,
             recorder: Recorder::new(settings, now),
             sessions: Sessions::new(limits),
@@ -313,7 +324,8 @@ impl Daemon {
             Command::Trace(trace) => Reply::Trace(trace, self.recorder.slices(trace, self.clock.timeline(), now)),
             Command::Metrics => {
                 let uplink = self.collector.as_ref().map(|collector| (collector.status(now.time), collector.details()));
-                Reply::Metrics(status::metrics(&self.recorder, uplink.as_ref(), now))
+                let doors = status::Doors { sessions: &self.sessions, requests: self.commands.refused() };
+                Reply::Metrics(status::metrics(&self.recorder, doors, uplink.as_ref(), now))
             }
             Command::Fire { trigger, name, trace, laterals } => {
                 if self.names.len() < crate::limits::TRIGGERS_MAX {

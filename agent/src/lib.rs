@@ -23,6 +23,7 @@ pub mod recorder;
 pub mod region;
 pub mod retention;
 pub mod sessions;
+pub mod state_dir;
 pub mod status;
 pub mod totals;
 pub mod triggers;

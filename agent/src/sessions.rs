@@ -69,6 +69,28 @@ pub enum Refusal {
     },
 }
 
+/// Why a connection ended on which no hello came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unheard {
+    /// It was closed by the agent after [`HELLO_WITHIN`].
+    TooLate,
+    /// The client closed it, or died.
+    Left,
+}
+
+impl Unheard {
+    /// Every reason.
+    pub const ALL: [Self; 2] = [Self::TooLate, Self::Left];
+
+    /// Returns the name under which it is shown.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TooLate => "too_late",
+            Self::Left => "left",
+        }
+    }
+}
+
 /// The sessions of an agent, by number; numbers are used again.
 #[derive(Debug)]
 pub struct Sessions {
@@ -76,12 +98,13 @@ pub struct Sessions {
     table: Vec<Option<Session>>,
     n_sessions: u32,
     per_uid: BTreeMap<u32, u32>,
+    n_unheard: [u64; Unheard::ALL.len()],
 }
 
 impl Sessions {
     /// Returns an empty table.
     pub const fn new(limits: SessionLimits) -> Self {
-        Self { limits, table: Vec::new(), n_sessions: 0, per_uid: BTreeMap::new() }
+        Self { limits, table: Vec::new(), n_sessions: 0, per_uid: BTreeMap::new(), n_unheard: [0; Unheard::ALL.len()] }
     }
 
     /// Adds a session; returns its number.
@@ -118,6 +141,18 @@ impl Sessions {
             }
         }
         Some(session)
+    }
+
+    /// Removes a session, whose end is `why` if no hello came on it.
+    pub fn end(&mut self, number: u32, why: Unheard) -> Option<Session> {
+        let session = self.remove(number)?;
+        self.n_unheard[why as usize] += u64::from(session.member.is_none());
+        Some(session)
+    }
+
+    /// Returns how many connections ended on which no hello came, by the names of the reasons.
+    pub fn unheard(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Unheard::ALL.into_iter().map(|why| (why.name(), self.n_unheard[why as usize]))
     }
 
     /// Returns a session.

@@ -2,8 +2,10 @@
 //!
 //! Called by the loop when the admin socket asks. Reads, never changes anything.
 
+use crate::admin::RefusedRequests;
 use crate::clock::HostClock;
 use crate::recorder::{Now, Recorder};
+use crate::sessions::Sessions;
 use crate::totals::{Listed, by_name};
 use backsight_core::clock::ClockSource;
 use backsight_core::ids::{AgentId, TriggerId};
@@ -19,6 +21,15 @@ pub struct Host {
     pub agent: AgentId,
     /// How long it has run.
     pub uptime: Nanos,
+}
+
+/// Where processes and people come in, for what was refused there.
+#[derive(Clone, Copy, Debug)]
+pub struct Doors<'a> {
+    /// Processes.
+    pub sessions: &'a Sessions,
+    /// People.
+    pub requests: &'a RefusedRequests,
 }
 
 /// What metrics show of the uplink beside its status.
@@ -81,7 +92,12 @@ fn invariant_tsc(source: ClockSource) -> Capability {
 ///
 /// # Shape
 /// Prometheus text, version 0.0.4. A gauge that is not known yet (the horizon before the first eviction) is left out.
-pub fn metrics(recorder: &Recorder, uplink: Option<&(UplinkStatus, UplinkDetails)>, now: Now) -> String {
+pub fn metrics(
+    recorder: &Recorder,
+    doors: Doors<'_>,
+    uplink: Option<&(UplinkStatus, UplinkDetails)>,
+    now: Now,
+) -> String {
     let mut out = Exposition::default();
     let (pool, horizon) = (recorder.pool_status(), recorder.horizon_status(now));
     let (chunks, totals) = (recorder.chunk_counts(), recorder.totals());
@@ -124,6 +140,11 @@ pub fn metrics(recorder: &Recorder, uplink: Option<&(UplinkStatus, UplinkDetails
     }
     let fired = recorder.triggers_fired(&BTreeMap::new());
     out.counters("triggers", "Firings, refused ones included.", "trigger", fired);
+    let owned = |(reason, n): (&str, u64)| (reason.to_owned(), n);
+    let unheard = doors.sessions.unheard().map(owned).collect();
+    out.counters("unheard_connections", "Connections that ended before a hello.", "reason", unheard);
+    let requests = doors.requests.counts().map(owned).collect();
+    out.counters("refused_requests", "Requests on the admin socket that nobody could answer.", "reason", requests);
     let drops = by_name(&recorder.drops(), Listed::All);
     out.counters("drops", "What was given up.", "reason", drops);
     out.text

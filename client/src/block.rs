@@ -9,27 +9,19 @@
 //! its frame.
 
 use crate::clock;
-use crate::process::{self, Process};
+use crate::process;
 use crate::signals::HeldBack;
+use crate::slab::{self, BLOCK_BYTES, THREAD_BLOCKS};
 use backsight_core::clock::ClockSource;
-use backsight_core::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering, signal_fence};
+use backsight_core::sync::{AtomicU64, signal_fence};
 use backsight_core::telemetry::DropReason;
 use backsight_ringbuf::shm::View;
 use backsight_ringbuf::writer::Writer;
 use backsight_ringbuf::{region, slot};
-use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 use std::cell::{Cell, UnsafeCell};
 
-/// Blocks of processes at the slab's start: one for each session in turn, so that what a thread reads of one is not written meanwhile.
-const PROCESS_BLOCKS: usize = 64;
 /// Ticks without a sign of the agent after which it is looked at: three seconds at 3 GHz.
 const SILENT_TICKS: u64 = 1 << 33;
-/// Bytes of a block: whole cache lines, so that threads do not share one.
-const BLOCK_BYTES: usize = 512;
-/// Blocks of threads: one for each thread slot of a region.
-const THREAD_BLOCKS: usize = 4096;
-const BLOCKS: usize = PROCESS_BLOCKS + THREAD_BLOCKS;
-const SLAB_BYTES: usize = BLOCK_BYTES * BLOCKS;
 
 /// One thread's writer and what guards it.
 ///
@@ -59,25 +51,10 @@ pub struct ThreadBlock {
 /// A region, and the number of a thread slot in it.
 pub(crate) type Place = (View, u32);
 
-const _: () = assert!(size_of::<ThreadBlock>() <= BLOCK_BYTES);
-const _: () = assert!(size_of::<Process>() <= BLOCK_BYTES);
-
 thread_local! {
     /// This thread's block; null before its first trace call and after its last.
     static BLOCK: Cell<*const ThreadBlock> = const { Cell::new(std::ptr::null()) };
 }
-
-/// The slab; made once, inherited by children, never unmapped.
-static SLAB: AtomicPtr<u8> = AtomicPtr::new(std::ptr::null_mut());
-/// 1 once the system has refused the slab: asking again would cost three system calls a record.
-static SLAB_REFUSED: AtomicU32 = AtomicU32::new(0);
-/// 1 while a thread owns the block of that number. Ordinary memory: a forked child must not hand its one thread's block, which reads zero,
-/// to another thread. The blocks of the parent's other threads stay taken there.
-static OWNED: [AtomicU32; BLOCKS] = [const { AtomicU32::new(0) }; BLOCKS];
-/// Which of the process blocks counts. Ordinary memory: a child finds its own, of that number, zeroed.
-static CURRENT: AtomicU32 = AtomicU32::new(0);
-/// Where to look for a free block first: a hint.
-static NEXT: AtomicU32 = AtomicU32::new(0);
 
 impl ThreadBlock {
     /// Returns the block's number in the slab.
@@ -338,108 +315,31 @@ pub(crate) fn free(block: &ThreadBlock) {
     BLOCK.set(std::ptr::null());
     block.exit_rounds.set(0);
     block.busy.set(0);
-    let slab = SLAB.load(Ordering::Relaxed); // made before any block of it was claimed
-    let idx = (std::ptr::from_ref(block).addr() - slab.addr()) / BLOCK_BYTES;
-    if let Some(owned) = OWNED.get(idx) {
-        owned.store(0, Ordering::Release); // pairs with the claim in `claim_cold`
-    }
-}
-
-/// Returns the block of the process's session, or of the next one.
-pub(crate) fn process() -> Option<&'static Process> {
-    process_at(CURRENT.load(Ordering::Acquire) as usize) // pairs with `next_process`
-}
-
-/// Returns the block that the process's next session takes, once `prepare` has made it one without a session.
-pub(crate) fn next_process(prepare: impl FnOnce(&Process)) {
-    let next = (CURRENT.load(Ordering::Relaxed) as usize + 1) % PROCESS_BLOCKS; // one thread at a time: the one that ended the session
-    if let Some(process) = process_at(next) {
-        prepare(process);
-        CURRENT.store(next as u32, Ordering::Release); // pairs with `process`
-    }
-}
-
-fn process_at(number: usize) -> Option<&'static Process> {
-    let slab = slab()?;
-    // SAFETY: the first blocks of the slab are set aside for the process, and `CURRENT` is one of theirs.
-    let block = unsafe { slab.add(number * BLOCK_BYTES) };
-    // SAFETY: all its fields are atomics or cells under its state word, for which zero is a valid value.
-    Some(unsafe { &*block.cast::<Process>() })
+    slab::free(block);
 }
 
 /// Claims a block for the calling thread.
 #[cold]
 #[inline(never)]
 fn claim_cold() -> Option<*const ThreadBlock> {
-    let slab = slab()?;
+    if !slab::exists() {
+        return None;
+    }
     let _held_back = HeldBack::new();
     let claimed = BLOCK.get();
     if !claimed.is_null() {
         return Some(claimed); // a handler was faster
     }
-    let start = NEXT.fetch_add(1, Ordering::Relaxed) as usize; // a hint
-    for i in 0..THREAD_BLOCKS {
-        let idx = PROCESS_BLOCKS + (start + i) % THREAD_BLOCKS;
-        let owned = &OWNED[idx];
-        // Acquire: pairs with `free`.
-        if owned.load(Ordering::Relaxed) == 0
-            && owned.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
-        {
-            // SAFETY: `idx < BLOCKS`, so the block is within the slab.
-            let block = unsafe { slab.add(idx * BLOCK_BYTES) }.cast_const().cast::<ThreadBlock>();
-            BLOCK.set(block);
-            // SAFETY: within the slab, which is never unmapped; all-zero or left by `free` are valid states.
-            crate::exit::watch(unsafe { &*block }); // without a session too: the next thread takes the block over
-            return Some(block);
-        }
+    if let Some(block) = slab::take() {
+        BLOCK.set(block);
+        crate::exit::watch(block); // without a session too: the next thread takes the block over
+        return Some(block);
     }
     process::count(DropReason::ThreadSlots);
     if let Some(session) = process::open_session() {
         slot::count_refused(&session.view); // for the agent, as where a slot is missing
     }
     None
-}
-
-/// Returns the slab, made at the first call; `None` where the system gives no memory.
-fn slab() -> Option<*mut u8> {
-    let slab = SLAB.load(Ordering::Acquire); // pairs with the exchange below
-    if !slab.is_null() {
-        return Some(slab);
-    }
-    if SLAB_REFUSED.load(Ordering::Relaxed) != 0 {
-        return None; // a switch that is only ever turned on
-    }
-    let made = make_slab();
-    if made.is_none() {
-        SLAB_REFUSED.store(1, Ordering::Relaxed); // as above
-    }
-    made
-}
-
-#[cold]
-fn make_slab() -> Option<*mut u8> {
-    let protection = ProtFlags::READ | ProtFlags::WRITE;
-    // SAFETY: a new private mapping at an address of the kernel's choice touches no existing memory.
-    let made = unsafe { mmap_anonymous(std::ptr::null_mut(), SLAB_BYTES, protection, MapFlags::PRIVATE) }.ok()?;
-    // SAFETY: the range was just mapped; the advice changes what a child inherits.
-    let wiped = unsafe { madvise(made, SLAB_BYTES, Advice::LinuxWipeOnFork) };
-    if wiped.is_ok() {
-        let exchanged = SLAB.compare_exchange(std::ptr::null_mut(), made.cast(), Ordering::AcqRel, Ordering::Acquire);
-        match exchanged {
-            Ok(_) => return Some(made.cast()),
-            Err(other) => {
-                unmap(made);
-                return Some(other); // another thread was faster
-            }
-        }
-    }
-    unmap(made);
-    None
-}
-
-fn unmap(slab: *mut std::ffi::c_void) {
-    // SAFETY: mapped by `make_slab` with this length and not published.
-    let _ = unsafe { munmap(slab, SLAB_BYTES) };
 }
 
 /// Returns whether the call that set `busy` can no longer return: a `longjmp` left it behind.

@@ -2,11 +2,14 @@
 //!
 //! Each session has a process block of its own, which is written before it opens and only read afterwards.
 
-use crate::block::{self, Counters};
+use crate::block::Counters;
 use crate::clock;
 use crate::connect::{self, Request};
+use crate::descriptor::{self, Descriptor, Kind};
+use crate::publication::Published;
 use crate::settings::{self, Settings};
 use crate::signals::HeldBack;
+use crate::slab;
 use backsight_core::clock::ClockSource;
 use backsight_core::ids::{AgentId, RegionId};
 use backsight_core::sync::{AtomicU32, AtomicU64, Ordering};
@@ -14,9 +17,7 @@ use backsight_core::telemetry::DropReason;
 use backsight_ringbuf::abi::ABI_VERSION;
 use backsight_ringbuf::shm::View;
 use backsight_ringbuf::{region, strings};
-use rustix::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use rustix::io::Errno;
-use std::cell::Cell;
 use std::fmt;
 
 /// How long the first session may take to open.
@@ -27,15 +28,6 @@ const FORK_WAIT_NS: u64 = 2_000_000;
 const RETRY_NS: u64 = 1_000_000_000;
 /// The shortest time between two looks at whether an agent that was asked has answered; later ones are as much longer as it takes.
 const LISTEN_NS: u64 = 1_000_000;
-/// Descriptors of ours are moved to this number or above, where a program that closes and reopens the low ones does not meet them.
-const FD_MIN: RawFd = 700;
-
-const NONE: u32 = 0;
-const OPENING: u32 = 1;
-const OPEN: u32 = 2;
-/// Its agent is gone. The next process block counts.
-const OVER: u32 = 3;
-
 /// Why nothing is recorded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Missing {
@@ -144,35 +136,30 @@ impl Missing {
 /// The process's block of the slab: zero in a new process and in a forked child.
 #[derive(Debug)]
 pub(crate) struct Process {
-    state: AtomicU32,
+    session: Published<Own>,
+    /// The process that this memory is of, 0 before its first attempt.
+    owner: AtomicU32,
     drops: Counters,
     missing: AtomicU64,
     /// CLOCK_MONOTONIC nanoseconds before which no further attempt is made.
     retry_at_ns: AtomicU64,
-    // The cells below belong to the thread that set state OPENING while that lasts; in state OPEN everybody reads them.
-    view: Cell<View>,
-    region: Cell<RegionId>,
-    agent: Cell<AgentId>,
-    clock: Cell<ClockSource>,
-    epoch: Cell<u32>,
-    /// Whether this process had a session before, whose agent is gone.
-    is_again: Cell<bool>,
-    /// When the agent was asked that has not answered yet, 0 where none was.
-    asked_at_ns: Cell<u64>,
-    /// Of the session, or of the agent that was asked.
-    socket: Cell<Descriptor>,
-    doorbell: Cell<Descriptor>,
 }
 
-// SAFETY: see the comment on the cells: the state word orders each of their writes before every read.
-unsafe impl Sync for Process {}
-
-/// A descriptor of ours, and what proves that it still is: a program may close any number and open its own there.
-#[derive(Clone, Copy, Debug, Default)]
-struct Descriptor {
-    number: RawFd,
-    device: u64,
-    inode: u64,
+/// A session, and what attempts at one leave to each other.
+#[derive(Debug)]
+struct Own {
+    view: View,
+    region: RegionId,
+    agent: AgentId,
+    clock: ClockSource,
+    epoch: u32,
+    /// Whether this process had a session before, whose agent is gone.
+    is_again: bool,
+    /// When the agent was asked that has not answered yet, 0 where none was.
+    asked_at_ns: u64,
+    /// Of the session, or of the agent that was asked.
+    socket: Descriptor,
+    doorbell: Descriptor,
 }
 
 /// What a thread needs of the session.
@@ -189,8 +176,6 @@ pub(crate) struct Session {
 static LAST_REGION: AtomicU64 = AtomicU64::new(0);
 /// The session's number, raised when string ids of an earlier region lose their meaning.
 static EPOCH: AtomicU32 = AtomicU32::new(0);
-/// The socket and the doorbell that a forked child inherits and must close: number, device and inode of each.
-static INHERITED: [[AtomicU64; 3]; 2] = [const { [const { AtomicU64::new(0) }; 3] }; 2];
 
 /// Fixes who and where we are and opens the session: what a program may call first. Without it the first [`crate::begin`] does the same.
 ///
@@ -210,17 +195,13 @@ pub fn init(settings: Settings<'_>) -> Result<(), Missing> {
 /// Two loads while it is open; at most one attempt a second, of at most 20 ms (2 ms after a fork), while it is not, and a system call
 /// now and then where an agent was asked and has not answered yet.
 pub(crate) fn session() -> Option<Session> {
-    let process = block::process()?;
-    if process.state.load(Ordering::Acquire) == OPEN {
-        return Some(process.read()); // pairs with the release store in `open`
-    }
-    open(process)
+    let process = slab::process()?;
+    process.session.read(Own::session).or_else(|| open(process))
 }
 
 /// Returns the session if it is open.
 pub(crate) fn open_session() -> Option<Session> {
-    let process = block::process()?;
-    (process.state.load(Ordering::Acquire) == OPEN).then(|| process.read()) // pairs with the release store in `open`
+    slab::process()?.session.read(Own::session)
 }
 
 /// Returns whether there is a session, opening it where it may be opened now.
@@ -228,26 +209,26 @@ pub(crate) fn open_session() -> Option<Session> {
 /// # Cost
 /// As [`session`].
 pub(crate) fn is_open() -> bool {
-    block::process().is_some_and(|process| process.state.load(Ordering::Relaxed) == OPEN || open(process).is_some()) // `OPEN` says nothing of other words here
+    slab::process().is_some_and(|process| process.session.is_published() || open(process).is_some())
 }
 
 /// Returns why there is no session.
 pub(crate) fn missing() -> Missing {
-    block::process().map_or(Missing::NoMemory(Errno::NOMEM), |process| {
+    slab::process().map_or(Missing::NoMemory(Errno::NOMEM), |process| {
         Missing::unpack(process.missing.load(Ordering::Relaxed)) // a statistic
     })
 }
 
 /// Counts a drop that no thread slot can count.
 pub(crate) fn count(reason: DropReason) {
-    if let Some(process) = block::process() {
+    if let Some(process) = slab::process() {
         process.drops[reason as usize].fetch_add(1, Ordering::Relaxed); // a statistic
     }
 }
 
 /// Returns how often a reason was counted without a thread slot.
 pub(crate) fn counted(reason: DropReason) -> u64 {
-    block::process().map_or(0, |process| process.drops[reason as usize].load(Ordering::Relaxed)) // a statistic
+    slab::process().map_or(0, |process| process.drops[reason as usize].load(Ordering::Relaxed)) // a statistic
 }
 
 /// Wakes the agent if it sleeps, so that it looks at the signal that was just published.
@@ -256,7 +237,7 @@ pub(crate) fn counted(reason: DropReason) -> u64 {
 /// A fence and a load while the agent is awake; three system calls when it sleeps.
 pub(crate) fn ring_doorbell(view: &View) {
     if region::is_agent_sleeping(view) {
-        ring();
+        ring(view);
     }
 }
 
@@ -266,14 +247,16 @@ pub(crate) fn ring_doorbell(view: &View) {
 /// As [`ring_doorbell`], and one atomic operation; the system calls come once in as many changes as the agent says.
 pub(crate) fn ring_at_change(view: &View) {
     if region::is_change_awaited(view) {
-        ring();
+        ring(view);
     }
 }
 
-fn ring() {
-    if let Some(process) = block::process()
-        && process.socket.get().verified().is_some()
-        && let Some(doorbell) = process.doorbell.get().verified()
+fn ring(view: &View) {
+    // A thread may still be in a region whose agent is gone, while another thread opens the next session: that one's doorbell is not meant.
+    let of_view = |own: &Own| (own.view == *view).then_some((own.socket, own.doorbell));
+    if let Some((socket, doorbell)) = slab::process().and_then(|process| process.session.read(of_view)).flatten()
+        && socket.verified().is_some()
+        && let Some(doorbell) = doorbell.verified()
     {
         let _ = rustix::io::write(doorbell, &1_u64.to_ne_bytes());
     }
@@ -284,57 +267,53 @@ fn ring() {
 /// Called by a thread whose agent gives no sign, between segments. One look a second; what the region holds is given back.
 #[cold]
 pub(crate) fn is_over(view: &View) -> bool {
-    let Some(process) = block::process() else { return false };
-    if process.state.load(Ordering::Acquire) != OPEN || process.view.get() != *view {
+    let Some(process) = slab::process() else { return false };
+    let of_view = |own: &Own| (own.view == *view).then_some(own.socket);
+    let Some(socket) = process.session.read(of_view).flatten() else {
         return true; // another thread saw it
-    }
+    };
     let now = clock::coarse_ns();
     if now < process.retry_at_ns.load(Ordering::Relaxed) {
         return false; // a throttle, as in `open`
     }
     process.retry_at_ns.store(now + RETRY_NS, Ordering::Relaxed); // as above
     // Where the program has closed our socket, nobody can tell.
-    if !process.socket.get().verified().is_some_and(connect::is_closed) {
+    if is_borrowed(process) || !socket.verified().is_some_and(connect::is_closed) {
         return false;
     }
     let _held_back = HeldBack::new(); // a handler that leaves by longjmp would leave the session over, and none to follow
-    // Acquire: pairs with the store in `open`, whose cells are read below.
-    if process.state.compare_exchange(OPEN, OVER, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-        end(process);
-    }
+    process.session.end(|own| end(process, own));
     true
 }
 
 /// Gives up what belongs to a session that is over, and has the next block count.
-fn end(process: &Process) {
-    process.doorbell.get().close();
-    process.socket.get().close();
-    for word in INHERITED.iter().flatten() {
-        word.store(0, Ordering::Relaxed); // read by children, after the fork
-    }
-    LAST_REGION.store(0, Ordering::Relaxed); // as above: the next agent does not know it
-    let _ = process.view.get().discard_span(); // else the memory is the system's when the process ends
-    block::next_process(|next| {
+fn end(process: &Process, own: &Own) {
+    own.doorbell.close();
+    own.socket.close();
+    descriptor::forget_inherited();
+    LAST_REGION.store(0, Ordering::Relaxed); // read by children, after the fork: the next agent does not know it
+    let _ = own.view.discard_span(); // else the memory is the system's when the process ends
+    slab::next_process(|next| {
         // Relaxed, all: published with the block's number. Nobody has read this block for as long as the others lasted.
         for (counter, before) in next.drops.iter().zip(&process.drops) {
             counter.store(before.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         next.missing.store(Missing::NoAgent(Errno::CONNRESET).pack(), Ordering::Relaxed);
         next.retry_at_ns.store(0, Ordering::Relaxed);
-        next.socket.set(Descriptor::default());
-        next.doorbell.set(Descriptor::default());
-        next.asked_at_ns.set(0);
-        next.is_again.set(true);
-        next.state.store(NONE, Ordering::Relaxed);
+        next.owner.store(process.owner.load(Ordering::Relaxed), Ordering::Relaxed);
+        next.session.renew(|own| {
+            own.socket = Descriptor::default();
+            own.doorbell = Descriptor::default();
+            own.asked_at_ns = 0;
+            own.is_again = true;
+        });
     });
 }
 
 /// Tells the agent that this process ends on purpose.
 pub(crate) fn say_goodbye() {
-    let Some(process) = block::process().filter(|process| process.state.load(Ordering::Acquire) == OPEN) else {
-        return; // pairs with the release store in `open`
-    };
-    if let Some(socket) = process.socket.get().verified() {
+    let socket = slab::process().and_then(|process| process.session.read(|own| own.socket));
+    if let Some(socket) = socket.as_ref().and_then(Descriptor::verified) {
         let mut buffer = [0; backsight_core::session::MESSAGE_MAX_BYTES];
         let goodbye = backsight_core::session::Message::Goodbye.encode(&mut buffer);
         let flags = rustix::net::SendFlags::NOSIGNAL | rustix::net::SendFlags::DONTWAIT;
@@ -342,16 +321,22 @@ pub(crate) fn say_goodbye() {
     }
 }
 
-impl Process {
-    fn read(&self) -> Session {
-        Session {
-            view: self.view.get(),
-            clock: self.clock.get(),
-            agent: self.agent.get(),
-            region: self.region.get(),
-            epoch: self.epoch.get(),
-        }
+impl Own {
+    fn session(&self) -> Session {
+        Session { view: self.view, clock: self.clock, agent: self.agent, region: self.region, epoch: self.epoch }
     }
+}
+
+/// Returns whether the caller is a child of `vfork`, which shares the memory of a process that tried to open a session before.
+///
+/// What the child records is its parent's, as if that had; but a session that it opened or ended would be one of descriptors that the parent
+/// does not have, and over when the child is.
+#[cold]
+fn is_borrowed(process: &Process) -> bool {
+    let own = rustix::process::getpid().as_raw_nonzero().get().cast_unsigned();
+    // Relaxed: the number is all there is to know.
+    let known = process.owner.compare_exchange(0, own, Ordering::Relaxed, Ordering::Relaxed);
+    known.is_err_and(|owner| owner != own)
 }
 
 #[cold]
@@ -361,134 +346,77 @@ fn open(process: &Process) -> Option<Session> {
     if waiting {
         return None;
     }
-    let _held_back = HeldBack::new(); // a handler that leaves by longjmp would leave the state OPENING for good
-    let claimed = || process.state.compare_exchange(NONE, OPENING, Ordering::Acquire, Ordering::Relaxed).is_ok();
-    if !claimed() {
-        return None; // another thread is at it
+    if is_borrowed(process) {
+        return None;
     }
-    let now = clock::monotonic_ns();
-    process.retry_at_ns.store(now + RETRY_NS, Ordering::Relaxed); // a throttle
-    let parent = RegionId(LAST_REGION.load(Ordering::Relaxed)); // written by the parent before the fork
-    match try_open(process, now, parent) {
-        Ok(session) => {
-            take(process, session, !parent.is_none());
-            process.state.store(OPEN, Ordering::Release); // pairs with `session`
-            Some(process.read())
-        }
-        Err(missing) => {
-            process.missing.store(missing.pack(), Ordering::Relaxed); // a statistic
-            process.state.store(NONE, Ordering::Release); // pairs with the exchange above
-            None
-        }
-    }
+    let _held_back = HeldBack::new(); // a handler that leaves by longjmp would leave nobody to open a session
+    // `None`: another thread is at it.
+    let opened = process.session.attempt(|own| {
+        let now = clock::monotonic_ns();
+        process.retry_at_ns.store(now + RETRY_NS, Ordering::Relaxed); // a throttle
+        let parent = RegionId(LAST_REGION.load(Ordering::Relaxed)); // written by the parent before the fork
+        let session = try_open(process, own, now, parent)?;
+        take(own, session, !parent.is_none());
+        Ok(own.session())
+    })?;
+    opened.map_err(|missing: Missing| process.missing.store(missing.pack(), Ordering::Relaxed)).ok() // a statistic
 }
 
 /// Asks the agent for a session, or listens whether one that was asked has answered.
-fn try_open(process: &Process, now: u64, parent: RegionId) -> Result<connect::Session, Missing> {
-    let deadline_ns = match process.socket.get().verified() {
-        Some(_) if process.asked_at_ns.get() != 0 => now,
-        _ => ask(process, now, parent)?,
+fn try_open(process: &Process, own: &mut Own, now: u64, parent: RegionId) -> Result<connect::Session, Missing> {
+    let deadline_ns = match own.socket.verified() {
+        Some(_) if own.asked_at_ns != 0 => now,
+        _ => ask(own, now, parent)?,
     };
-    let socket = process.socket.get();
-    let answer = socket.verified().map_or(Err(Missing::NoAgent(Errno::BADF)), |fd| connect::answer(fd, deadline_ns));
+    let answer =
+        own.socket.verified().map_or(Err(Missing::NoAgent(Errno::BADF)), |fd| connect::answer(fd, deadline_ns));
     match answer {
         Ok(Some(session)) => Ok(session),
         Ok(None) => {
-            let pause_ns = ((now - process.asked_at_ns.get()) / 4).clamp(LISTEN_NS, RETRY_NS);
+            let pause_ns = ((now - own.asked_at_ns) / 4).clamp(LISTEN_NS, RETRY_NS);
             process.retry_at_ns.store(clock::monotonic_ns() + pause_ns, Ordering::Relaxed); // a throttle
             Err(Missing::Timeout)
         }
         Err(missing) => {
-            socket.close();
-            process.socket.set(Descriptor::default());
-            process.asked_at_ns.set(0);
+            own.socket.close();
+            own.socket = Descriptor::default();
+            own.asked_at_ns = 0;
             Err(missing)
         }
     }
 }
 
 /// Asks the agent for a session, which continues that of `parent` in a forked child; returns until when to wait for the answer.
-fn ask(process: &Process, now: u64, parent: RegionId) -> Result<u64, Missing> {
+fn ask(own: &mut Own, now: u64, parent: RegionId) -> Result<u64, Missing> {
     let settings = settings::in_force().ok_or(Missing::NotTried)?;
     if settings.disabled {
         return Err(Missing::Disabled);
     }
     let forked = !parent.is_none();
-    close_inherited();
-    let is_in_a_write = forked || process.is_again.get();
+    descriptor::close_inherited();
+    let is_in_a_write = forked || own.is_again;
     let deadline_ns = now + if is_in_a_write { FORK_WAIT_NS } else { INIT_WAIT_NS };
     let (socket, service) = (settings.socket, settings.service);
     let asked = connect::ask(Request { socket, service, fork_of: forked.then_some(parent), deadline_ns })?;
-    process.socket.set(Descriptor::keep(asked, &INHERITED[0]));
-    process.asked_at_ns.set(now);
+    own.socket = Descriptor::keep(asked, Kind::Socket);
+    own.asked_at_ns = now;
     Ok(deadline_ns)
 }
 
 /// Makes a session the process's own.
-fn take(process: &Process, session: connect::Session, fork_of: bool) {
-    process.view.set(session.view);
-    process.region.set(session.region);
-    process.agent.set(session.agent);
-    process.clock.set(session.clock);
+fn take(own: &mut Own, session: connect::Session, fork_of: bool) {
+    own.view = session.view;
+    own.region = session.region;
+    own.agent = session.agent;
+    own.clock = session.clock;
     // A forked child keeps its parent's string ids where the agent has copied them. One that no longer knew the parent has not.
     let epoch = if fork_of && !strings::is_empty(&session.view) {
         EPOCH.load(Ordering::Relaxed)
     } else {
         EPOCH.fetch_add(1, Ordering::Relaxed) + 1
     };
-    process.epoch.set(epoch);
-    process.asked_at_ns.set(0);
-    process.doorbell.set(Descriptor::keep(session.doorbell, &INHERITED[1]));
+    own.epoch = epoch;
+    own.asked_at_ns = 0;
+    own.doorbell = Descriptor::keep(session.doorbell, Kind::Doorbell);
     LAST_REGION.store(session.region.0, Ordering::Relaxed); // read by children, after the fork
-}
-
-impl Descriptor {
-    /// Moves `fd` out of the way of the application's numbers and keeps it open for as long as the process lives.
-    fn keep(fd: OwnedFd, inherited: &[AtomicU64; 3]) -> Self {
-        let fd = rustix::io::fcntl_dupfd_cloexec(&fd, FD_MIN).unwrap_or(fd);
-        let stat = rustix::fs::fstat(&fd);
-        let (device, inode) = stat.map_or((0, 0), |stat| (stat.st_dev, stat.st_ino));
-        let number = fd.into_raw_fd();
-        for (word, value) in inherited.iter().zip([number as u64, device, inode]) {
-            word.store(value, Ordering::Relaxed); // read by children, after the fork
-        }
-        Self { number, device, inode }
-    }
-
-    /// Takes what a fork left; number 0 where there is none, or somebody took it before.
-    fn take_inherited([number, device, inode]: &[AtomicU64; 3]) -> Self {
-        // Relaxed, all: written before the fork; one thread is here.
-        let number = RawFd::try_from(number.swap(0, Ordering::Relaxed)).unwrap_or(0);
-        Self { number, device: device.load(Ordering::Relaxed), inode: inode.load(Ordering::Relaxed) }
-    }
-
-    /// Closes the descriptor if the number still is what it was.
-    fn close(&self) {
-        if let Some(fd) = self.verified() {
-            // SAFETY: the descriptor is this child's copy of one of ours, and nothing uses it.
-            unsafe { rustix::io::close(fd.as_raw_fd()) };
-        }
-    }
-
-    /// Returns the descriptor if the number still is what it was.
-    ///
-    /// That proves a socket. All eventfds have one inode: a doorbell is ours only while the session's socket is, too.
-    fn verified(&self) -> Option<BorrowedFd<'static>> {
-        if self.number <= 0 {
-            return None;
-        }
-        // SAFETY: the number may be anybody's; it is only used by `fstat`, and beyond that only when it proves to be ours.
-        let fd = unsafe { BorrowedFd::borrow_raw(self.number) };
-        let stat = rustix::fs::fstat(fd).ok()?;
-        (stat.st_dev == self.device && stat.st_ino == self.inode).then_some(fd)
-    }
-}
-
-/// Closes the socket and the doorbell that a fork gave us: the parent's session is not ours.
-fn close_inherited() {
-    let [socket, doorbell] = INHERITED.each_ref().map(Descriptor::take_inherited);
-    if socket.verified().is_some() {
-        doorbell.close();
-        socket.close();
-    } // else the program has closed all descriptors that it did not know
 }

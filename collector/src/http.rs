@@ -36,6 +36,7 @@ fn metrics(stats: &Stats, overview: &Overview, refused: &Refused) -> String {
         "reason",
         refused.counts(),
     );
+    out.labelled("refused_queries_total", "Questions that have no answer.", "reason", refused.queries());
     let done = overview.counts.iter().filter(|count| !is_refusal(count)).map(|(what, n)| (*what, *n));
     out.labelled("coordination_total", "What the coordinator did.", "what", done);
     out.into_text()

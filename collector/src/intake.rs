@@ -84,7 +84,7 @@ impl IntakeService {
         mut requests: Streaming<v1::ReportRequest>,
         replies: &mpsc::Sender<Reply>,
     ) -> Result<(), Status> {
-        let agent = self.greet(requests.message().await.map_err(|status| self.refused.unread(status))?)?;
+        let agent = self.greet(self.refused.first(&mut requests).await?)?;
         let ready = v1::Ready { batch_max_bytes: BATCH_MAX_BYTES as u64 };
         send(replies, v1::report_reply::What::Ready(ready)).await?;
         // Numbers are acknowledged in order, so the batch that came first is waited for first.
@@ -122,8 +122,8 @@ impl IntakeService {
         Ok(())
     }
 
-    fn greet(&self, first: Option<v1::ReportRequest>) -> Result<AgentId, Status> {
-        let Some(v1::report_request::What::Hello(hello)) = first.and_then(|request| request.what) else {
+    fn greet(&self, first: v1::ReportRequest) -> Result<AgentId, Status> {
+        let Some(v1::report_request::What::Hello(hello)) = first.what else {
             let status = Status::failed_precondition("the first message of a report stream must be a hello");
             return Err(self.refused.with(Reason::BadHello, status));
         };

@@ -15,6 +15,7 @@ pub use line::{FACTS_MAX, Filter, Line, NAME_MAX_BYTES, SERVICES_MAX};
 pub use stats::{Refusal, Stats};
 pub use stored::{KIND_REPORT, KIND_VIEW, Stored};
 
+use backsight_core::cause::chain;
 use backsight_core::checksum::checksum;
 use backsight_core::coordination::View;
 use backsight_core::ids::{AgentId, TraceId};
@@ -129,23 +130,12 @@ impl Shared {
                 self.counters.trace_cut();
                 break;
             }
-            let read = self.reader.read(*place);
-            match read.map_err(in_one_line).and_then(|entry| collecting.add(&entry).map_err(in_one_line)) {
-                Ok(()) => {}
-                Err(error) => {
-                    self.counters.unreadable(trace, &error);
-                }
+            let read = self.reader.read(*place).map_err(|error| chain(&error));
+            if let Err(why) = read.and_then(|entry| collecting.add(&entry).map_err(|error| chain(&error))) {
+                self.counters.unreadable(trace, &why);
             }
         }
         collecting.finish()
-    }
-}
-
-/// Returns an error and its cause in one line.
-fn in_one_line(error: impl std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
     }
 }
 

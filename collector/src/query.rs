@@ -3,7 +3,7 @@
 //! Served by the daemon. It changes nothing; every limit on what a reader may ask stands here.
 
 use crate::library::{Filter, Library, Line, Lookup, Stats};
-use crate::streams::{Reason, Refused};
+use crate::streams::{BadQuery, Reason, Refused};
 use backsight_proto::v1::query_server::Query;
 use backsight_proto::{v1, wire};
 use std::collections::HashMap;
@@ -68,7 +68,7 @@ impl Query for QueryService {
 
     async fn get(&self, request: Request<v1::GetRequest>) -> Result<Response<v1::GetReply>, Status> {
         let trace = wire::trace_id("get.trace", &request.get_ref().trace);
-        let trace = trace.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let trace = trace.map_err(|error| self.refused.query(BadQuery::TraceId, error.to_string()))?;
         let reply = self.apart(move |library| match library.get(trace) {
             Lookup::Stored(stored) => Ok(stored.to_reply()),
             Lookup::Announced => Err(format!(
@@ -83,15 +83,15 @@ impl Query for QueryService {
 
     async fn search(&self, request: Request<v1::SearchRequest>) -> Result<Response<v1::SearchReply>, Status> {
         let request = request.into_inner();
-        let limit = limit(request.limit)?;
-        let filter = filter(request.filter)?;
+        let limit = limit(request.limit, &self.refused)?;
+        let filter = filter(request.filter, &self.refused)?;
         let found = self.apart(move |library| library.search(&filter, limit)).await?;
         let traces = found.traces.iter().map(Into::into).collect();
         Ok(Response::new(v1::SearchReply { traces, n_more: found.n_more }))
     }
 
     async fn tail(&self, request: Request<v1::TailRequest>) -> Result<Response<Self::TailStream>, Status> {
-        let filter = filter(request.into_inner().filter)?;
+        let filter = filter(request.into_inner().filter, &self.refused)?;
         if self.library.n_followers() >= FOLLOWERS_MAX {
             let text = format!("{FOLLOWERS_MAX} readers follow already; end one of them, or search instead");
             return Err(self.refused.with(Reason::TooManyFollowers, Status::resource_exhausted(text)));
@@ -136,6 +136,8 @@ fn drops(stats: &Stats, of_others: Vec<(String, u64)>, refused: &Refused) -> Has
     let mut drops: HashMap<String, u64> = of_others.into_iter().collect();
     let streams = refused.counts().filter(|(_, n)| *n > 0);
     drops.extend(streams.map(|(reason, n)| (format!("refused_streams_{reason}"), n)));
+    let queries = refused.queries().filter(|(_, n)| *n > 0);
+    drops.extend(queries.map(|(reason, n)| (format!("refused_queries_{reason}"), n)));
     let losses = [
         ("traces_forgotten", stats.n_forgotten),
         ("files_retired", stats.n_retired_files),
@@ -151,19 +153,22 @@ fn drops(stats: &Stats, of_others: Vec<(String, u64)>, refused: &Refused) -> Has
     drops
 }
 
-fn limit(limit: u32) -> Result<usize, Status> {
+fn limit(limit: u32, refused: &Refused) -> Result<usize, Status> {
     match limit {
         0 => Ok(SEARCH_LIMIT_DEFAULT as usize),
         1..=SEARCH_LIMIT_MAX => Ok(limit as usize),
-        _ => Err(Status::invalid_argument(format!("search.limit is {limit}, allowed is 1 to {SEARCH_LIMIT_MAX}"))),
+        _ => {
+            let text = format!("search.limit is {limit}, allowed is 1 to {SEARCH_LIMIT_MAX}");
+            Err(refused.query(BadQuery::Limit, text))
+        }
     }
 }
 
-fn filter(filter: Option<v1::Filter>) -> Result<Filter, Status> {
+fn filter(filter: Option<v1::Filter>, refused: &Refused) -> Result<Filter, Status> {
     let filter: Filter = filter.unwrap_or_default().into();
     if filter.to_ns != 0 && filter.from_ns > filter.to_ns {
         let text = format!("filter.from_ns is {}, later than filter.to_ns, {}", filter.from_ns, filter.to_ns);
-        return Err(Status::invalid_argument(text));
+        return Err(refused.query(BadQuery::Filter, text));
     }
     Ok(filter)
 }

@@ -1,14 +1,22 @@
-//! Streams of agents and readers that were refused or ended because of what came on them: counted by reason.
+//! Streams of agents and readers that were refused or ended because of what came on them or did not, and questions of readers that have no
+//! answer: counted by reason.
 //!
-//! Counted by the intake, the coordinator's shell and the query service; read for metrics and `status`. Decides nothing.
+//! Counted by the intake, the coordinator's shell and the query service; read for metrics and `status`. All that it decides is how long a
+//! stream may take to begin.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed}; // each counter stands for itself
-use tonic::{Code, Status};
+use std::time::Duration;
+use tonic::{Code, Status, Streaming};
+
+/// How long an agent may take to say hello on a stream that it opened: it does so at once, and a network may lose that twice.
+const HELLO_WITHIN: Duration = Duration::from_secs(10);
 
 /// Why a stream was refused, or ended by the collector.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reason {
+    /// No message came on it in time, or none before its end.
+    NoHello,
     /// Its first message is no hello, or one of another protocol or without an agent.
     BadHello,
     /// A batch came that is not the next one, or something that is no batch.
@@ -27,7 +35,8 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
+        Self::NoHello,
         Self::BadHello,
         Self::NotNextBatch,
         Self::BadBatch,
@@ -40,6 +49,7 @@ impl Reason {
     /// Returns the name under which it is shown.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::NoHello => "no_hello",
             Self::BadHello => "bad_hello",
             Self::NotNextBatch => "not_next_batch",
             Self::BadBatch => "bad_batch",
@@ -51,10 +61,36 @@ impl Reason {
     }
 }
 
-/// How many streams were refused. Clones count together.
+/// What is wrong with a question that was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BadQuery {
+    /// It names no trace.
+    TraceId,
+    /// It asks for more than one may.
+    Limit,
+    /// Its filter lets nothing through.
+    Filter,
+}
+
+impl BadQuery {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::TraceId, Self::Limit, Self::Filter];
+
+    /// Returns the name under which it is shown.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TraceId => "bad_trace_id",
+            Self::Limit => "bad_limit",
+            Self::Filter => "bad_filter",
+        }
+    }
+}
+
+/// How many streams and questions were refused. Clones count together.
 #[derive(Clone, Debug, Default)]
 pub struct Refused {
     counts: Arc<[AtomicU64; Reason::ALL.len()]>,
+    queries: Arc<[AtomicU64; BadQuery::ALL.len()]>,
 }
 
 impl Refused {
@@ -69,16 +105,42 @@ impl Refused {
         status
     }
 
+    /// Returns the first message of a stream, which is to be a hello.
+    ///
+    /// # Errors
+    /// None came, or none that can be read: counted, and what to say of it.
+    pub async fn first<T>(&self, stream: &mut Streaming<T>) -> Result<T, Status> {
+        match tokio::time::timeout(HELLO_WITHIN, stream.message()).await {
+            Ok(Ok(Some(first))) => Ok(first),
+            Ok(Err(status)) => {
+                self.count(of_message(&status).unwrap_or(Reason::NoHello));
+                Err(status)
+            }
+            Ok(Ok(None)) => {
+                Err(self.with(Reason::NoHello, Status::failed_precondition("the stream ended before a hello")))
+            }
+            Err(_) => {
+                let text = format!("no hello came within {} s", HELLO_WITHIN.as_secs());
+                Err(self.with(Reason::NoHello, Status::deadline_exceeded(text)))
+            }
+        }
+    }
+
     /// Counts a stream that could not be read on, where that is because of what came on it, and returns what to say of it.
     pub fn unread(&self, status: Status) -> Status {
-        // Where the connection broke, that is the status' source.
-        let is_of_message = std::error::Error::source(&status).is_none();
-        match status.code() {
-            Code::OutOfRange if is_of_message => self.count(Reason::TooLong),
-            Code::Internal if is_of_message => self.count(Reason::Malformed),
-            _ => {}
-        }
+        of_message(&status).into_iter().for_each(|reason| self.count(reason));
         status
+    }
+
+    /// Counts a question that has no answer, and returns what to say of it.
+    pub fn query(&self, what: BadQuery, text: String) -> Status {
+        self.queries[what as usize].fetch_add(1, Relaxed);
+        Status::invalid_argument(text)
+    }
+
+    /// Returns how many questions were refused, by the names of what was wrong.
+    pub fn queries(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        BadQuery::ALL.into_iter().map(|what| (what.name(), self.queries[what as usize].load(Relaxed)))
     }
 
     /// Returns how many there were, by the names of the reasons.
@@ -87,9 +149,45 @@ impl Refused {
     }
 }
 
+/// Returns what is wrong with the message that could not be read; `None` where the connection broke, which is then the status' source.
+fn of_message(status: &Status) -> Option<Reason> {
+    match status.code() {
+        _ if std::error::Error::source(status).is_some() => None,
+        Code::OutOfRange => Some(Reason::TooLong),
+        Code::Internal => Some(Reason::Malformed),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Reason, Refused};
+    use super::{BadQuery, Reason, Refused};
+    use std::convert::Infallible;
+    use tonic::codec::{DecodeBuf, Decoder};
+    use tonic::{Code, Status, Streaming};
+
+    /// Reads nothing.
+    struct Nothing;
+
+    impl Decoder for Nothing {
+        type Item = ();
+        type Error = Status;
+
+        fn decode(&mut self, _: &mut DecodeBuf<'_>) -> Result<Option<()>, Status> {
+            Ok(None)
+        }
+    }
+
+    /// A stream on which nothing comes is ended, however long its agent would hold it open. The clock is the test's.
+    #[tokio::test(start_paused = true)]
+    async fn stream_on_which_no_hello_comes_is_ended_and_counted() {
+        let never = tokio_stream::pending::<Result<Vec<u8>, Infallible>>();
+        let mut stream = Streaming::new_request(Nothing, axum::body::Body::from_stream(never), None, None);
+        let refused = Refused::default();
+        let ended = refused.first(&mut stream).await.unwrap_err();
+        assert_eq!((ended.code(), ended.message()), (Code::DeadlineExceeded, "no hello came within 10 s"));
+        assert_eq!(refused.counts().find(|(_, n)| *n > 0), Some(("no_hello", 1)));
+    }
 
     #[test]
     fn every_reason_has_a_counter_of_its_own() {
@@ -99,5 +197,10 @@ mod tests {
             (0..=idx).for_each(|_| refused.clone().count(reason));
         }
         assert!(refused.counts().map(|(_, n)| n).eq(1..=Reason::ALL.len() as u64));
+        for (idx, what) in BadQuery::ALL.into_iter().enumerate() {
+            assert_eq!(what as usize, idx);
+            (0..=idx).for_each(|_| drop(refused.clone().query(what, String::new())));
+        }
+        assert!(refused.queries().map(|(_, n)| n).eq(1..=BadQuery::ALL.len() as u64));
     }
 }

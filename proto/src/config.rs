@@ -4,6 +4,8 @@
 //! with its section, the value as it was written and what is allowed. Nothing here has a default or knows what a key is for.
 
 mod form;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use form::{Form, Value};
 

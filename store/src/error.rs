@@ -9,10 +9,15 @@ use std::sync::Arc;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another process, or another part of this one, has the folder.
-    #[error("{} is in use by another collector; stop that one, or give each its own folder", folder.display())]
+    #[error(
+        "{} is in use by another collector{}; stop that one, or give each its own folder",
+        folder.display(), holder.map_or_else(String::new, |pid| format!(" (process {pid})"))
+    )]
     Locked {
         /// The folder.
         folder: PathBuf,
+        /// The process that has it, where it says so.
+        holder: Option<u32>,
     },
     /// The disk, the quota or the file size limit leaves no room.
     #[error(

@@ -295,11 +295,18 @@ fn batch_bytes(entries: &[Entry<'_>]) -> Result<u64, StoreError> {
 
 fn lock(folder: &Path) -> Result<File, StoreError> {
     let path = folder.join("lock");
-    let open = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let open = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
     let file = open.map_err(|error| at(folder, &path, "create").failed(error))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(StoreError::Locked { folder: folder.to_path_buf() }),
+        Ok(()) => {
+            // For people only: a lock without a name is a lock.
+            let _ = file.set_len(0).and_then(|()| file.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0));
+            Ok(file)
+        }
+        Err(fs::TryLockError::WouldBlock) => {
+            let holder = io::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok());
+            Err(StoreError::Locked { folder: folder.to_path_buf(), holder })
+        }
         Err(fs::TryLockError::Error(error)) => Err(at(folder, &path, "lock").failed(error)),
     }
 }

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use anyhow::Result;
-use backsight_tests::harness::session;
+use backsight::Settings;
 use clap::Parser;
 
 /// What a test tells its hop.
@@ -18,7 +18,8 @@ struct Options {
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    session::open(&options.socket, &options.service)?;
+    let settings = Settings { socket: Some(&options.socket), service: Some(&options.service) };
+    backsight_tests::harness::session::join(settings)?;
     backsight::last_words::install();
     backsight_tests::hop::serve()
 }

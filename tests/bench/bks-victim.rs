@@ -2,10 +2,9 @@
 #![forbid(unsafe_code)]
 
 use anyhow::{Context as _, Result};
-use backsight::{Context, SpanId};
+use backsight::{Context, Settings, SpanId};
 use backsight_client::ffi::with_writer;
 use backsight_core::record::Kind;
-use backsight_tests::harness::session;
 use backsight_tests::victim::truth::Truth;
 use backsight_tests::victim::{EPOCH_RECORDS, RECORDS_MAX, Writer};
 use clap::Parser;
@@ -34,7 +33,8 @@ struct Options {
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    session::open(&options.socket, "victim")?;
+    let settings = Settings { socket: Some(&options.socket), service: Some("victim") };
+    backsight_tests::harness::session::join(settings)?;
     let truth = Truth::open(&options.truth)?;
     println!("started");
     std::io::stdout().flush().context("say that it started")?;

@@ -29,7 +29,11 @@ struct Lane {
 const LANES: &[Lane] = &[
     Lane { name: "nextest", about: "all unit and integration tests", run: run_nextest },
     Lane { name: "doc", about: "the examples in the documentation", run: run_doc },
-    Lane { name: "loom", about: "models of the shared-memory protocols, all interleavings", run: run_loom },
+    Lane {
+        name: "loom",
+        about: "models of the protocols between threads and processes, all interleavings",
+        run: run_loom,
+    },
     Lane { name: "shuttle", about: "larger models, random interleavings", run: run_shuttle },
     Lane { name: "tsan", about: "threads on real memory under ThreadSanitizer", run: run_tsan },
 ];
@@ -79,13 +83,14 @@ fn run_doc(workspace: &Workspace) -> Result<()> {
 }
 
 fn run_loom(workspace: &Workspace) -> Result<()> {
-    let mut command = ringbuf_tests(workspace, "loom", "--cfg loom");
+    let mut command = model_tests(workspace, "loom", "--cfg loom");
+    command.args(["--package", "backsight-client"]);
     command.env("LOOM_MAX_PREEMPTIONS", "2").env("LOOM_MAX_BRANCHES", "10000");
     run_counted(command.args(["--release", "--test", "loom"]))
 }
 
 fn run_shuttle(workspace: &Workspace) -> Result<()> {
-    let mut command = ringbuf_tests(workspace, "shuttle", "--cfg shuttle");
+    let mut command = model_tests(workspace, "shuttle", "--cfg shuttle");
     run_counted(command.args(["--release", "--test", "shuttle"]))
 }
 
@@ -96,7 +101,7 @@ fn run_shuttle(workspace: &Workspace) -> Result<()> {
 fn run_tsan(workspace: &Workspace) -> Result<()> {
     let flags = "-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer";
     let suppressions = workspace.root.join("xtask/tsan.supp");
-    let mut command = ringbuf_tests(workspace, "tsan", flags);
+    let mut command = model_tests(workspace, "tsan", flags);
     command.env("RUSTC_BOOTSTRAP", "1");
     command.env("TSAN_OPTIONS", format!("suppressions='{}'", suppressions.display()));
     // With `--target`, build scripts and macros are built without the sanitizer.
@@ -104,7 +109,7 @@ fn run_tsan(workspace: &Workspace) -> Result<()> {
 }
 
 /// Returns `cargo test` of ringbuf under `rustflags`, in a target folder of its own so that no other build starts anew.
-fn ringbuf_tests(workspace: &Workspace, lane: &str, rustflags: &str) -> Command {
+fn model_tests(workspace: &Workspace, lane: &str, rustflags: &str) -> Command {
     let mut command = process::cargo(&workspace.root);
     command.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", rustflags);
     command.args(["test", "--package", "backsight-ringbuf", "--target-dir"]).arg(workspace.target.join(lane));

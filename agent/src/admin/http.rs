@@ -1,6 +1,7 @@
 //! HTTP/1.1 over the admin socket: routes to commands, replies to JSON.
 
-use super::{AskError, Client, Command, Reply};
+use super::refused::Reason;
+use super::{AskError, Client, Command, RefusedRequests, Reply};
 use backsight_core::ids::{TraceId, TriggerId};
 use backsight_core::trace::assemble;
 use backsight_proto::admin::{ErrorReply, FireReply, FireRequest, KeptState, REQUEST_MAX_BYTES, route};
@@ -59,11 +60,13 @@ pub(super) async fn serve(socket: std::os::unix::net::UnixListener, client: Clie
         };
         let client = client.clone();
         tokio::spawn(async move {
-            let service = service_fn(|request| answer(request, client.clone()));
+            let service = service_fn(|request| answer(request, &client));
             let mut server = hyper::server::conn::http1::Builder::new();
             server.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
-            // What goes wrong on a connection is its client's to see.
-            let _ = server.serve_connection(TokioIo::new(stream), service).await;
+            // What goes wrong on a connection is its client's to see; here it is counted.
+            if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
+                count_unserved(&client.refused, &error);
+            }
             drop(place);
         });
     }
@@ -75,25 +78,40 @@ type Answer = Response<Full<Bytes>>;
 struct Refused {
     status: StatusCode,
     error: String,
+    /// Why it is counted, if it is.
+    reason: Option<Reason>,
 }
 
 impl Refused {
     fn new(status: StatusCode, error: impl Into<String>) -> Self {
-        Self { status, error: error.into() }
+        Self { status, error: error.into(), reason: None }
+    }
+
+    fn because(self, reason: Reason) -> Self {
+        Self { reason: Some(reason), ..self }
     }
 }
 
 impl From<AskError> for Refused {
     fn from(error: AskError) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).because(Reason::Busy)
     }
 }
 
-async fn answer(request: Request<Incoming>, client: Client) -> Result<Answer, Infallible> {
-    let answer = route_request(request, &client)
-        .await
-        .unwrap_or_else(|refused| json(refused.status, &ErrorReply { error: refused.error }));
-    Ok(answer)
+/// Counts a connection that ended without a request that could be answered. One that was closed is its client's affair.
+fn count_unserved(counts: &RefusedRequests, error: &hyper::Error) {
+    if error.is_parse() {
+        counts.count(Reason::Malformed);
+    } else if error.is_timeout() {
+        counts.count(Reason::TooLate);
+    }
+}
+
+async fn answer(request: Request<Incoming>, client: &Client) -> Result<Answer, Infallible> {
+    Ok(route_request(request, client).await.unwrap_or_else(|refused| {
+        refused.reason.into_iter().for_each(|reason| client.refused.count(reason));
+        json(refused.status, &ErrorReply { error: refused.error })
+    }))
 }
 
 async fn route_request(request: Request<Incoming>, client: &Client) -> Result<Answer, Refused> {
@@ -110,7 +128,8 @@ async fn route_request(request: Request<Incoming>, client: &Client) -> Result<An
         path => Some(trace_command(path)?),
     };
     if request.method() != allowed {
-        return Err(Refused::new(StatusCode::METHOD_NOT_ALLOWED, format!("{path} takes {allowed} only")));
+        let refused = Refused::new(StatusCode::METHOD_NOT_ALLOWED, format!("{path} takes {allowed} only"));
+        return Err(refused.because(Reason::Method));
     }
     match command {
         Some(command) => reply(client.ask(command).await?).await,
@@ -121,9 +140,15 @@ async fn route_request(request: Request<Incoming>, client: &Client) -> Result<An
 
 fn trace_command(path: &str) -> Result<Command, Refused> {
     let id = path.strip_prefix(route::TRACES).and_then(|rest| rest.strip_prefix('/'));
-    let id = id.ok_or_else(|| Refused::new(StatusCode::NOT_FOUND, format!("no such path: {path}")))?;
-    let trace = id.parse::<TraceId>().map_err(|e| Refused::new(StatusCode::BAD_REQUEST, e.to_string()))?;
+    let id = id.ok_or_else(|| {
+        Refused::new(StatusCode::NOT_FOUND, format!("no such path: {path}")).because(Reason::UnknownName)
+    })?;
+    let trace = id.parse::<TraceId>().map_err(|error| bad(error.to_string()))?;
     Ok(Command::Trace(trace))
+}
+
+fn bad(error: String) -> Refused {
+    Refused::new(StatusCode::BAD_REQUEST, error).because(Reason::Malformed)
 }
 
 async fn reply(reply: Reply) -> Result<Answer, Refused> {
@@ -153,12 +178,12 @@ async fn reply(reply: Reply) -> Result<Answer, Refused> {
 }
 
 async fn fire(request: Request<Incoming>, client: &Client) -> Result<Answer, Refused> {
-    let bad = |error: String| Refused::new(StatusCode::BAD_REQUEST, error);
     let body = Limited::new(request.into_body(), REQUEST_MAX_BYTES).collect().await;
     let body = body.map_err(|_| bad(format!("the body is over {REQUEST_MAX_BYTES} B, or was cut short")))?;
     let request: FireRequest = serde_json::from_slice(&body.to_bytes()).map_err(|e| bad(e.to_string()))?;
     let trigger = TriggerId::from_text(&request.trigger).ok_or_else(|| {
-        Refused::new(StatusCode::NOT_FOUND, format!("no trigger can be called `{}`", request.trigger))
+        let error = format!("no trigger can be called `{}`", request.trigger);
+        Refused::new(StatusCode::NOT_FOUND, error).because(Reason::UnknownName)
     })?;
     let command = Command::Fire { trigger, name: request.trigger, trace: request.trace, laterals: request.laterals };
     reply(client.ask(command).await?).await

@@ -1,8 +1,8 @@
 //! Claims about the configuration: defaults fit, every key is checked, and every error names its origin, key, value and what is allowed.
 use super::{Budget, Config, KEYS, Overrides, POOL_MIN, PoolConfig, available_memory, budget};
 use backsight_core::units::Bytes;
-use backsight_proto::config::{Form, Key, parse};
-use proptest::prelude::{Strategy as _, any, prop, prop_assert, prop_oneof, proptest};
+use backsight_proto::config::testing;
+use proptest::prelude::{prop, prop_assert, proptest};
 use std::path::PathBuf;
 
 /// Loads a file of this text; in the error it is called `FILE`.
@@ -23,78 +23,15 @@ fn an_empty_file_is_the_defaults() {
     assert_eq!(load("").unwrap(), Config::default());
 }
 
-/// Returns values that a key of this form takes, its ends first, and such as it refuses.
-fn samples(form: Form) -> (Vec<String>, Vec<String>) {
-    let text = |of: &[&str]| of.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>();
-    let (taken, mut refused) = match form {
-        Form::Number { min, max } | Form::Size { min: Bytes(min), max: Bytes(max) } => {
-            let beyond = [(i128::from(min) - 1).to_string(), (max + 1).to_string()];
-            (
-                vec![min.to_string(), max.to_string()],
-                [&beyond[..], &text(&["-1", "1.5", "99999999999999999999"])].concat(),
-            )
-        }
-        Form::Share => (text(&["1e-9", "1", "0.123"]), text(&["0", "0.0", "-0.1", "1.01", "nan"])),
-        Form::Flag => (text(&["true", "false"]), text(&["1"])),
-        Form::Text => (text(&["\"\"", "\"x\""]), text(&["1"])),
-        Form::Path { len_max } => {
-            let of = |len| format!("\"{}\"", "p".repeat(len));
-            (vec![of(1), of(len_max)], vec![of(0), of(len_max + 1), "7".to_owned()])
-        }
-        Form::Address => (text(&["\"[::1]:0\""]), text(&["\"nowhere\"", "4390"])),
-        Form::Peer => (text(&["[]", "[\"http://a:1\"]"]), text(&["\"http://a:1\"", "[\"a:1\"]"])),
-    };
-    let is_text = matches!(form, Form::Text | Form::Path { .. });
-    refused.extend(text(&["1979-05-27", "[[]]", "{}", "[1, 2]"]));
-    refused.extend((!is_text).then(|| "\"64 MiB\"".to_owned()));
-    refused.extend((!matches!(form, Form::Flag)).then(|| "true".to_owned()));
-    (taken, refused)
-}
-
-/// Each key takes what it says it takes, changes the configuration by it, and refuses all else by name.
 #[test]
 fn every_key_takes_what_is_allowed_and_refuses_the_rest_by_name() {
-    for key in KEYS {
-        let (taken, refused) = samples(key.form);
-        let loaded = taken.iter().map(|value| load(&format!("{} = {value}", key.name)).unwrap());
-        assert!(loaded.collect::<Vec<_>>().iter().any(|config| *config != Config::default()), "{} is read", key.name);
-        for value in refused {
-            let error = load(&format!("{} = {value}", key.name)).unwrap_err();
-            assert!(error.starts_with(&format!("FILE: {} is ", key.name)), "{error}");
-            assert!(error.ends_with(&format!(", allowed is {}", key.form)), "{error}");
-        }
-    }
+    testing::every_key_takes_what_is_allowed_and_refuses_the_rest(KEYS, load);
 }
 
-/// The table has every field of the structures, and the document every key with its range.
 #[test]
 fn table_structures_and_document_have_the_same_keys() {
     let document = include_str!("../../../docs/spec/config.md");
-    // The structures name what they know where they meet what they do not.
-    let known_beside = |key: String| -> Vec<String> {
-        let key: &str = key.leak();
-        let error = parse::<Config>(&format!("{key} = ''"), "", &[Key::new(key, Form::Text)]).unwrap_err().to_string();
-        error.split('`').skip(3).step_by(2).map(str::to_owned).collect()
-    };
-    let mut found = Vec::new();
-    for section in known_beside("x_.x_".to_owned()) {
-        let keys = known_beside(format!("{section}.x_"));
-        found.extend(keys.into_iter().map(|key| format!("{section}.{key}")));
-    }
-    let mut known: Vec<_> = KEYS.iter().map(|key| key.name.to_owned()).collect();
-    known.sort();
-    found.sort();
-    assert_eq!(found, known);
-    for key in KEYS {
-        let row = document.lines().find(|line| line.starts_with(&format!("| `{}` |", key.name)));
-        let allowed = row.unwrap_or_else(|| panic!("no row of {}", key.name)).split('|').nth(3).unwrap().trim();
-        let expected = match key.form {
-            Form::Number { min, max } => format!("{min} to {max}"),
-            Form::Share => "above 0, at most 1".to_owned(),
-            _ => continue,
-        };
-        assert_eq!(allowed, expected, "{}", key.name);
-    }
+    testing::table_structures_and_document_agree::<Config>(KEYS, document);
 }
 
 #[test]
@@ -166,13 +103,7 @@ proptest! {
     #[test]
     fn any_value_of_any_key_is_taken_or_named(
         key in prop::sample::select(KEYS),
-        value in prop_oneof![
-            any::<i64>().prop_map(|number| number.to_string()),
-            (-5..10_000_i64).prop_map(|number| number.to_string()),
-            (-1.0..2.0_f64).prop_map(|number| format!("{number:?}")),
-            any::<bool>().prop_map(|flag| flag.to_string()),
-            "[ -~]{0,120}".prop_map(|text| format!("{text:?}")),
-        ],
+        value in testing::any_scalar(),
     ) {
         if let Err(error) = load(&format!("{} = {value}", key.name)) {
             prop_assert!(error.starts_with(&format!("FILE: {} is ", key.name)), "{value}: {error}");

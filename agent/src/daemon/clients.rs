@@ -4,7 +4,7 @@ use super::{Daemon, Source};
 use crate::recorder::{AdmitError, Applicant, Ending};
 use crate::sessions::peer::Peer;
 use crate::sessions::socket::{self, Received};
-use crate::sessions::{Refusal, Session};
+use crate::sessions::{Refusal, Session, Unheard};
 use backsight_core::cause::chain;
 use backsight_core::ids::RegionId;
 use backsight_core::session::{Attachment, MESSAGE_MAX_BYTES, Message};
@@ -189,7 +189,7 @@ impl Daemon {
         let Some(session) = self.sessions.get_mut(number) else { return };
         session.socket = None; // which also ends its place in the epoll
         if session.member.is_none() {
-            self.sessions.remove(number);
+            self.sessions.end(number, Unheard::Left);
             return;
         }
         self.finish_if_gone(number);
@@ -222,7 +222,7 @@ impl Daemon {
     }
 
     fn finish(&mut self, number: u32) {
-        let Some(session) = self.sessions.remove(number) else { return };
+        let Some(session) = self.sessions.end(number, Unheard::Left) else { return };
         let ending = if session.said_goodbye { Ending::Goodbye } else { Ending::Death };
         session.member.into_iter().for_each(|member| self.end_member(member, ending));
     }
@@ -254,7 +254,7 @@ impl Daemon {
     /// Closes connections that never said hello.
     pub(super) fn close_silent(&mut self) {
         for number in self.sessions.silent(self.now().time) {
-            self.sessions.remove(number);
+            self.sessions.end(number, Unheard::TooLate);
             self.warn_of_client("connection closed, it never said hello", &number);
         }
     }

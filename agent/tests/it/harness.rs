@@ -47,7 +47,11 @@ pub(crate) fn command_at(socket: &Path, dir: &Path, config: &str) -> Command {
 
 impl Agent {
     pub(crate) fn start(config: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), config)
+    }
+
+    /// Starts an agent in a folder that is there.
+    pub(crate) fn start_in(dir: tempfile::TempDir, config: &str) -> Self {
         let child = command(dir.path(), config).spawn().unwrap();
         let mut agent = Self { child, dir };
         eventually("the agent is healthy", || {

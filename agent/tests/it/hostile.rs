@@ -1,6 +1,6 @@
 //! Clients that write anything anywhere: in their own region, on the socket, on the admin socket.
 
-use crate::client::{Client, dial, refusal};
+use crate::client::{Client, dial, hear, refusal};
 use crate::harness::{Agent, eventually};
 use backsight_core::ids::TraceId;
 use backsight_core::sync::Ordering::Relaxed;
@@ -107,6 +107,32 @@ fn noise_on_the_sockets_is_survived() {
         assert!((400..500).contains(&agent.get(request).0), "{request}");
     }
     check_whole(&agent, &honest, 1);
+}
+
+/// Who says nothing, or asks what nobody can answer, is counted by reason, and harms nobody.
+#[test]
+fn connections_without_a_hello_and_requests_without_a_sense_are_counted_by_reason() {
+    let agent = Agent::start("");
+    let unheard = |reason| agent.metric(&format!("backsight_agent_unheard_connections_total{{reason=\"{reason}\"}}"));
+    let refused = |reason| agent.metric(&format!("backsight_agent_refused_requests_total{{reason=\"{reason}\"}}"));
+    assert_eq!(["too_late", "left"].map(unheard), [Some(0); 2]);
+    let reasons = ["unknown_name", "method", "malformed", "too_late", "busy"];
+    assert_eq!(reasons.map(refused), [Some(0); 5]);
+    let (silent, leaves) = (dial(&agent.socket()), dial(&agent.socket()));
+    let refused_hello = refusal(&agent.socket(), 0x0007_0009);
+    assert!(refused_hello.contains("7.9"), "it said hello, and those before it were accepted: {refused_hello}");
+    drop(leaves);
+    eventually("who left is counted", || (unheard("left") == Some(1)).then_some(()));
+    assert_eq!(agent.get("/v1/nothing").0, 404);
+    assert_eq!((agent.get("/v1/traces/xyz").0, agent.post("/v1/triggers/fire", &"text".into()).0), (400, 400));
+    assert_eq!(agent.post("/v1/status", &"".into()).0, 405);
+    assert_eq!(agent.get(&format!("/v1/traces/{}", trace(7))).0, 404, "asked well, and not here");
+    let mut admin = std::os::unix::net::UnixStream::connect(agent.dir.path().join("admin.sock")).unwrap();
+    admin.write_all(b"no HTTP\r\n\r\n").unwrap();
+    eventually("all are counted", || (refused("malformed") == Some(3)).then_some(()));
+    assert_eq!(reasons.map(refused), [Some(1), Some(1), Some(3), Some(0), Some(0)]);
+    assert_eq!(hear(&silent).0, b"", "the agent closes it");
+    assert_eq!(["too_late", "left"].map(unheard), [Some(1), Some(1)]);
 }
 
 #[test]

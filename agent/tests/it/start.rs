@@ -9,11 +9,17 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
 
 fn fails(dir: &std::path::Path, config: &str) -> String {
-    let status = command(dir, config).status().unwrap();
-    assert!(!status.success());
-    std::fs::read_to_string(dir.join("log")).unwrap()
+    ends(command(dir, config))
+}
+
+/// Returns what an agent says that cannot start.
+fn ends(mut agent: Command) -> String {
+    let output = agent.stderr(Stdio::piped()).output().unwrap();
+    assert!(!output.status.success());
+    String::from_utf8(output.stderr).unwrap()
 }
 
 #[test]
@@ -167,16 +173,36 @@ fn a_stale_socket_is_replaced_and_a_living_one_is_not() {
         answers.then_some(())
     });
     assert_eq!(agent.status()["agent"], id, "the id is kept");
-    let second = command(agent.dir.path(), "").stderr(std::process::Stdio::piped()).output().unwrap();
-    assert!(!second.status.success());
-    let log = String::from_utf8_lossy(&second.stderr).into_owned();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let log = ends(command_at(&agent.socket(), elsewhere.path(), ""));
     assert!(log.contains("another agent answers on"), "{log}");
     assert_eq!(agent.get("/healthz").0, 200, "the first one is not disturbed");
-    let file = agent.dir.path().join("not-a-socket");
+    let file = elsewhere.path().join("not-a-socket");
     std::fs::write(&file, "x").unwrap();
-    let output = command(agent.dir.path(), "").arg("--socket").arg(&file).output();
-    assert!(output.is_ok_and(|output| !output.status.success()));
+    let log = ends(command_at(&file, elsewhere.path(), ""));
+    assert!(log.contains("not-a-socket exists and is not a socket"), "{log}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "x");
+}
+
+/// The id lies in the state directory: of two agents with one, the second says who has it and ends, and the first does not notice. What a
+/// killed agent leaves there stops nobody.
+#[test]
+fn a_state_directory_has_one_agent_at_a_time() {
+    let mut agent = Agent::start("");
+    let id = agent.status()["agent"].clone();
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(agent.dir.path().join("state"), elsewhere.path().join("state")).unwrap();
+    let log = ends(command(elsewhere.path(), ""));
+    let lock = elsewhere.path().join("state/lock");
+    let told =
+        format!("lock {}: another agent (process {}) has this state directory", lock.display(), agent.child.id());
+    assert!(log.contains(&told) && log.contains("agent.state_dir"), "{log}");
+    assert!(!elsewhere.path().join("agent.sock").exists(), "nobody could connect to it meanwhile");
+    assert_eq!(agent.status()["agent"], id, "the first one is not disturbed");
+    agent.child.kill().unwrap();
+    agent.child.wait().unwrap();
+    let next = Agent::start_in(elsewhere, "");
+    assert_eq!(next.status()["agent"], id, "the id is the directory's");
 }
 
 #[test]

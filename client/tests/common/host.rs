@@ -23,6 +23,38 @@ pub(crate) fn fork(child: impl FnOnce() -> bool) -> i32 {
     libc::WEXITSTATUS(status)
 }
 
+/// Runs `child` as one of `vfork`: a process that shares this one's memory, on the place of the calling thread, which waits until the child
+/// ends or executes another program. Returns its exit code: 0 where `child` returned true, 1 where it did not.
+///
+/// By `clone`, as `posix_spawn` does it: a function that Rust compiled may not return twice, so the child has a stack of its own.
+pub(crate) fn vfork<F: FnOnce() -> bool>(child: F) -> i32 {
+    extern "C" fn run<F: FnOnce() -> bool>(child: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: the address of `vfork`'s local, whose function waits.
+        let child = unsafe { &mut *child.cast::<Option<F>>() };
+        child.take().map_or(2, |child| i32::from(!child()))
+    }
+    let mut child = Some(child);
+    let mut stack = vec![0_u128; 16 << 10];
+    let (top, flags) = (stack.as_mut_ptr_range().end, libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD);
+    // SAFETY: the stack and the closure outlive the child, as this thread waits for it.
+    let pid = unsafe { libc::clone(run::<F>, top.cast(), flags, (&raw mut child).cast()) };
+    assert!(pid >= 0, "vfork");
+    let mut status = 0;
+    // SAFETY: writes to a local.
+    assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+    assert!(libc::WIFEXITED(status), "the child ended with status {status:#x}");
+    libc::WEXITSTATUS(status)
+}
+
+/// Executes a program that does nothing and succeeds; returns where there is none.
+pub(crate) fn execute_true() {
+    let arguments = [c"true".as_ptr(), std::ptr::null()];
+    for path in [c"/bin/true", c"/usr/bin/true"] {
+        // SAFETY: a path and arguments that end in NUL and null.
+        unsafe { libc::execv(path.as_ptr(), arguments.as_ptr()) };
+    }
+}
+
 /// Runs `child` in a forked process and returns the signal that ended it, 0 where none did.
 pub(crate) fn fork_until_death(child: impl FnOnce()) -> i32 {
     // SAFETY: as in `fork`.

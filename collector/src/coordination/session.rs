@@ -38,8 +38,7 @@ async fn greet(
     says: &mpsc::Sender<Says>,
 ) -> Result<AgentId, Status> {
     let refused = coordination.refused();
-    let first = hears.message().await.map_err(|status| refused.unread(status))?;
-    let Some(What::Hello(hello)) = first.and_then(|message| message.what) else {
+    let Some(What::Hello(hello)) = refused.first(hears).await?.what else {
         let status = Status::failed_precondition("the first message of a coordination stream must be a hello");
         return Err(refused.with(Reason::BadHello, status));
     };

@@ -86,6 +86,8 @@ async fn streams_that_are_refused_are_counted_by_reason() {
     let url = format!("http://{}", collector.address());
     let batch = |number| Report::Batch(v1::Batch { number, packed: vec![0xff; 9], unpacked_len: 5 });
     let later = v1::Hello { protocol: v1::PROTOCOL + 1, ..hello() };
+    report(&url, vec![]).await;
+    coordinate(&url, vec![]).await;
     report(&url, vec![batch(1)]).await;
     report(&url, vec![Report::Hello(later.clone())]).await;
     coordinate(&url, vec![Says::Update(v1::Update::default())]).await;
@@ -97,7 +99,8 @@ async fn streams_that_are_refused_are_counted_by_reason() {
     coordinate(&url, vec![Says::Hello(hello()), Says::Announce(v1::Announce::default())]).await;
     let long = v1::Hello { host: "x".repeat(5 << 20), ..hello() };
     coordinate(&url, vec![Says::Hello(hello()), Says::Hello(long)]).await;
-    let expected = [("bad_hello", 4), ("not_next_batch", 2), ("bad_batch", 1), ("malformed", 2), ("too_long", 1)];
+    let expected =
+        [("no_hello", 2), ("bad_hello", 4), ("not_next_batch", 2), ("bad_batch", 1), ("malformed", 2), ("too_long", 1)];
     let mut query = QueryClient::connect(url).await.unwrap();
     let drops = query.status(v1::StatusRequest {}).await.unwrap().into_inner().drops;
     let address = collector.address();

@@ -3,7 +3,7 @@
 use super::metrics;
 use crate::coordination::{AgentStatus, Overview};
 use crate::library::Stats;
-use crate::streams::{Reason, Refused};
+use crate::streams::{BadQuery, Reason, Refused};
 use backsight_core::ids::AgentId;
 use backsight_store::Losses;
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +47,7 @@ fn overview() -> Overview {
 fn shown() -> Vec<(String, String)> {
     let refused = Refused::default();
     (0..124).for_each(|_| refused.count(Reason::BadHello));
+    (0..125).for_each(|_| drop(refused.query(BadQuery::Limit, String::new())));
     let text = metrics(&stats(), &overview(), &refused);
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines.map(|line| line.rsplit_once(' ').unwrap()).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
@@ -55,7 +56,7 @@ fn shown() -> Vec<(String, String)> {
 #[test]
 fn every_number_that_is_counted_is_shown() {
     let values: BTreeSet<String> = shown().into_iter().map(|(_, value)| value).collect();
-    for n in (101..=116).chain(119..=124) {
+    for n in (101..=116).chain(119..=125) {
         assert!(values.contains(&n.to_string()), "{n} is not shown: {:?}", shown());
     }
     assert!(values.contains("117.000000001") && values.contains("118.500000000"), "{values:?}");
@@ -72,6 +73,8 @@ fn labels_and_names_are_those_of_the_conventions() {
     assert_eq!(value("coordination_total{what=\"announcements\"}"), Some("122"));
     assert_eq!(value("refused_streams_total{reason=\"bad_hello\"}"), Some("124"));
     assert_eq!(value("refused_streams_total{reason=\"deaf\"}"), Some("0"));
+    assert_eq!(value("refused_queries_total{reason=\"bad_limit\"}"), Some("125"));
+    assert_eq!(value("refused_queries_total{reason=\"bad_filter\"}"), Some("0"));
     let text = metrics(&stats(), &overview(), &Refused::default());
     for line in text.lines().filter(|line| line.starts_with("# TYPE ")) {
         let (name, kind) = line.trim_start_matches("# TYPE ").split_once(' ').unwrap();

@@ -4,7 +4,8 @@
 
 use super::index::{Admission, EntryRef};
 use super::stats::Refusal;
-use super::{KIND_REPORT, KIND_VIEW, Shared, digest, in_one_line};
+use super::{KIND_REPORT, KIND_VIEW, Shared, digest};
+use backsight_core::cause::chain;
 use backsight_core::coordination::View;
 use backsight_core::ids::{AgentId, TraceId};
 use backsight_proto::v1;
@@ -193,7 +194,7 @@ impl Writer {
             self.shared.counters.stored(n_reports, group.drafts.len() as u64 - n_reports);
         }
         if let Err(error) = &written {
-            self.shared.counters.refused(Refusal::StoreFailed, group.drafts.len() as u64, &in_one_line(error));
+            self.shared.counters.refused(Refusal::StoreFailed, group.drafts.len() as u64, &chain(error));
         }
         self.retire();
         drop(group.room);
@@ -238,7 +239,7 @@ impl Writer {
                         index.retire(file);
                     }
                 }
-                Err(error) => warn!(why = in_one_line(&error), "the store's oldest file cannot be removed"),
+                Err(error) => warn!(why = chain(&error), "the store's oldest file cannot be removed"),
             }
         }
         self.shared.counters.on_disk(self.store.bytes(), n_files);

@@ -95,6 +95,21 @@ async fn the_tail_tells_what_matches_and_goes_on_after_a_gap() {
 }
 
 #[tokio::test]
+async fn questions_that_have_no_answer_are_counted_by_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = service(&open(folder.path(), Options::default()));
+    let backwards = || Some(v1::Filter { from_ns: 2, to_ns: 1, ..v1::Filter::default() });
+    service.get(Request::new(v1::GetRequest { trace: vec![1; 3] })).await.unwrap_err();
+    service.get(Request::new(v1::GetRequest { trace: wire::trace_bytes(trace(1)) })).await.unwrap_err();
+    service.search(Request::new(v1::SearchRequest { filter: None, limit: 1001 })).await.unwrap_err();
+    service.search(Request::new(v1::SearchRequest { filter: backwards(), limit: 1 })).await.unwrap_err();
+    assert!(service.tail(Request::new(v1::TailRequest { filter: backwards() })).await.is_err());
+    let drops = service.status(Request::new(v1::StatusRequest {})).await.unwrap().into_inner().drops;
+    let counted = ["bad_trace_id", "bad_limit", "bad_filter"].map(|what| drops.get(&format!("refused_queries_{what}")));
+    assert_eq!(counted, [Some(&1), Some(&1), Some(&2)], "a trace that is not stored is no bad question: {drops:?}");
+}
+
+#[tokio::test]
 async fn more_followers_than_allowed_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let library = open(folder.path(), Options::default());

@@ -142,9 +142,15 @@ fn a_folder_has_one_log_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let log = open(folder.path());
     let error = Log::open(Options::new(folder.path())).unwrap_err();
-    assert!(matches!(&error, StoreError::Locked { folder: locked } if locked == folder.path()));
-    assert!(error.to_string().contains(&folder.path().display().to_string()), "{error}");
+    let text = format!(
+        "{} is in use by another collector (process {}); stop that one, or give each its own folder",
+        folder.path().display(),
+        std::process::id()
+    );
+    assert!(matches!(&error, StoreError::Locked { folder: locked, .. } if locked == folder.path()));
+    assert_eq!(error.to_string(), text);
     drop(log);
+    std::fs::write(folder.path().join("lock"), "of a dead process").unwrap();
     open(folder.path());
 }
 

@@ -1,23 +1,23 @@
-//! A session of this process with an agent of a test's.
+//! A session with an agent, on a machine that has much else to do.
 
-use anyhow::{Result, ensure};
-use backsight::Settings;
+use anyhow::{Result, anyhow};
+use backsight::{Missing, Settings};
 use std::time::{Duration, Instant};
 
-/// How long an agent may take to give a process its region. An application waits for 20 ms, and then records once it has one; a test has
-/// to have one, also on a machine that is busy with other tests.
-const TIMEOUT: Duration = Duration::from_secs(10);
-const PERIOD: Duration = Duration::from_millis(5);
+/// How long an agent may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Opens the session of this process, as `service`, with the agent at `socket`.
+/// Opens this process's session. The client holds up its program for 20 ms at most and listens again later, which a program need not notice;
+/// one that is nothing without a session waits.
 ///
 /// # Errors
-/// Why there is none.
-pub fn open(socket: &str, service: &str) -> Result<()> {
+/// There is no agent, or it refuses, or says nothing in time.
+pub fn join(settings: Settings<'_>) -> Result<()> {
     let deadline = Instant::now() + TIMEOUT;
-    while let Err(why) = backsight::init(Settings { socket: Some(socket), service: Some(service) }) {
-        ensure!(Instant::now() < deadline, "no session: {why}; {:?}", backsight::stats());
-        std::thread::sleep(PERIOD);
+    loop {
+        match backsight::init(settings) {
+            Err(Missing::Timeout) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(2)),
+            joined => return joined.map_err(|why| anyhow!("no session: {why}; {:?}", backsight::stats())),
+        }
     }
-    Ok(())
 }

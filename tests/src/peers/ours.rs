@@ -6,7 +6,7 @@ use std::cell::OnceCell;
 use std::hint::black_box;
 
 use anyhow::{Context as _, Result};
-use backsight::{Context, TraceId};
+use backsight::{Context, Settings, TraceId};
 use backsight_client::ffi::with_writer;
 use backsight_core::telemetry::DropReason;
 use backsight_ringbuf::{shm::View, slot, writer::Writer};
@@ -45,7 +45,7 @@ impl Ours {
         }
         let agent = Agent::start(AgentOptions { budget_bytes: BUDGET_BYTES, ..AgentOptions::default() })?;
         let socket = agent.socket();
-        session::open(socket.to_str().context("the socket's path is no text")?, "bench")?;
+        session::join(Settings { socket: socket.to_str(), service: Some("bench") })?;
         fill_pool();
         self.agent.set(agent).ok().context("the agent was started twice")
     }
