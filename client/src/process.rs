@@ -2,6 +2,7 @@
 //!
 //! Each session has a process block of its own, which is written before it opens and only read afterwards.
 
+use crate::autotrigger;
 use crate::block::{self, Counters};
 use crate::clock;
 use crate::connect::{self, Request};
@@ -360,6 +361,7 @@ fn open(process: &Process) -> Option<Session> {
         Ok(session) => {
             take(process, session, !parent.is_none());
             process.state.store(OPEN, Ordering::Release); // pairs with `session`
+            autotrigger::leave_names(&process.view.get());
             Some(process.read())
         }
         Err(missing) => {
