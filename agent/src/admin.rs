@@ -10,6 +10,7 @@ pub use refused::RefusedRequests;
 use crate::recorder::Fired;
 use crate::sessions::socket::Listener;
 use backsight_core::ids::{TraceId, TriggerId};
+use backsight_core::names::TriggerNames;
 use backsight_core::segment::Slice;
 use backsight_proto::admin::{Horizon, KeptList, Status, TriggerList};
 use rustix::event::{EventfdFlags, eventfd};
@@ -61,8 +62,15 @@ pub enum Reply {
     Triggers(TriggerList),
     /// See [`Command::Kept`].
     Kept(KeptList),
-    /// See [`Command::Trace`]; `None` where nothing of it is here.
-    Trace(TraceId, Option<Vec<Slice>>),
+    /// See [`Command::Trace`].
+    Trace {
+        /// Which.
+        trace: TraceId,
+        /// What there is of it, `None` where nothing is here.
+        slices: Option<Vec<Slice>>,
+        /// Names of triggers that fired for it.
+        names: TriggerNames,
+    },
     /// See [`Command::Metrics`].
     Metrics(String),
     /// See [`Command::Fire`].

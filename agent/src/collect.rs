@@ -160,11 +160,15 @@ fn add_value(value: Value<'_>, add: &mut impl FnMut(Name<'_>)) {
 
 /// Returns the trigger of the last FIRED record.
 pub fn fired_in(bytes: &[u8]) -> Option<TriggerId> {
-    let fired = |record| match record {
+    all_fired_in(bytes).last()
+}
+
+/// Returns the triggers of all FIRED records.
+pub fn all_fired_in(bytes: &[u8]) -> impl Iterator<Item = TriggerId> {
+    whole_records(bytes).filter_map(|record| match record {
         Record::Fired { trigger, .. } => Some(trigger),
         _ => None,
-    };
-    whole_records(bytes).filter_map(fired).last()
+    })
 }
 
 /// Returns the records whose bodies can be read where they stand: the first fragments count, their continuations do not.

@@ -17,7 +17,7 @@ use crate::sessions::{SessionLimits, Sessions};
 use crate::state_dir::{InUse, StateDir};
 use crate::status;
 use crate::triggers::Rules;
-use backsight_core::ids::{AgentId, RegionId, TriggerId};
+use backsight_core::ids::{AgentId, RegionId};
 use backsight_core::units::{Bytes, Nanos};
 use backsight_proto::admin::KeptState;
 use backsight_ringbuf::region::CrumbRules;
@@ -25,7 +25,6 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::net::SocketType;
-use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use tracing::{info, warn};
 use uplink::Collector;
@@ -130,7 +129,6 @@ pub struct Daemon {
     beaten: Nanos,
     /// Where the look at processes without a socket goes on.
     next_detached: u32,
-    names: BTreeMap<TriggerId, String>,
     warnings: Warnings,
 }
 
@@ -196,7 +194,6 @@ impl Daemon {
             started: now.time,
             beaten: now.time,
             next_detached: 0,
-            names: BTreeMap::new(),
             warnings: Warnings::default(),
         };
         let watch = |fd: BorrowedFd<'_>, source| daemon.watch(fd, source).map_err(system("watch a descriptor"));
@@ -310,27 +307,29 @@ impl Daemon {
         match command {
             Command::Status => {
                 let host = status::Host { agent: self.agent, uptime: Nanos(now.time.0 - self.started.0) };
-                let mut status = status::status(&self.recorder, &self.clock, host, &self.names, now);
+                let mut status = status::status(&self.recorder, &self.clock, host, now);
                 status.uplink = self.collector.as_ref().map(|collector| collector.status(now.time));
                 Reply::Status(Box::new(status))
             }
             Command::Horizon => Reply::Horizon(self.recorder.horizon_status(now)),
-            Command::Triggers => Reply::Triggers(self.recorder.trigger_list(&self.names)),
+            Command::Triggers => Reply::Triggers(self.recorder.trigger_list()),
             Command::Kept => {
                 let collector = self.collector.as_ref();
                 let state = |trace| collector.map_or(KeptState::Kept, |of| of.state_of(trace, &self.recorder));
-                Reply::Kept(self.recorder.kept_list(self.clock.timeline(), &self.names, &state))
+                Reply::Kept(self.recorder.kept_list(self.clock.timeline(), &state))
             }
-            Command::Trace(trace) => Reply::Trace(trace, self.recorder.slices(trace, self.clock.timeline(), now)),
+            Command::Trace(trace) => {
+                let slices = self.recorder.slices(trace, self.clock.timeline(), now);
+                let names = self.recorder.names_of(&[], slices.as_deref().unwrap_or_default());
+                Reply::Trace { trace, slices, names }
+            }
             Command::Metrics => {
                 let uplink = self.collector.as_ref().map(|collector| (collector.status(now.time), collector.details()));
                 let doors = status::Doors { sessions: &self.sessions, requests: self.commands.refused() };
                 Reply::Metrics(status::metrics(&self.recorder, doors, uplink.as_ref(), now))
             }
             Command::Fire { trigger, name, trace, laterals } => {
-                if self.names.len() < crate::limits::TRIGGERS_MAX {
-                    self.names.insert(trigger, name);
-                }
+                self.recorder.note_name(&name);
                 Reply::Fired(self.recorder.fire(trigger, trace, laterals, now))
             }
         }

@@ -18,6 +18,7 @@ pub mod index;
 pub mod kept;
 pub mod limits;
 pub mod losses;
+pub mod names;
 pub mod notify;
 pub mod recorder;
 pub mod region;

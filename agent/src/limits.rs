@@ -6,7 +6,8 @@ use backsight_core::ids::TriggerId;
 use backsight_core::units::Nanos;
 use std::collections::BTreeMap;
 
-/// Triggers with a bucket of their own; later ones share one, so that random ids cannot use up memory.
+/// Triggers with a bucket, and with a name, of their own; later ones share one and are shown by their ids, so that random ids cannot use up
+/// memory.
 pub const TRIGGERS_MAX: usize = 1024;
 
 const SECOND_NS: u64 = 1_000_000_000;

@@ -23,6 +23,7 @@ use crate::horizon::{Horizon, WriteRate};
 use crate::index::Index;
 use crate::kept::Kept;
 use crate::losses::Losses;
+use crate::names::{Names, Search};
 use crate::region::Region;
 use crate::retention::Retention;
 use crate::totals::Totals;
@@ -132,6 +133,7 @@ struct Member {
     drops: [u64; DROP_COUNTERS],
     /// Open chunks, with their generations, whose LOST records were read.
     told: BTreeSet<(u32, u32)>,
+    search: Search,
 }
 
 /// Why no region was made.
@@ -193,6 +195,7 @@ pub struct Recorder {
     n_spare: u64,
     /// What segments said was triggered while a trigger was being served; decided about in the next round.
     pending: Vec<Event>,
+    names: Names,
     /// When a process last took much of what it had ahead.
     last_pressed: Option<Nanos>,
     swept: Nanos,
@@ -226,6 +229,7 @@ impl Recorder {
             ahead_bytes: 0,
             n_spare: 0,
             pending: Vec::new(),
+            names: Names::default(),
             last_pressed: None,
             swept: now.time,
         }
@@ -273,6 +277,7 @@ impl Recorder {
             n_corrupt: 0,
             drops: [0; DROP_COUNTERS],
             told: BTreeSet::new(),
+            search: Search::new(now.time),
         };
         let position = free.unwrap_or(self.members.len());
         match self.members.get_mut(position) {
@@ -328,8 +333,7 @@ impl Recorder {
 
     /// Writes a calibration point and the heartbeat to every live region, and measures what each really holds.
     pub fn beat(&mut self, point: CalibrationPoint) {
-        let live: Vec<u32> = self.live().map(|(position, _)| position).collect();
-        for position in live {
+        for position in self.live().map(|(position, _)| position).collect::<Vec<_>>() {
             if let Some(member) = self.member(position) {
                 region::calibrate(member.region.store(), point);
                 region::beat(member.region.store(), point.monotonic_ns);
@@ -391,6 +395,7 @@ impl Recorder {
         for number in &exited {
             // What the thread fired between this round's look at its ring and its exit.
             let last = fire::signals_of(store, *number, RING_ENTRIES);
+            self.names.note_fired(position, &last.events);
             self.pending.extend(last.events);
             crumbs.extend(last.crumbs);
             member.n_corrupt += last.n_corrupt;

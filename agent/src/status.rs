@@ -8,7 +8,7 @@ use crate::recorder::{Now, Recorder};
 use crate::sessions::Sessions;
 use crate::totals::{Listed, by_name};
 use backsight_core::clock::ClockSource;
-use backsight_core::ids::{AgentId, TriggerId};
+use backsight_core::ids::AgentId;
 use backsight_core::units::Nanos;
 use backsight_proto::admin::{Capability, SessionState, Status, UplinkStatus};
 use std::collections::BTreeMap;
@@ -60,13 +60,7 @@ pub struct UplinkDetails {
 }
 
 /// Returns the status of an agent.
-pub fn status(
-    recorder: &Recorder,
-    clock: &HostClock,
-    host: Host,
-    names: &BTreeMap<TriggerId, String>,
-    now: Now,
-) -> Status {
+pub fn status(recorder: &Recorder, clock: &HostClock, host: Host, now: Now) -> Status {
     Status {
         agent: host.agent,
         version: env!("CARGO_PKG_VERSION").into(),
@@ -75,7 +69,7 @@ pub fn status(
         pool: recorder.pool_status(),
         horizon: recorder.horizon_status(now),
         sessions: recorder.sessions(),
-        triggers_fired: recorder.triggers_fired(names),
+        triggers_fired: recorder.triggers_fired(),
         drops: by_name(&recorder.drops(), Listed::NonZero),
         capabilities: vec![invariant_tsc(clock.source())],
         uplink: None,
@@ -138,7 +132,7 @@ pub fn metrics(
     if let Some((status, details)) = uplink {
         out.uplink(status, details);
     }
-    let fired = recorder.triggers_fired(&BTreeMap::new());
+    let fired = recorder.triggers_fired();
     out.counters("triggers", "Firings, refused ones included.", "trigger", fired);
     let owned = |(reason, n): (&str, u64)| (reason.to_owned(), n);
     let unheard = doors.sessions.unheard().map(owned).collect();
@@ -169,10 +163,11 @@ impl Exposition {
         self.line(format_args!("backsight_agent_{name}_total {value}"));
     }
 
-    /// Writes one counter for each value of a label; the values are names of this crate or hexadecimal numbers, so none needs escaping.
+    /// Writes one counter for each value of a label. Values may be names of triggers, which have no control characters: two others are escaped.
     fn counters(&mut self, name: &str, help: &str, label: &str, values: BTreeMap<String, u64>) {
         self.head(&format!("{name}_total"), help, "counter");
         for (value, n) in values {
+            let value = value.replace('\\', "\\\\").replace('"', "\\\"");
             self.line(format_args!("backsight_agent_{name}_total{{{label}=\"{value}\"}} {n}"));
         }
     }

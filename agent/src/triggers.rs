@@ -57,6 +57,16 @@ pub enum Event {
     Tick,
 }
 
+impl Event {
+    /// Returns the trigger that fired, if one did.
+    pub const fn trigger(&self) -> Option<TriggerId> {
+        match self {
+            Self::Fired { trigger, .. } => Some(*trigger),
+            Self::Abandoned { .. } | Self::Tick => None,
+        }
+    }
+}
+
 /// What is to be done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Action {

@@ -11,14 +11,20 @@ pub mod percentile;
 pub use category::Category;
 pub use percentile::Percentile;
 
+use crate::process;
 use backsight_core::ids::TriggerId;
+use backsight_core::names::{TRIGGER_NAME_MAX_BYTES, TriggerName, TriggerNameError};
+use backsight_core::sync::{Ordering, fence};
+use backsight_core::telemetry::DropReason;
+use backsight_ringbuf::shm::View;
+use backsight_ringbuf::strings;
 use std::fmt;
 use std::sync::OnceLock;
 
 /// Triggers that a process may name; agents have room for as many.
 pub const TRIGGERS_MAX: usize = 1024;
 /// The longest name of a trigger.
-pub const NAME_MAX_BYTES: usize = 256;
+pub const NAME_MAX_BYTES: usize = TRIGGER_NAME_MAX_BYTES;
 /// Counters of threads that write at the same time; more threads share them.
 pub(crate) const SHARDS: usize = 16;
 
@@ -38,6 +44,13 @@ pub enum AutotriggerError {
         id: u32,
         /// What the id stands for, where that is known.
         reserved: &'static str,
+    },
+    /// People would not find the trigger by the name, or not be able to read it.
+    NameUnfit {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        why: TriggerNameError,
     },
     /// Another trigger of this process has the same id.
     NameClash {
@@ -71,6 +84,7 @@ impl fmt::Display for AutotriggerError {
             Self::NameReserved { name, id, reserved } => {
                 write!(f, "trigger `{name}` hashes to the reserved id {id} (`{reserved}`): choose another name")
             }
+            Self::NameUnfit { name, why } => write!(f, "no trigger can be called `{}`: {why}", name.escape_debug()),
             Self::NameClash { name, other, id } => {
                 write!(f, "triggers `{name}` and `{other}` have the same id {id}: rename one of them")
             }
@@ -109,20 +123,27 @@ impl Registry {
     /// Returns the id of the trigger called `name`, which is remembered; the same name may come again.
     ///
     /// # Errors
-    /// A name whose id is reserved or another's, or one too many.
+    /// A name that is no [`TriggerName`], one whose id is another's, or one too many.
     /// # Cost
     /// A search among the names; allocates. For start-up, not for requests.
     pub fn register(&self, name: &str) -> Result<TriggerId, AutotriggerError> {
-        if name.is_empty() || name.len() > NAME_MAX_BYTES {
-            return Err(AutotriggerError::NameLen { bytes: name.len() });
-        }
-        let hash = backsight_core::priority::text_hash(name);
-        let id = TriggerId::from_name(name).ok_or_else(|| AutotriggerError::NameReserved {
-            name: name.to_owned(),
-            id: hash,
-            reserved: TriggerId(hash).reserved_name().unwrap_or("reserved"),
-        })?;
-        self.insert(name, id)
+        let refused = |why| match why {
+            TriggerNameError::Len { bytes } => AutotriggerError::NameLen { bytes },
+            TriggerNameError::ReservedId { id } => AutotriggerError::NameReserved {
+                name: name.to_owned(),
+                id,
+                reserved: TriggerId(id).reserved_name().unwrap_or("reserved"),
+            },
+            TriggerNameError::Control | TriggerNameError::Taken { .. } => {
+                AutotriggerError::NameUnfit { name: name.to_owned(), why }
+            }
+        };
+        self.insert(name, TriggerName::check(name).map_err(refused)?)
+    }
+
+    /// Returns the names so far. Does not wait for a name that another thread is about to add.
+    fn names(&self) -> impl Iterator<Item = (TriggerId, &str)> {
+        self.names.iter().map_while(|entry| entry.get()).map(|(id, name)| (*id, &**name))
     }
 
     /// Registers `name` under `id`; apart from [`Registry::register`] so that clashes can be tested.
@@ -141,12 +162,41 @@ impl Registry {
     }
 }
 
-/// Returns the id of the trigger called `name`, for [`crate::trigger`](fn@crate::trigger).
+/// Returns the id of the trigger called `name`, for [`crate::trigger`](fn@crate::trigger), and has the agent know the name: people then read
+/// it wherever the trigger is shown.
 ///
 /// # Errors
 /// See [`Registry::register`].
+/// # Cost
+/// That of [`Registry::register`] and, where there is a session, of interning a string.
 pub fn register(name: &str) -> Result<TriggerId, AutotriggerError> {
-    REGISTRY.register(name)
+    let id = REGISTRY.register(name)?;
+    // Pairs with the fence in `leave_names`: the session is open for us to see, or whoever opens it sees the name.
+    fence(Ordering::SeqCst);
+    if let Some(session) = process::open_session() {
+        leave_name(&session.view, name, id);
+    }
+    Ok(id)
+}
+
+/// Leaves the names of all triggers in the region of a session that was just opened: at the start, in a forked child, with another agent.
+///
+/// # Cost
+/// A search among the region's strings for each name: a few microseconds for the few triggers that a program has, some milliseconds for
+/// the most that it may have. Allocates nothing, waits for nobody.
+#[cold]
+pub(crate) fn leave_names(view: &View) {
+    fence(Ordering::SeqCst); // pairs with the one in `register`
+    for (id, name) in REGISTRY.names() {
+        leave_name(view, name, id);
+    }
+}
+
+/// Leaves a name among the strings of a region, under its trigger's id as the hash: by that the agent finds it.
+fn leave_name(view: &View, name: &str, id: TriggerId) {
+    if strings::intern(view, name.as_bytes(), id.0).is_none() {
+        process::count(DropReason::StringTable);
+    }
 }
 
 /// Returns which of the [`SHARDS`] the calling thread counts in.

@@ -36,6 +36,7 @@ mod slab;
 mod stats;
 mod trigger;
 
+pub use autotrigger::register as register_trigger;
 pub use backsight_core::context::{KeptOthers, Others, RESPONSE_HEADER, ResponseText};
 pub use backsight_core::ids::{AgentId, SpanId, TraceId, TriggerId};
 pub use backsight_core::record::{SpanKind, StatusCode};

@@ -2,6 +2,7 @@
 //!
 //! Each session has a process block of its own, which is written before it opens and only read afterwards.
 
+use crate::autotrigger;
 use crate::block::Counters;
 use crate::clock;
 use crate::connect::{self, Request};
@@ -359,7 +360,9 @@ fn open(process: &Process) -> Option<Session> {
         take(own, session, !parent.is_none());
         Ok(own.session())
     })?;
-    opened.map_err(|missing: Missing| process.missing.store(missing.pack(), Ordering::Relaxed)).ok() // a statistic
+    let session = opened.map_err(|missing: Missing| process.missing.store(missing.pack(), Ordering::Relaxed)).ok()?; // a statistic
+    autotrigger::leave_names(&session.view);
+    Some(session)
 }
 
 /// Asks the agent for a session, or listens whether one that was asked has answered.

@@ -10,7 +10,7 @@ use backsight_ringbuf::ring;
 use backsight_ringbuf::shm::View;
 use backsight_ringbuf::writer::Writer;
 
-/// Fires `trigger` for the active trace.
+/// Fires `trigger` for the active trace. [`crate::autotrigger::register`] makes one that people read by its name.
 ///
 /// Returns whether anything took note: the agent by the signal ring, or the log where that is full.
 ///

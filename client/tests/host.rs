@@ -7,7 +7,10 @@ mod agent;
 mod host;
 
 use agent::{Agent, Options};
-use backsight_client::{Context, StaticName, TriggerId, attr, begin, event, raw, span, stats, trigger};
+use backsight_client::autotrigger::Percentile;
+use backsight_client::{
+    Context, StaticName, TriggerId, attr, begin, event, raw, register_trigger, span, stats, trigger,
+};
 use backsight_core::ids::RegionId;
 use backsight_core::telemetry::DropReason;
 use backsight_core::trace::Malformed;
@@ -66,6 +69,33 @@ fn forked_child_has_its_own_region_and_its_parents_names() {
     assert_eq!(agent.look(|sessions| sessions[1].fork_of), Some(own));
     visit(&NAME); // the parent goes on
     assert_eq!(own_region(), own);
+}
+
+#[test]
+fn names_of_triggers_are_left_for_the_agent_whenever_they_are_made() {
+    let before = register_trigger("made before the session").unwrap();
+    let agent = Agent::start_joined(Options::default());
+    let after = register_trigger("made in the session").unwrap();
+    assert_eq!([before, after].map(|id| id.0 >= TriggerId::FIRST_NAMED), [true; 2]);
+    assert_eq!(register_trigger("made in the session"), Ok(after));
+    assert!(register_trigger("manual").is_err() && register_trigger("a\nb").is_err());
+    let names = ["made before the session", "made in the session", "manual"];
+    assert_eq!(names.map(|name| agent.n_with_name(name)), [1, 1, 0]);
+    let _own = Percentile::new("slow by percentile", 0.99).unwrap();
+    assert_eq!(agent.n_with_name("slow by percentile"), 1, "autotriggers have names too");
+}
+
+#[test]
+fn forked_child_leaves_its_parents_names_of_triggers_though_the_agent_copied_no_string() {
+    let agent = Agent::start_joined(Options { copies_strings: false, ..Options::default() });
+    register_trigger("of the parent").unwrap();
+    let code = host::fork(|| {
+        until_session();
+        register_trigger("of the child").unwrap();
+        true
+    });
+    assert_eq!(code, 0);
+    assert_eq!((agent.n_with_name("of the parent"), agent.n_with_name("of the child")), (2, 1));
 }
 
 /// An agent that does not know the parent has copied no strings: ids that were cached before the fork name nothing there, or worse,

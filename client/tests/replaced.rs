@@ -7,7 +7,7 @@ mod agent;
 mod host;
 
 use agent::{Agent, Options};
-use backsight_client::{Context, Missing, begin, event, span, stats};
+use backsight_client::{Context, Missing, begin, event, register_trigger, span, stats};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -39,7 +39,9 @@ fn restarted(agent: Agent) -> Agent {
 #[test]
 fn a_process_goes_on_with_the_next_agent_and_its_names_are_known_there() {
     let mut agent = Agent::start_joined(Options::default());
+    register_trigger("bricks.slow").unwrap();
     for _ in 0..3 {
+        assert_eq!(agent.n_with_name("bricks.slow"), 1);
         let trace = agent.trace(until_recorded(&agent).trace);
         assert_eq!((&*trace.spans[0].name, trace.spans[0].notes.events.len()), ("work", 1));
         agent = restarted(agent);

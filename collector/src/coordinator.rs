@@ -18,6 +18,7 @@ pub use limits::{
 use backsight_core::coordination::{Announcement, Answer, Collection, Greeting, View};
 use backsight_core::holding::Holding;
 use backsight_core::ids::{AgentId, TraceId, TriggerId};
+use backsight_core::names::TriggerName;
 use backsight_core::units::Nanos;
 use backsight_proto::wire::GROUP_MAX;
 use group::Group;
@@ -211,6 +212,7 @@ impl Coordinator {
         self.actions.push(Action::Acknowledge { agent, id: announcement.id, refusal });
         let Ok((id, is_new)) = followed else { return };
         let n_joined = self.add_laterals(id, &announcement.holdings);
+        self.note_name(id, announcement.name.as_ref());
         self.cover(id, agent, &announcement.holdings);
         for holding in announcement.holdings.iter().take(GROUP_MAX) {
             self.learn(now, agent, holding, Source::Announced);
@@ -285,6 +287,18 @@ impl Coordinator {
             n_joined += 1;
         }
         n_joined
+    }
+
+    /// Takes the name of a group's trigger; the first that an agent tells counts.
+    fn note_name(&mut self, id: GroupId, name: Option<&TriggerName>) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        let Some(name) = group.name.as_ref().or(name).cloned() else { return };
+        for trace in &group.traces {
+            if self.traces.get_mut(trace).is_some_and(|followed| followed.note_name(&name)) {
+                self.touched.insert(*trace);
+            }
+        }
+        group.name = Some(name);
     }
 
     /// Takes what an agent says of one trace, and asks whom it names.

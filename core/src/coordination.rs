@@ -5,6 +5,7 @@
 use crate::certificate::Contact;
 use crate::holding::Holding;
 use crate::ids::{AgentId, TraceId, TriggerId};
+use crate::names::{TriggerName, TriggerNames};
 
 /// A trigger fired on an agent's host.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -13,6 +14,8 @@ pub struct Announcement {
     pub id: u64,
     /// The trigger.
     pub trigger: TriggerId,
+    /// Its name, where the agent knows it.
+    pub name: Option<TriggerName>,
     /// When it fired, in nanoseconds since 1970.
     pub fired_ns: u64,
     /// What the agent has: the symptomatic trace first, then its laterals. Never empty.
@@ -26,6 +29,8 @@ pub struct Collection {
     pub group: u64,
     /// The trigger that fired.
     pub trigger: TriggerId,
+    /// Its name, where the coordinator was told.
+    pub name: Option<TriggerName>,
     /// The agent that announced it first.
     pub origin: AgentId,
     /// When it fired there, in nanoseconds since 1970.
@@ -80,6 +85,8 @@ pub struct View {
     pub seed_epoch: u64,
     /// The triggers for which it was announced, ascending; at most [`FIRED_MAX`].
     pub fired: Vec<Fired>,
+    /// Names of these triggers, as far as agents told them.
+    pub names: TriggerNames,
 }
 
 /// Firings that are told of one trace.

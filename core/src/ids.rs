@@ -198,6 +198,8 @@ impl TriggerId {
     pub const FIRST_NAMED: u32 = 256;
 
     /// Returns the id of the trigger called `name`, or `None` where the name hashes into the reserved range.
+    ///
+    /// The id alone tells nobody the name: applications register their triggers with the client, which leaves the name for the agent.
     pub fn from_name(name: &str) -> Option<Self> {
         let id = xxhash_rust::xxh3::xxh3_64(name.as_bytes()) as u32;
         (id >= Self::FIRST_NAMED).then_some(Self(id))

@@ -14,6 +14,7 @@
 //! - **thread slot**: the 4 KiB of a region that belong to one thread: its context, its counters, its signal ring.
 //! - **horizon**: the age at which data that nobody asked for is overwritten.
 //! - **symptom**, **trigger**: what shows that a trace was worth keeping; the rule that says so, by id.
+//! - **name** of a trigger: the text whose hash is the trigger's id; people read it where it is known, else the id.
 //! - **laterals**: other traces collected with the symptomatic one.
 //! - **crumb** (breadcrumb): the id of an agent, left where a request came from or went to.
 //! - **kept**: copied out of the retention because a trigger fired, until a collector has it.
@@ -32,6 +33,7 @@ pub mod context;
 pub mod coordination;
 pub mod holding;
 pub mod ids;
+pub mod names;
 pub mod priority;
 pub mod record;
 pub mod segment;

@@ -12,6 +12,7 @@ mod strings;
 pub use assemble::assemble;
 
 use crate::ids::{AgentId, RegionId, SpanId, TraceId, TriggerId};
+use crate::names::TriggerNames;
 use crate::record::{CrumbDirection, SpanKind, StatusCode};
 use crate::segment::LastWords;
 use crate::telemetry::DropReason;
@@ -38,6 +39,8 @@ pub struct Trace {
     pub open_edges: Vec<OpenEdge>,
     /// The triggers that fired for it.
     pub fired: Vec<Firing>,
+    /// Names of triggers, as far as whoever had it assembled knows them: no record holds one.
+    pub names: TriggerNames,
     /// What is known to be lost.
     pub losses: Vec<Loss>,
     /// What could not be read.

@@ -303,8 +303,11 @@ pub struct KeptTrace {
     /// The trace.
     #[serde(with = "text")]
     pub trace: TraceId,
-    /// The trigger's name, or its id where the name is not known.
+    /// The trigger's name, or its id as `0x…` where the name is not known.
     pub trigger: String,
+    /// Its id; 0 where an older version wrote this.
+    #[serde(default)]
+    pub trigger_id: u32,
     /// When it fired, in nanoseconds since 1970.
     pub fired_unix_ns: u64,
     /// Segments on this host.

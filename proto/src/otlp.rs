@@ -14,7 +14,8 @@ use serde::Serialize;
 ///
 /// # Shape
 /// One resource a process. Ids are hex, 64-bit integers are text, bytes are base64. Attributes of ours begin with `backsight.`: on resources
-/// `agent`, `region`, `verdict`, `gaps`, `clock`, `triggers`, `lost_records`, `death.signal`; on spans `open` (the end is not known, and
+/// `agent`, `region`, `verdict`, `gaps`, `clock`, `triggers` (names, or ids where no name is known) with
+/// `trigger_ids` beside it, `lost_records`, `death.signal`; on spans `open` (the end is not known, and
 /// reads as the last that is), `cut` (by the death of the process), `start_lost`, `tid`. A visit that has no span is an internal span
 /// `visit`; payloads are events `raw`, open edges events `call without answer`.
 ///

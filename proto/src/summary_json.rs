@@ -51,8 +51,11 @@ pub struct SummaryJson {
 /// A trigger that fired for a stored trace.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct FiredJson {
-    /// The name of a reserved trigger, else the id in hex.
+    /// Its name, or the id as `0x…` where the name is not known.
     pub trigger: String,
+    /// Its id, as `0x…`; empty where an older version wrote this.
+    #[serde(default)]
+    pub trigger_id: String,
     /// The agent that kept the trace for it, 7 base32 digits.
     pub agent: String,
     /// When, in nanoseconds since 1970.
@@ -65,7 +68,8 @@ pub struct FiredJson {
 impl From<&Summary> for SummaryJson {
     fn from(summary: &Summary) -> Self {
         let fired = summary.fired.iter().map(|fired| FiredJson {
-            trigger: fired.trigger.to_string(),
+            trigger: summary.names.label(fired.trigger),
+            trigger_id: format!("{:#x}", fired.trigger.0),
             agent: fired.agent.to_string(),
             fired_unix_ns: fired.fired_ns,
             base: fired.base.map(|base| base.to_string()),

@@ -282,8 +282,11 @@ pub struct OpenEdgeJson {
 pub struct FiringJson {
     /// Position in [`TraceJson::processes`].
     pub process_idx: usize,
-    /// The name of a reserved trigger, else the id in hex.
+    /// Its name, or the id as `0x…` where the name is not known.
     pub trigger: String,
+    /// Its id, as `0x…`; empty where an older version wrote this.
+    #[serde(default)]
+    pub trigger_id: String,
     /// Traces collected with this one.
     pub n_laterals: u32,
     /// When.

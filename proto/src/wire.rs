@@ -15,7 +15,8 @@ pub use report::Report;
 pub use stored::StoredTrace;
 pub use summary::Summary;
 
-use backsight_core::ids::TraceId;
+use backsight_core::ids::{TraceId, TriggerId};
+use backsight_core::names::{TRIGGER_NAMES_MAX, TriggerName, TriggerNameError, TriggerNames};
 
 /// Traces of one group at most: the symptomatic one and 32 laterals.
 pub const GROUP_MAX: usize = 33;
@@ -49,6 +50,24 @@ pub enum WireError {
         /// What it may be.
         allowed: &'static str,
     },
+    /// A text that no trigger can be called by.
+    #[error("{field} is no name of a trigger")]
+    Name {
+        /// The field.
+        field: &'static str,
+        /// Why not.
+        source: TriggerNameError,
+    },
+    /// The name of another trigger than the one that fired.
+    #[error("{field} is the name of trigger {of}, not of {trigger}")]
+    OtherName {
+        /// The field.
+        field: &'static str,
+        /// Whose name it is.
+        of: TriggerId,
+        /// Whose it should be.
+        trigger: TriggerId,
+    },
 }
 
 /// Returns a trace id as it stands in a message.
@@ -78,6 +97,38 @@ pub fn trace_id(field: &'static str, bytes: &[u8]) -> Result<TraceId, WireError>
 /// As [`trace_id`].
 pub fn optional_trace_id(field: &'static str, bytes: &[u8]) -> Result<Option<TraceId>, WireError> {
     if bytes.is_empty() { Ok(None) } else { trace_id(field, bytes).map(Some) }
+}
+
+/// Returns names of triggers as they stand in a message.
+fn name_texts(names: &TriggerNames) -> Vec<String> {
+    names.iter().map(|name| name.text().to_owned()).collect()
+}
+
+/// Reads names of triggers; of those of one id the first counts.
+fn names(field: &'static str, texts: &[String]) -> Result<TriggerNames, WireError> {
+    at_most(field, texts, TRIGGER_NAMES_MAX, "at most 256")?;
+    let mut names = TriggerNames::new();
+    for text in texts {
+        names.add(TriggerName::new(text).map_err(|source| WireError::Name { field, source })?, TRIGGER_NAMES_MAX);
+    }
+    Ok(names)
+}
+
+/// Returns the name of a trigger as it stands in a message, empty where it is not known.
+fn name_text(name: Option<&TriggerName>) -> String {
+    name.map(|name| name.text().to_owned()).unwrap_or_default()
+}
+
+/// Reads the name of `trigger`, which may be left out.
+fn name_of(field: &'static str, trigger: TriggerId, text: &str) -> Result<Option<TriggerName>, WireError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let name = TriggerName::new(text).map_err(|source| WireError::Name { field, source })?;
+    if name.id() != trigger {
+        return Err(WireError::OtherName { field, of: name.id(), trigger });
+    }
+    Ok(Some(name))
 }
 
 /// Checks the length of a list.

@@ -91,6 +91,18 @@ pub fn get<S: Storage>(store: &S, id: StringId) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// Returns the strings that were published with hash `hash`, oldest first: mostly one or none, but whoever writes the table may make it all.
+///
+/// # Cost
+/// One read per id ever claimed, at most 65 534 of 16 bytes each, and a copy of each string that is returned, at most [`STRING_MAX_BYTES`].
+pub fn with_hash<S: Storage>(store: &S, hash: u32) -> impl Iterator<Item = Vec<u8>> {
+    // Relaxed: a hint; strings that are claimed meanwhile are found by the next look.
+    let newest = store.word(STRINGS_OFFSET + strings::CURSOR_IDS).load(Relaxed).min(u64::from(STRINGS_MAX) - 1);
+    let wanted = u64::from(hash) | READY;
+    let is_it = move |id: &u64| store.word(descriptor_offset(*id) + 8).load(Relaxed) == wanted; // acquired by `get`
+    (1..=newest).filter(is_it).filter_map(|id| get(store, StringId(id as u32)))
+}
+
 /// Returns whether nobody has interned a string yet.
 pub fn is_empty<S: Storage>(store: &S) -> bool {
     store.word(STRINGS_OFFSET + strings::CURSOR_IDS).load(Relaxed) == 0 // a hint, unless the table is not shared yet

@@ -125,6 +125,11 @@ fn read_all<S: Storage>(store: &S) {
         let text = strings::get(store, StringId(id));
         assert!(text.is_none_or(|text| text.len() as u64 <= abi::STRING_MAX_BYTES));
     }
+    for hash in 0..4 {
+        let found = strings::with_hash(store, hash);
+        let lens = found.map(|text| text.len() as u64).collect::<Vec<_>>();
+        assert!(lens.len() < abi::STRINGS_MAX as usize && lens.iter().all(|len| *len <= abi::STRING_MAX_BYTES));
+    }
 }
 
 fn read_chunk<S: Storage>(store: &S, bit: u32) {
@@ -180,6 +185,17 @@ proptest! {
         thread_slot::release(&mapping, writer.slot_number());
         read_all(&mapping);
     }
+}
+
+/// Strings are found by the hash that their writers gave, and no others are.
+#[test]
+fn strings_are_found_by_their_hash() {
+    let (mapping, _writer) = written();
+    let found = |hash| strings::with_hash(&mapping, hash).collect::<Vec<_>>();
+    assert_eq!(found(2), [b"second string"]);
+    assert_eq!(found(3), [b""; 0]);
+    strings::intern(&mapping, b"other", 2).expect("a fresh region has room");
+    assert_eq!(found(2), [&b"second string"[..], b"other"], "two texts may have one hash");
 }
 
 /// A lease entry that leads outside the span, or is not aligned, is none.

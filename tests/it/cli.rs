@@ -1,8 +1,9 @@
 //! The command people type, against a real agent and a real collector.
 
 use crate::hosts::Cluster;
+use backsight_core::ids::TriggerId;
 use backsight_tests::harness::binaries;
-use backsight_tests::hop::Act;
+use backsight_tests::hop::{Act, NAMED};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
@@ -73,6 +74,50 @@ fn stored_traces_are_listed_once_they_are_at_rest() {
     assert_eq!(search(&["--min-duration", "1h"]), Vec::<String>::new());
     let text = stdout(&backsight(&["--collector", &url, "trace", "search"]));
     assert!(text.contains("CERTIFICATE") && text.contains(&id[0]) && text.contains("complete"), "{text}");
+}
+
+/// A program names its trigger; whoever looks, wherever, reads that name, and programs find the id beside it.
+#[test]
+fn a_trigger_is_read_by_the_name_that_the_application_gave_it() {
+    let cluster = Cluster::start(2);
+    let trace = cluster.send(&[Act::TriggerNamed, Act::Serve]);
+    cluster.complete(trace);
+    let (trace, url) = (trace.to_string(), cluster.collector.url());
+    let hex = format!("{:#x}", TriggerId::from_name(NAMED).unwrap().0);
+    let ask = |args: &[&str]| stdout(&backsight(&[&["--collector", &url][..], args].concat()));
+    let tree = ask(&["trace", "get", &trace]);
+    assert!(tree.contains(&format!("fired {NAMED} in service-0")) && !tree.contains(&hex), "{tree}");
+    let json: Value = serde_json::from_str(&ask(&["--json", "trace", "get", &trace])).unwrap();
+    assert_eq!(
+        (json["fired"][0]["trigger"].as_str(), json["fired"][0]["trigger_id"].as_str()),
+        (Some(NAMED), Some(&*hex))
+    );
+    let otlp = ask(&["trace", "get", &trace, "--format", "otlp"]);
+    assert!(otlp.contains(NAMED) && otlp.contains(&hex), "{otlp}");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let found = loop {
+        let found = ask(&["trace", "search", "--trigger", NAMED]);
+        if found.contains(&trace) {
+            break found;
+        }
+        assert!(std::time::Instant::now() < deadline, "{found}");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    };
+    assert!(found.contains(NAMED) && !found.contains(&hex), "{found}");
+    let json: Value = serde_json::from_str(&ask(&["--json", "trace", "search", "--trigger", &hex])).unwrap();
+    let fired = json["traces"][0]["fired"].as_array().unwrap();
+    assert!(fired.iter().all(|fired| fired["trigger"] == NAMED && fired["trigger_id"] == *hex), "{json}");
+    // The host where it fired, and the one that was only asked for its part.
+    for agent in &cluster.agents {
+        let admin = agent.folder().join("admin.sock").display().to_string();
+        let kept = stdout(&backsight(&["--agent", &admin, "trace", "list"]));
+        assert!(kept.contains(NAMED) && !kept.contains(&hex), "{kept}");
+        let list = stdout(&backsight(&["--agent", &admin, "trigger", "list"]));
+        assert!(list.contains(NAMED) && list.contains(&hex), "{list}");
+    }
+    let admin = cluster.agents[0].folder().join("admin.sock").display().to_string();
+    let local = stdout(&backsight(&["--agent", &admin, "trace", "get", "--local", &trace]));
+    assert!(local.contains(&format!("fired {NAMED} in service-0")), "{local}");
 }
 
 #[test]

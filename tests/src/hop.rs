@@ -20,6 +20,9 @@ use std::time::{Duration, Instant};
 /// How long an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// The trigger of [`Act::TriggerNamed`].
+pub const NAMED: &str = "hop.named";
+
 /// What a hop does beside calling the next one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Act {
@@ -29,6 +32,8 @@ pub enum Act {
     TriggerBefore,
     /// Fires a trigger after the next hop has answered.
     TriggerAfter,
+    /// Fires a trigger called [`NAMED`] before it calls the next hop.
+    TriggerNamed,
     /// Says that it failed, and fires a trigger.
     Fail,
     /// Kills its own process before it answers.
@@ -37,10 +42,11 @@ pub enum Act {
     Abort,
 }
 
-const ACTS: [(Act, &str); 6] = [
+const ACTS: [(Act, &str); 7] = [
     (Act::Serve, "serve"),
     (Act::TriggerBefore, "before"),
     (Act::TriggerAfter, "after"),
+    (Act::TriggerNamed, "named"),
     (Act::Fail, "fail"),
     (Act::Die, "die"),
     (Act::Abort, "abort"),
@@ -175,11 +181,15 @@ fn work(incoming: &Incoming<'_>, request: &Request) -> Result<()> {
     if own.act == Act::TriggerBefore {
         ensure!(backsight::trigger(TriggerId::MANUAL), "nobody took note of the trigger");
     }
+    if own.act == Act::TriggerNamed {
+        let named = backsight::register_trigger(NAMED).context("name a trigger")?;
+        ensure!(backsight::trigger(named), "nobody took note of the trigger");
+    }
     if !rest.is_empty() {
         call(incoming, rest);
     }
     match own.act {
-        Act::Serve | Act::TriggerBefore => {}
+        Act::Serve | Act::TriggerBefore | Act::TriggerNamed => {}
         Act::TriggerAfter => ensure!(backsight::trigger(TriggerId::MANUAL), "nobody took note of the trigger"),
         Act::Fail => {
             backsight::status(StatusCode::Error, "told to fail");

@@ -3,7 +3,7 @@
 use super::refused::Reason;
 use super::{AskError, Client, Command, RefusedRequests, Reply};
 use backsight_core::ids::{TraceId, TriggerId};
-use backsight_core::trace::assemble;
+use backsight_core::trace::{Trace, assemble};
 use backsight_proto::admin::{ErrorReply, FireReply, FireRequest, KeptState, REQUEST_MAX_BYTES, route};
 use backsight_proto::trace_json::TraceJson;
 use http_body_util::{BodyExt, Full, Limited};
@@ -158,12 +158,15 @@ async fn reply(reply: Reply) -> Result<Answer, Refused> {
         Reply::Triggers(triggers) => json(StatusCode::OK, &triggers),
         Reply::Kept(kept) => json(StatusCode::OK, &kept),
         Reply::Metrics(metrics) => text(METRICS_TYPE, metrics),
-        Reply::Trace(_, None) => {
+        Reply::Trace { slices: None, .. } => {
             return Err(Refused::new(StatusCode::NOT_FOUND, "nothing of this trace is kept or retained here"));
         }
-        Reply::Trace(trace, Some(slices)) => {
+        Reply::Trace { trace, slices: Some(slices), names } => {
             // Megabytes may take a while: not on the thread that serves the others.
-            let assembled = move || json(StatusCode::OK, &TraceJson::from(&assemble(trace, &slices)));
+            let assembled = move || {
+                let trace = Trace { names, ..assemble(trace, &slices) };
+                json(StatusCode::OK, &TraceJson::from(&trace))
+            };
             let failed = |_| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "the trace could not be assembled");
             tokio::task::spawn_blocking(assembled).await.map_err(failed)?
         }

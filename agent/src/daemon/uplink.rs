@@ -245,7 +245,9 @@ impl Collector {
             };
             match action {
                 Action::Announce { id, trigger, fired_ns, traces } => {
-                    let announcement = Announcement { id, trigger, fired_ns, holdings: holdings(traces) };
+                    let holdings = holdings(traces);
+                    let name = recorder.names().name(trigger).cloned();
+                    let announcement = Announcement { id, trigger, name, fired_ns, holdings };
                     let shard_epoch = self.greeting.map_or(0, |greeting| greeting.shard_epoch);
                     self.link.say(agent_says::What::Announce(v1::Announce::of(&announcement, shard_epoch)));
                 }
@@ -280,6 +282,7 @@ fn outgoing(batch: &crate::uplink::Batch, recorder: &mut Recorder, timeline: &Ti
             trigger: part.why.trigger,
             fired_ns: part.why.fired_ns,
             base: Some(part.why.base).filter(|base| *base != part.trace),
+            names: recorder.names_of(&[part.why.trigger], &slices),
             slices,
         };
         traces.push(v1::TraceReport::from(&report));

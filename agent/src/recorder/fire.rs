@@ -61,6 +61,7 @@ impl Recorder {
                 let taken = signals_of(store, number, n_left);
                 n_left -= taken.n_taken;
                 n_corrupt += taken.n_corrupt;
+                self.names.note_fired(*position, &taken.events);
                 events.extend(taken.events);
                 crumbs.extend(taken.crumbs);
             }
@@ -72,6 +73,14 @@ impl Recorder {
         }
         self.take_crumbs(crumbs);
         events
+    }
+
+    /// Looks for the names of triggers that processes fired since the last call, each among the strings of its process.
+    fn learn_names(&mut self, now: Now) {
+        for (position, trigger) in self.names.take_unknown() {
+            let Some(member) = self.members.get_mut(position as usize).and_then(Option::as_mut) else { continue };
+            self.names.meet(&mut member.search, member.region.store(), trigger, now.time);
+        }
     }
 
     /// Keeps crumbs that came through rings: no log record carries them, or their trace is triggered and they are needed at once.
@@ -87,6 +96,7 @@ impl Recorder {
 
     /// Decides about what was fired, and copies out what there is of the traces.
     pub(super) fn fire_all(&mut self, events: Vec<Event>, now: Now) {
+        self.learn_names(now);
         let mut wanted: BTreeMap<TraceId, Triggered> = BTreeMap::new();
         for event in events {
             let local = match &event {

@@ -12,7 +12,9 @@ use crate::uplink;
 use backsight_core::clock::Timeline;
 use backsight_core::coordination::Collection;
 use backsight_core::holding::{CRUMBS_MAX, Holding, HoldingState};
-use backsight_core::ids::{RegionId, TraceId};
+use backsight_core::ids::{RegionId, TraceId, TriggerId};
+use backsight_core::names::TriggerNames;
+use backsight_core::record::seg_flags;
 use backsight_core::segment::{SegmentKey, Slice};
 use backsight_core::units::Nanos;
 use backsight_ringbuf::abi::ChunkId;
@@ -104,8 +106,17 @@ impl Recorder {
         Some(self.kept.get(trace)?.slices_of(segments, also, timeline))
     }
 
+    /// Returns the names of `triggers` and of those that segments tell of, as far as they are known.
+    pub fn names_of(&self, triggers: &[TriggerId], slices: &[Slice]) -> TriggerNames {
+        let segments = slices.iter().flat_map(|slice| &slice.segments);
+        let marked = segments.filter(|segment| collect::seg_flags_of(&segment.bytes) & seg_flags::FIRED != 0);
+        let fired = marked.flat_map(|segment| collect::all_fired_in(&segment.bytes));
+        self.names.of(triggers.iter().copied().chain(fired))
+    }
+
     /// Keeps what there is of traces whose triggers fired elsewhere.
     pub fn collect_remote(&mut self, collections: &[Collection], now: Now) {
+        collections.iter().filter_map(|collection| collection.name.as_ref()).for_each(|name| self.names.heard(name));
         let fired = |collection: &Collection| {
             let (trace, laterals) = collection.traces.split_first()?;
             Some(triggers::Event::Fired {

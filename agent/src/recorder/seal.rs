@@ -110,7 +110,9 @@ impl Recorder {
         for segment in &segments {
             while self.index.is_full() && self.evict_for_index(first_entry) {}
             self.index.push(segment.trace, Place { chunk, generation, offset: segment.offset });
-            events.extend(self.event_of(full, segment));
+            let event = self.event_of(full, segment);
+            self.names.note_fired(full.position, event.as_slice());
+            events.extend(event);
         }
         let of_interest = |segment: &&SegmentInfo| self.triggers.triggered(segment.trace).is_some();
         let late: Vec<SegmentInfo> = segments.iter().filter(of_interest).copied().collect();

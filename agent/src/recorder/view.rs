@@ -1,6 +1,7 @@
 //! What the recorder shows of itself: status, lists and metrics.
 
 use super::{Member, Now, Recorder};
+use crate::names::Names;
 use crate::totals::{Listed, Totals, by_name};
 use crate::triggers::{Counts, OTHERS};
 use backsight_core::clock::Timeline;
@@ -98,8 +99,18 @@ impl Recorder {
         (self.triggers.n_lingering(), self.triggers.n_cut_short())
     }
 
-    /// Returns the triggers seen so far, with the reserved ones; `names` has those of which somebody told the name.
-    pub fn trigger_list(&self, names: &BTreeMap<TriggerId, String>) -> TriggerList {
+    /// Takes the name of a trigger that a person used; a text that is none is passed over.
+    pub fn note_name(&mut self, text: &str) {
+        self.names.told(text);
+    }
+
+    /// Returns the names of triggers.
+    pub const fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Returns the triggers seen so far, with the reserved ones.
+    pub fn trigger_list(&self) -> TriggerList {
         let (counts, kept) = (self.triggers.counts(), self.kept.by_trigger());
         let ids: std::collections::BTreeSet<TriggerId> =
             counts.keys().chain(kept.keys()).copied().chain(TriggerId::RESERVED).collect();
@@ -108,7 +119,7 @@ impl Recorder {
             let (kept_traces, kept_bytes) = kept.get(&id).copied().unwrap_or_default();
             TriggerStatus {
                 id: id.0,
-                name: id.reserved_name().map(str::to_owned).or_else(|| names.get(&id).cloned()).unwrap_or_default(),
+                name: self.names.known(id).unwrap_or_default().to_owned(),
                 fired_total: counts.fired,
                 refused_total: counts.refused,
                 kept_traces,
@@ -129,18 +140,14 @@ impl Recorder {
     }
 
     /// Returns the kept traces, newest first, and how far each has come by `state`.
-    pub fn kept_list(
-        &self,
-        timeline: &Timeline,
-        names: &BTreeMap<TriggerId, String>,
-        state: &dyn Fn(TraceId) -> KeptState,
-    ) -> KeptList {
+    pub fn kept_list(&self, timeline: &Timeline, state: &dyn Fn(TraceId) -> KeptState) -> KeptList {
         let mut kept: Vec<_> = self.kept.traces().collect();
         kept.sort_by_key(|kept| (std::cmp::Reverse(kept.fired()), kept.triggered.trace));
         let n_more = kept.len().saturating_sub(KEPT_LIST_MAX) as u64;
         let trace = |kept: &crate::kept::KeptTrace| KeptTrace {
             trace: kept.triggered.trace,
-            trigger: trigger_name(kept.triggered.trigger, names),
+            trigger: self.names.label(kept.triggered.trigger),
+            trigger_id: kept.triggered.trigger.0,
             fired_unix_ns: unix_ns(timeline, kept.fired()),
             n_segments: kept.n_segments,
             bytes: kept.bytes,
@@ -150,18 +157,15 @@ impl Recorder {
     }
 
     /// Returns how often each trigger fired, by name.
-    pub fn triggers_fired(&self, names: &BTreeMap<TriggerId, String>) -> BTreeMap<String, u64> {
-        let counts = self.triggers.counts().into_iter();
-        counts.map(|(id, counts)| (trigger_name(id, names), counts.fired)).collect()
-    }
-}
-
-/// Returns the name of a trigger, or its id where nobody told it; what has no id of its own is *other*.
-fn trigger_name(id: TriggerId, names: &BTreeMap<TriggerId, String>) -> String {
-    match names.get(&id) {
-        _ if id == OTHERS => "other".to_owned(),
-        Some(name) => name.clone(),
-        None => id.to_string(),
+    ///
+    /// What has no id of its own is *other*, and so is a trigger that somebody called that.
+    pub fn triggers_fired(&self) -> BTreeMap<String, u64> {
+        let mut fired: BTreeMap<String, u64> = BTreeMap::new();
+        for (id, counts) in self.triggers.counts() {
+            let label = if id == OTHERS { "other".to_owned() } else { self.names.label(id) };
+            *fired.entry(label).or_default() += counts.fired;
+        }
+        fired
     }
 }
 

@@ -124,3 +124,31 @@ fn no_trigger_is_lost_when_its_thread_exits_at_once() {
     }
     eventually("all are kept", || (agent.kept().len() == 300).then_some(()));
 }
+
+#[test]
+fn a_trigger_is_shown_by_the_name_that_its_process_left() {
+    let agent = Agent::start("");
+    let client = Client::connect(&agent.socket(), "shop");
+    let (slow, quoted) = ("bricks.slow", "say \"hi\"");
+    let id = |name| TriggerId::from_name(name).unwrap();
+    client.intern(slow);
+    client.intern(quoted);
+    let mut thread = client.thread(1);
+    for (n, trigger) in (1..).zip([id(slow), id(quoted), id("nobody told")]) {
+        thread.visit(trace(n), "visit", b"");
+        thread.fire(trigger, trace(n), &[]);
+    }
+    let mut kept = eventually("all are kept", || Some(agent.kept()).filter(|kept| kept.len() == 3));
+    kept.sort();
+    let unknown = id("nobody told").to_string();
+    let shown: Vec<_> = kept.iter().map(|(_, trigger)| trigger.as_str()).collect();
+    assert_eq!(shown, [slow, quoted, &unknown]);
+    let list = agent.json("/v1/triggers").unwrap();
+    let named = |name: &str| list["triggers"].as_array().unwrap().iter().find(|of| of["name"] == name).cloned();
+    assert_eq!(named(slow).map(|of| of["id"].clone()), Some(json!(id(slow).0)));
+    assert_eq!(agent.json("/v1/traces").unwrap()["traces"][0]["trigger_id"].as_u64().map(|id| id >= 256), Some(true));
+    assert_eq!(agent.status()["triggers_fired"][slow], json!(1));
+    assert_eq!(agent.metric("backsight_agent_triggers_total{trigger=\"bricks.slow\"}"), Some(1));
+    assert_eq!(agent.metric("backsight_agent_triggers_total{trigger=\"say \\\"hi\\\"\"}"), Some(1));
+    assert_eq!(agent.metric(&format!("backsight_agent_triggers_total{{trigger=\"{unknown}\"}}")), Some(1));
+}

@@ -43,7 +43,7 @@ fn state_of(agent: &Agent, of: TraceId) -> Option<String> {
 fn collect(collector: &Collector, group: u64, traces: &[TraceId], fired_ns: u64) {
     let traces = traces.iter().copied().map(trace_bytes).collect();
     let trigger = TriggerId::MANUAL.0;
-    collector.collect(&Collect { group, trigger, origin: 5, fired_ns, traces });
+    collector.collect(&Collect { group, trigger, origin: 5, fired_ns, traces, ..Collect::default() });
 }
 
 fn wall_ns() -> u64 {
@@ -356,4 +356,31 @@ fn without_a_collector_nothing_is_queued() {
     eventually("it is kept", || (state_of(&agent, trace(1))? == "kept").then_some(()));
     assert!(agent.status()["uplink"].is_null());
     assert_eq!(agent.metric("backsight_agent_uplink_batches_total"), None);
+}
+
+#[test]
+fn the_names_of_triggers_are_told_to_the_collector_and_learnt_from_it() {
+    let collector = Collector::start(Conduct::Honest);
+    let agent = Agent::start(&collector.config());
+    let client = Client::connect(&agent.socket(), "shop");
+    let mut thread = client.thread(1);
+    client.intern("bricks.slow");
+    let slow = TriggerId::from_name("bricks.slow").unwrap();
+    thread.visit(trace(1), "visit", b"");
+    thread.fire(slow, trace(1), &[]);
+    let announce = eventually("it is announced", || collector.heard(|heard| heard.announces.first().cloned()));
+    assert_eq!((announce.trigger, announce.trigger_name.as_str()), (slow.0, "bricks.slow"));
+    let reports = eventually("it is reported", || Some(collector.reports(trace(1))).filter(|of| !of.is_empty()));
+    assert_eq!((reports[0].trigger, reports[0].names.get(slow)), (slow, Some("bricks.slow")));
+    thread.visit(trace(2), "visit", b"");
+    let trigger_name = "of another host".to_owned();
+    let trigger = TriggerId::from_name(&trigger_name).unwrap().0;
+    let traces = vec![trace_bytes(trace(2))];
+    collector.collect(&Collect { group: 9, trigger, origin: 5, fired_ns: wall_ns(), traces, trigger_name });
+    eventually("it is kept", || {
+        let kept = agent.kept();
+        kept.contains(&(trace(2).to_string(), "of another host".to_owned())).then_some(())
+    });
+    let reports = eventually("it is reported", || Some(collector.reports(trace(2))).filter(|of| !of.is_empty()));
+    assert_eq!(reports[0].names.get(TriggerId(trigger)), Some("of another host"));
 }

@@ -145,7 +145,7 @@ const fn meaning(kind: GapKind) -> &'static str {
 /// Returns the cells of a trace.
 pub(super) fn cells(summary: &Summary) -> [String; N] {
     let root = format!("{} {}", summary.root_service, summary.root_operation);
-    let mut triggers: Vec<String> = summary.fired.iter().map(|fired| fired.trigger.to_string()).collect();
+    let mut triggers: Vec<String> = summary.fired.iter().map(|fired| summary.names.label(fired.trigger)).collect();
     triggers.sort();
     triggers.dedup();
     let gaps: Vec<&str> = summary.gaps.iter().map(|gap| gap.kind.name()).collect();

@@ -44,6 +44,11 @@ fn payload(text: Option<&str>, hex: Option<&str>) -> PayloadJson {
     PayloadJson { at_ns: 22_000_000, len: 5, text: text.map(own), hex: hex.map(own), ..PayloadJson::default() }
 }
 
+fn cli() -> FiringJson {
+    let (trigger, trigger_id) = ("cli".to_owned(), "0x4".to_owned());
+    FiringJson { process_idx: 0, trigger, trigger_id, n_laterals: 2, at_ns: 60_000_000 }
+}
+
 /// A checkout whose stock service dies while it serves.
 fn checkout() -> TraceJson {
     let mut add = span("b", "a", "AddItem", place(1, "cart", 1200, Some(20_000)));
@@ -90,7 +95,7 @@ fn checkout() -> TraceJson {
             span("d", "zz", "Audit", place(1, "cart", 30_000, Some(10))),
         ],
         visits: vec![visit],
-        fired: vec![FiringJson { process_idx: 0, trigger: "cli".to_owned(), n_laterals: 2, at_ns: 60_000_000 }],
+        fired: vec![cli()],
         losses: vec![LossJson {
             process_idx: 1,
             tid: 9,

@@ -298,8 +298,9 @@ BKS_API_ int bks_response_crumb(char *out);
 
 /* ---- triggers: this trace was worth keeping ---------------------------------------------------------------------------------------- */
 
-/* Returns the id of the trigger called `name`; 0 where the name hashes below 256 or to another name of this process, or is number 1025.
- * Allocates: call it at start. */
+/* Returns the id of the trigger called `name` (UTF-8, 1 to 256 bytes, copied), which people then read wherever the trigger is shown; 0 where
+ * the name hashes below 256 or to another name of this process, is that of a built-in trigger, reads as an id (0x...), holds control
+ * characters, or is number 1025. Allocates: call it at start, before or after the session is open. The same name may come again. */
 BKS_API_ uint32_t bks_trigger_id(const char *name);
 
 /* Fires for the active trace. Returns whether anything took note: the agent, or the log where the signal ring is full. */

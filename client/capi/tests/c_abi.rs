@@ -98,6 +98,9 @@ fn check_recorded(program: &Path, name: &str) {
         records.iter().filter(|seen| seen.trace == TraceId::new(hi, lo) && seen.kind == kind).collect()
     };
     let raw_is = |hi, lo, text: &str| of(hi, lo, Kind::Raw).iter().any(|seen| seen.body == text.as_bytes());
+    for name in ["c latency", "c slow"] {
+        assert!(agent.has_name(name), "the name `{name}` is not there for the agent");
+    }
     assert_eq!(of(1, 1, Kind::SpanStart).len(), 1, "{output}");
     assert_eq!(of(1, 1, Kind::SpanEnd).len(), 1);
     assert_eq!(of(1, 1, Kind::Attr).len(), 6);

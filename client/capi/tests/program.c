@@ -159,6 +159,8 @@ static void autotriggers(int linked) {
     CHECK(bks_auto_percentile_new("c high", 2.0, why, sizeof why) == NULL);
     if (linked) CHECK(strstr(why, "percentile is 2") != NULL);
     CHECK((bks_trigger_id("c api") != 0) == linked);
+    CHECK((bks_trigger_id("c slow") != 0) == linked);
+    CHECK(bks_trigger_id(NULL) == 0 && bks_trigger_id("") == 0 && bks_trigger_id("manual") == 0);
 }
 
 static void *thread_work(void *number) {

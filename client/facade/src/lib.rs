@@ -57,7 +57,8 @@ pub use backsight_client::{
     AgentId, Call, Carried, Connection, Context, InSegment, Incoming, KeptOthers, Missing, Name, Others, Outgoing,
     RESPONSE_HEADER, ResponseText, Segment, SegmentExt, Settings, Span, SpanId, SpanKind, StaticName, Stats,
     StatusCode, TRACEPARENT, TRACESTATE, TraceId, TriggerId, Value, attach, begin, detach, exception, extract,
-    extract_with, init, inject, link, raw, response_crumb, stats, status, trigger, trigger_for, trigger_with_laterals,
+    extract_with, init, inject, link, raw, register_trigger, response_crumb, stats, status, trigger, trigger_for,
+    trigger_with_laterals,
 };
 
 /// Starts a span whose name is interned once: `span!("checkout")`, or `span!("checkout", SpanKind::Server)`.

@@ -12,6 +12,18 @@ fn a_name_may_come_again_and_keeps_its_id() {
 }
 
 #[test]
+fn names_by_which_people_would_find_another_trigger_are_refused() {
+    let registry = Registry::new();
+    let why = |name| registry.register(name).unwrap_err().to_string();
+    assert_eq!(why("cli"), "no trigger can be called `cli`: it is read as trigger cli");
+    assert_eq!(why("0x1234"), "no trigger can be called `0x1234`: it is read as trigger 0x1234");
+    assert_eq!(why("a\nb"), "no trigger can be called `a\\nb`: a trigger's name has no control characters");
+    assert_eq!(registry.names().count(), 0);
+    let id = registry.register("checkout.slow").unwrap();
+    assert_eq!(registry.names().collect::<Vec<_>>(), [(id, "checkout.slow")]);
+}
+
+#[test]
 fn a_clash_names_both_names() {
     let registry = Registry::new();
     registry.insert("first", TriggerId(4711)).unwrap();

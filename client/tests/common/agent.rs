@@ -152,6 +152,14 @@ impl Agent {
         look(&mut sessions)
     }
 
+    /// Returns how many regions hold `name` where an agent looks for names of triggers.
+    pub(crate) fn n_with_name(&self, name: &str) -> usize {
+        let id = backsight_client::TriggerId::from_name(name).unwrap();
+        let holds =
+            |session: &&mut Session| strings::with_hash(&session.mapping, id.0).any(|text| text == name.as_bytes());
+        self.look(|sessions| sessions.iter_mut().filter(holds).count())
+    }
+
     /// Returns all that was written for `trace`, committed and not yet sealed included.
     pub(crate) fn trace(&self, trace: TraceId) -> Trace {
         let slices = self.look(|sessions| sessions.iter().map(|session| session.slice(trace)).collect::<Vec<_>>());

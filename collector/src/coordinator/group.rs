@@ -4,6 +4,7 @@
 
 use backsight_core::coordination::{Collection, Fired};
 use backsight_core::ids::{AgentId, TraceId, TriggerId};
+use backsight_core::names::TriggerName;
 use backsight_core::priority::{Priority, Salt};
 use backsight_core::units::Nanos;
 use backsight_proto::wire::GROUP_MAX;
@@ -26,6 +27,8 @@ pub(super) struct Ask {
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) trigger: TriggerId,
+    /// What people call it, once an agent has told.
+    pub(super) name: Option<TriggerName>,
     pub(super) priority: Priority,
     /// The symptomatic trace first.
     pub(super) traces: Vec<TraceId>,
@@ -44,6 +47,7 @@ impl Group {
         let (trigger, base) = key;
         Self {
             trigger,
+            name: None,
             priority: priority(trigger, base, cluster_seed),
             traces: vec![base],
             asks: BTreeMap::new(),
@@ -84,7 +88,8 @@ impl Group {
     /// Returns the question for `bits`. The base stands first even where it is known: by it agents rank the whole group.
     pub(super) fn collection(&self, id: u64, bits: u64) -> Collection {
         let (trigger, origin, fired_ns) = (self.trigger, self.origin, self.fired_ns);
-        Collection { group: id, trigger, origin, fired_ns, traces: self.traces_of(bits | 1).collect() }
+        let name = self.name.clone();
+        Collection { group: id, trigger, name, origin, fired_ns, traces: self.traces_of(bits | 1).collect() }
     }
 }
 

@@ -6,9 +6,10 @@ mod model;
 
 use super::{Action, Coordinator, Event, Limits, Refusal};
 use backsight_core::certificate::Contact;
-use backsight_core::coordination::{Answer, Collection, Greeting, View};
+use backsight_core::coordination::{Announcement, Answer, Collection, Greeting, View};
 use backsight_core::holding::{Holding, HoldingState};
 use backsight_core::ids::AgentId;
+use backsight_core::names::TriggerName;
 use backsight_core::units::Nanos;
 use model::{announcement, holding, trace};
 
@@ -283,4 +284,28 @@ fn nobody_speaks_for_another_and_unknown_groups_are_no_harm() {
     assert_eq!(coordinator.step(ms(2), answered(B, group + 1, vec![holding(2, 9, &[])])), []);
     let empty = coordinator.step(ms(3), announced(A, 4, Vec::new()));
     assert_eq!(empty, [Action::Acknowledge { agent: A, id: 4, refusal: Some(Refusal::NoTrace) }]);
+}
+
+#[test]
+fn the_name_of_a_trigger_goes_to_whoever_is_asked_and_into_the_view_whenever_it_is_told() {
+    let slow = TriggerName::new("bricks.slow").unwrap();
+    let mut coordinator = with(&[A, B, C]);
+    let announced = |agent, id, name: Option<&TriggerName>, next: &[u32]| {
+        let announcement = announcement(id, slow.id().0, vec![holding(1, id, next), holding(2, id, &[])]);
+        Event::Announced { agent, announcement: Announcement { name: name.cloned(), ..announcement } }
+    };
+    let actions = coordinator.step(ms(1), announced(A, 1, None, &[2]));
+    assert_eq!(collects(&actions).into_iter().map(|(_, of)| of.name).collect::<Vec<_>>(), [None]);
+    let views_of = |actions: &[Action]| views(actions).into_iter().map(|view| view.names).collect::<Vec<_>>();
+    assert!(views_of(&coordinator.step(ms(100), Event::Tick)).iter().all(|names| names.is_empty()));
+    let actions = coordinator.step(ms(101), announced(A, 2, Some(&slow), &[2, 3]));
+    assert_eq!(
+        collects(&actions).into_iter().map(|(to, of)| (to, of.name)).collect::<Vec<_>>(),
+        [(C, Some(slow.clone()))]
+    );
+    let names = views_of(&coordinator.step(ms(200), Event::Tick));
+    assert_eq!(names.len(), 2, "the base's and the lateral's");
+    assert!(names.iter().all(|names| names.get(slow.id()) == Some("bricks.slow")));
+    coordinator.step(ms(201), announced(A, 2, Some(&slow), &[2, 3]));
+    assert_eq!(views(&coordinator.step(ms(300), Event::Tick)), [], "said again it is no news");
 }

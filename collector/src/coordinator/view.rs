@@ -6,6 +6,7 @@ use backsight_core::certificate::Contact;
 use backsight_core::coordination::{AgentView, FIRED_MAX, Fired, View};
 use backsight_core::holding::{Holding, HoldingState};
 use backsight_core::ids::{AgentId, TraceId};
+use backsight_core::names::{TRIGGER_NAMES_MAX, TriggerName, TriggerNames};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -61,6 +62,7 @@ pub(super) struct Followed {
     parts: BTreeMap<AgentId, Part>,
     is_overfull: bool,
     fired: BTreeSet<Fired>,
+    names: TriggerNames,
     n_awaited: usize,
     is_dirty: bool,
     was_settled: bool,
@@ -126,6 +128,13 @@ impl Followed {
         }
     }
 
+    /// Notes what people call a trigger that fired for the trace; returns whether that was news.
+    pub(super) fn note_name(&mut self, name: &TriggerName) -> bool {
+        let is_news = self.names.add(name.clone(), TRIGGER_NAMES_MAX);
+        self.is_dirty |= is_news;
+        is_news
+    }
+
     /// Notes whether `agent`, of which no holding is known, can be reached.
     pub(super) fn set_contact(&mut self, agent: AgentId, contact: Contact) {
         let Some(part) = self.parts.get_mut(&agent) else { return };
@@ -164,6 +173,7 @@ impl Followed {
             .map(|(agent, part)| AgentView { agent: *agent, contact: part.contact, holding: part.holding.clone() })
             .collect();
         let fired = self.fired.iter().copied().collect();
-        Some(View { trace, agents, is_overfull: self.is_overfull, seed_epoch, fired })
+        let names = self.names.clone();
+        Some(View { trace, agents, is_overfull: self.is_overfull, seed_epoch, fired, names })
     }
 }

@@ -156,6 +156,7 @@ pub(super) fn line(stored: &Stored, trace: &Trace, certificate: &Certificate) ->
         bytes: received.values().map(|received| received.amount.bytes).sum(),
         n_deaths: trace.processes.iter().filter(|process| process.death.is_some()).count() as u64,
         fired: stored.fired.clone(),
+        names: trace.names.only(|trigger| stored.fired.iter().any(|fired| fired.trigger == trigger)),
         verdict: certificate.verdict,
         gaps: certificate.gaps.clone(),
     };

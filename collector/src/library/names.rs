@@ -1,6 +1,6 @@
 //! Names that many traces share, held once.
 //!
-//! Called by the index, which would otherwise hold each service and operation a million times. Bounded by [`NAMES_MAX`]: further names are
+//! Called by the index, which would otherwise hold each service, operation and trigger a million times. Bounded by [`NAMES_MAX`]: further names are
 //! held by their traces.
 
 use super::line::Line;
@@ -31,6 +31,13 @@ impl Names {
             match self.shared.get(name) {
                 Some(shared) => *name = shared.clone(),
                 None if self.shared.len() < NAMES_MAX => drop(self.shared.insert(name.clone())),
+                None => {}
+            }
+        }
+        for name in line.summary.names.iter_mut() {
+            match self.shared.get(name.shared()) {
+                Some(shared) => name.share(shared),
+                None if self.shared.len() < NAMES_MAX => drop(self.shared.insert(name.shared().clone())),
                 None => {}
             }
         }

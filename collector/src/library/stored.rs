@@ -9,6 +9,7 @@ use backsight_core::clock::CalibrationPoint;
 use backsight_core::coordination::{FIRED_MAX, View};
 use backsight_core::holding::Holding;
 use backsight_core::ids::{AgentId, RegionId, StringId, TraceId, TriggerId};
+use backsight_core::names::{TRIGGER_NAMES_MAX, TriggerNames};
 use backsight_core::segment::{Process, Segment, SegmentKey, Slice};
 use backsight_core::trace::{Trace, assemble};
 use backsight_proto::v1;
@@ -21,6 +22,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const KIND_REPORT: u8 = 1;
 /// The kind of a stored [`v1::StoredView`].
 pub const KIND_VIEW: u8 = 2;
+/// Names that are told with one trace and looked at: only those of triggers that fired for it are shown, [`TRIGGER_NAMES_MAX`] at most.
+const NAMES_MAX: usize = 4096;
+
 /// All that is stored of one trace.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Stored {
@@ -36,6 +40,8 @@ pub struct Stored {
     pub view: Option<View>,
     /// Why it is stored, by time; at most [`FIRED_MAX`].
     pub fired: Vec<Fired>,
+    /// Names of triggers, as far as anybody told them with the trace; at most 4096.
+    pub names: TriggerNames,
 }
 
 /// An entry that cannot be read, though the disk gave what was written.
@@ -80,14 +86,26 @@ impl Stored {
     /// That of [`assemble`].
     pub fn examine(&self) -> (Trace, Certificate) {
         let slices: Vec<Slice> = self.slices.values().flatten().cloned().collect();
-        let trace = assemble(self.trace, &slices);
+        let mut trace = assemble(self.trace, &slices);
+        trace.names = self.names_for(&trace);
         let certificate = certify(self.view.as_ref(), &trace, &self.received());
         (trace, certificate)
     }
 
+    /// Returns the names of the triggers for which the trace is stored, then of those that its records tell of.
+    fn names_for(&self, trace: &Trace) -> TriggerNames {
+        let stored_for = self.fired.iter().map(|fired| fired.trigger);
+        let fired = stored_for.chain(trace.fired.iter().map(|firing| firing.trigger));
+        let mut names = TriggerNames::new();
+        for name in fired.filter_map(|trigger| self.names.name(trigger)) {
+            names.add(name.clone(), TRIGGER_NAMES_MAX);
+        }
+        names
+    }
+
     /// Returns the trace as the wire has it.
     pub fn to_reply(&self) -> v1::GetReply {
-        let (_, certificate) = self.examine();
+        let (trace, certificate) = self.examine();
         let hosts = self
             .slices
             .iter()
@@ -97,6 +115,7 @@ impl Stored {
             hosts: hosts.collect(),
             certificate: Some((&certificate).into()),
             fired: self.fired.iter().map(Into::into).collect(),
+            trigger_names: trace.names.iter().map(|name| name.text().to_owned()).collect(),
         }
     }
 }
@@ -138,6 +157,7 @@ impl Collecting {
                 let view: View = stored.view.ok_or(missing("stored_view.view"))?.try_into()?;
                 let said = view.agents.iter().filter_map(|of| Some((of.agent, of.holding.as_ref()?)));
                 said.for_each(|(agent, holding)| self.note_announced(agent, holding));
+                self.note_names(&view.names);
                 self.stored.view = Some(view);
             }
             _ => {}
@@ -150,6 +170,7 @@ impl Collecting {
         if fired.trigger != TriggerId::default() {
             self.fired.insert(fired);
         }
+        self.note_names(&report.names);
         self.note_announced(agent, &report.holding);
         let holding = self.stored.holdings.entry(agent).or_default();
         if report.holding.revision >= holding.revision {
@@ -157,6 +178,12 @@ impl Collecting {
         }
         for slice in report.slices {
             self.processes.entry((agent, slice.process.region)).or_default().add(slice);
+        }
+    }
+
+    fn note_names(&mut self, told: &TriggerNames) {
+        for name in told.iter() {
+            self.stored.names.add(name.clone(), NAMES_MAX);
         }
     }
 

@@ -12,8 +12,9 @@ use backsight_core::certificate::{Contact, Verdict};
 use backsight_core::coordination::{AgentView, Fired, View};
 use backsight_core::holding::Holding;
 use backsight_core::ids::{AgentId, TriggerId};
+use backsight_core::names::{TriggerName, TriggerNames};
 use backsight_proto::v1;
-use backsight_proto::wire::Report;
+use backsight_proto::wire::{Report, StoredTrace};
 use backsight_store::log::{self, Log};
 use std::path::Path;
 
@@ -38,7 +39,7 @@ fn stored(library: &Library, lo: u64) -> Option<Stored> {
 
 fn view(lo: u64, contact: Contact) -> View {
     let agents = vec![AgentView { agent: AgentId(9), contact, holding: None }];
-    View { trace: trace(lo), agents, is_overfull: false, seed_epoch: 1, fired: Vec::new() }
+    View { trace: trace(lo), agents, is_overfull: false, seed_epoch: 1, ..View::default() }
 }
 
 /// What an agent said to have in any report is looked for, though it was started again since and has never seen it.
@@ -116,6 +117,36 @@ async fn every_trigger_of_a_trace_is_told_and_hearsay_only_where_nothing_better_
     library.note_view(View { fired: vec![fired(400, 7), fired(500, 3)], ..view(1, Contact::Answered) }).await.unwrap();
     library.add(AGENT, Vec::new()).await.unwrap();
     assert_eq!(told(1), [TriggerId(500), TriggerId(400)], "by time");
+}
+
+#[tokio::test]
+async fn names_of_triggers_are_stored_with_the_trace_and_only_those_that_fired_are_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = |text: &str| TriggerName::new(text).unwrap();
+    let names = |texts: &[&str]| {
+        let mut names = TriggerNames::new();
+        assert!(texts.iter().all(|text| names.add(name(text), 9)));
+        names
+    };
+    let (slow, error) = (name("bricks.slow").id(), name("bricks.error").id());
+    let mut library = open(folder.path(), Options::default());
+    let report = TestReport { trigger: slow, ..one_span(1, "cart", SPAN) }.report();
+    let report = Report { names: names(&["bricks.slow", "of nobody here"]), ..report };
+    library.add(AGENT, vec![(&report).into()]).await.unwrap();
+    let fired = vec![Fired { trigger: error, agent: AGENT, fired_ns: 7, base: None }];
+    let told = View { fired, names: names(&["bricks.error"]), ..view(1, Contact::Answered) };
+    library.note_view(told).await.unwrap();
+    library.add(AGENT, Vec::new()).await.unwrap();
+    for _ in 0..2 {
+        let shown = stored(&library, 1).unwrap().examine().0.names;
+        assert_eq!(shown, names(&["bricks.slow", "bricks.error"]));
+        assert_eq!(StoredTrace::try_from(stored(&library, 1).unwrap().to_reply()).unwrap().names, shown);
+        library.settle(0);
+        library.settle(u64::MAX / 2);
+        let found = library.search(&Filter { trigger: error, ..Filter::default() }, 10).traces;
+        assert_eq!(found[0].names, shown);
+        library = open_again(&library, folder.path()).await;
+    }
 }
 
 #[tokio::test]

@@ -45,8 +45,10 @@ fn main() -> Result<()> {
     if let Err(why) = backsight::init(settings) {
         eprintln!("checkout: not recorded: {why}");
     }
-    let named = |name| TriggerId::from_name(name).with_context(|| format!("`{name}` is no name for a trigger"));
-    let triggers = Triggers { slow: named("checkout.slow")?, error: named("checkout.error")? };
+    let triggers = Triggers {
+        slow: backsight::register_trigger("checkout.slow").context("the trigger of slow requests")?,
+        error: backsight::register_trigger("checkout.error").context("the trigger of errors")?,
+    };
     let served = AtomicU64::new(0);
     std::thread::scope(|scope| {
         for worker in 0..options.workers {

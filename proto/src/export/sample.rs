@@ -1,6 +1,7 @@
 //! A trace with everything that an export has to say, for the tests of exports.
 
 use backsight_core::ids::{AgentId, RegionId, SpanId, TraceId, TriggerId};
+use backsight_core::names::{TriggerName, TriggerNames};
 use backsight_core::record::{SpanKind, StatusCode};
 use backsight_core::segment::LastWords;
 use backsight_core::trace::{
@@ -68,6 +69,10 @@ pub(crate) fn trace() -> Trace {
         links: vec![link],
         ..span(3, 2, 1, 50, None)
     };
+    let firing = |trigger| Firing { process_idx: 0, trigger, n_laterals: 0, at_ns: START_NS + 80 };
+    let slow = TriggerName::new("bricks.slow").unwrap();
+    let mut names = TriggerNames::new();
+    assert!(names.add(slow.clone(), 1));
     Trace {
         id: TraceId::new(1, 2),
         processes: vec![
@@ -78,7 +83,8 @@ pub(crate) fn trace() -> Trace {
         spans: vec![Span { notes: notes(), ..span(1, 0, 0, 10, Some(100)) }, client, server, span(4, 3, 1, 60, None)],
         visits: vec![Visit { parent: SpanId(2), process_idx: 2, tid: 7, start_ns: 4, ..Visit::default() }],
         open_edges: vec![OpenEdge { process_idx: 0, span: SpanId(2), expected: AgentId::NONE, at_ns: START_NS + 70 }],
-        fired: vec![Firing { process_idx: 0, trigger: TriggerId::MANUAL, n_laterals: 0, at_ns: START_NS + 80 }],
+        fired: vec![firing(TriggerId::MANUAL), firing(slow.id()), firing(TriggerId(0x1234))],
+        names,
         losses: vec![Loss { process_idx: 1, tid: 1, reason: None, n_records: 3, bytes: 9, first_ns: 0, last_ns: 0 }],
         ..Trace::default()
     }

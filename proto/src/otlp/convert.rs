@@ -56,9 +56,10 @@ fn resource(trace: &Trace, idx: usize, process: &ProcessInfo, extras: Extras<'_>
         attributes.push(int("backsight.death.signal", death.last_words.signal.into()));
     }
     let fired = trace.fired.iter().filter(|firing| firing.process_idx == idx);
-    let triggers: BTreeSet<_> = fired.map(|firing| firing.trigger.to_string()).collect();
+    let triggers: BTreeSet<_> = fired.map(|firing| firing.trigger).collect();
     if !triggers.is_empty() {
-        attributes.push(texts("backsight.triggers", triggers));
+        attributes.push(texts("backsight.triggers", triggers.iter().map(|trigger| trace.names.label(*trigger))));
+        attributes.push(texts("backsight.trigger_ids", triggers.iter().map(|trigger| format!("{:#x}", trigger.0))));
     }
     let lost = trace.losses.iter().filter(|loss| loss.process_idx == idx);
     let lost = lost.fold(0_u64, |sum, loss| sum.saturating_add(loss.n_records));

@@ -98,6 +98,13 @@ fn resources_are_processes_with_what_is_known_of_the_whole() {
     assert_eq!(gaps.values[0].value, Some(text("no_answer 1 at 0000005")));
     assert_eq!(of(1, "backsight.death.signal"), Some(Value::IntValue(11)));
     assert_eq!(of(1, "backsight.lost_records"), Some(Value::IntValue(3)));
+    let list = |key| match of(0, key) {
+        Some(Value::ArrayValue(list)) => list.values.into_iter().map(|of| of.value.unwrap()).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(list("backsight.triggers"), ["manual", "0x1234", "bricks.slow"].map(text));
+    assert_eq!(list("backsight.trigger_ids"), ["0x3", "0x1234", "0x8f88809c"].map(text));
+    assert_eq!(of(1, "backsight.triggers"), None);
     assert_eq!((of(2, "service.name"), of(2, "backsight.clock")), (Some(text("unknown_service")), Some(text("ticks"))));
 }
 

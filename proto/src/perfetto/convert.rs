@@ -30,7 +30,7 @@ pub(super) fn packets(trace: &Trace, extras: Extras<'_>) -> Vec<TracePacket> {
     let mut pids = Ids::default();
     let pids: Vec<_> = trace.processes.iter().map(|process| pids.free(process.pid)).collect();
     for (idx, process) in trace.processes.iter().enumerate() {
-        tracks.push(process_track(idx, process, pids[idx], extras));
+        tracks.push(process_track(trace, idx, process, pids[idx], extras));
     }
     let (mut events, mut tids) = (Vec::new(), Ids::default());
     for ((process_idx, tid), slices) in threads {
@@ -62,7 +62,7 @@ fn clock(start_ns: u64) -> TracePacket {
     at(start_ns, trace_packet::Data::ClockSnapshot(snapshot))
 }
 
-fn process_track(idx: usize, process: &ProcessInfo, pid: u32, extras: Extras<'_>) -> TracePacket {
+fn process_track(trace: &Trace, idx: usize, process: &ProcessInfo, pid: u32, extras: Extras<'_>) -> TracePacket {
     let service = if process.service.is_empty() { "unknown_service" } else { &process.service };
     let mut process_labels = vec![format!("agent {}", process.agent)];
     process_labels.extend(extras.host(process.agent).map(|host| format!("host {host}")));
@@ -72,6 +72,7 @@ fn process_track(idx: usize, process: &ProcessInfo, pid: u32, extras: Extras<'_>
     if let Some(death) = &process.death {
         process_labels.push(format!("died of signal {}", death.last_words.signal));
     }
+    process_labels.extend(fired(trace, idx));
     process_labels.extend(extras.certificate.map(|of| format!("trace {}", of.verdict.name())));
     let descriptor =
         ProcessDescriptor { pid: Some(pid as i32), process_name: Some(service.to_owned()), process_labels };
@@ -79,6 +80,16 @@ fn process_track(idx: usize, process: &ProcessInfo, pid: u32, extras: Extras<'_>
         uuid: Some(process_uuid(idx)),
         process: Some(descriptor),
         ..TrackDescriptor::default()
+    })
+}
+
+/// Returns the triggers that fired in a process, each with its id.
+fn fired(trace: &Trace, idx: usize) -> impl Iterator<Item = String> {
+    let triggers: BTreeSet<_> =
+        trace.fired.iter().filter(|firing| firing.process_idx == idx).map(|firing| firing.trigger).collect();
+    triggers.into_iter().map(|trigger| match trace.names.get(trigger) {
+        Some(name) => format!("fired {name} ({:#x})", trigger.0),
+        None => format!("fired {:#x}", trigger.0),
     })
 }
 

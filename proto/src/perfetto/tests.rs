@@ -82,6 +82,8 @@ fn processes_of_two_hosts_with_one_id_are_told_apart() {
     let mut pids: Vec<_> = processes.clone().map(schema::ProcessDescriptor::pid).collect();
     pids.sort_unstable();
     assert_eq!(pids, [42, (4 << 20) + 1, (4 << 20) + 2]);
+    let cart = processes.clone().find(|process| process.pid() == 42).unwrap();
+    assert_eq!(cart.process_labels[1..], ["fired manual (0x3)", "fired 0x1234", "fired bricks.slow (0x8f88809c)"]);
     let till = processes.clone().find(|process| process.process_name() == "till").unwrap();
     assert!(till.process_labels.contains(&"pid 42 there".to_owned()), "{:?}", till.process_labels);
     assert!(till.process_labels.contains(&"died of signal 11".to_owned()));

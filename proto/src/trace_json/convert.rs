@@ -154,7 +154,8 @@ impl Source<'_> {
     fn fired(&self) -> Vec<FiringJson> {
         let fired = self.trace.fired.iter().map(|firing| FiringJson {
             process_idx: firing.process_idx,
-            trigger: firing.trigger.to_string(),
+            trigger: self.trace.names.label(firing.trigger),
+            trigger_id: format!("{:#x}", firing.trigger.0),
             n_laterals: firing.n_laterals,
             at_ns: self.offset_in(firing.process_idx, firing.at_ns),
         });

@@ -2,7 +2,10 @@
 
 use super::{ClockJson, TraceJson, ValueJson};
 use backsight_core::ids::{AgentId, SpanId, TraceId};
-use backsight_core::trace::{Attribute, AttributeValue, Notes, Payload, ProcessClock, ProcessInfo, Span, Trace, Visit};
+use backsight_core::names::{TriggerName, TriggerNames};
+use backsight_core::trace::{
+    Attribute, AttributeValue, Firing, Notes, Payload, ProcessClock, ProcessInfo, Span, Trace, Visit,
+};
 
 const START_NS: u64 = 1_700_000_000_000_000_000;
 
@@ -60,4 +63,19 @@ fn payloads_are_text_or_hex_and_values_carry_their_type() {
     );
     let nan = serde_json::to_string(&ValueJson::F64(f64::NAN)).unwrap();
     assert!(matches!(serde_json::from_str(&nan).unwrap(), ValueJson::F64(value) if value.is_nan()));
+}
+
+#[test]
+fn a_firing_has_the_name_of_its_trigger_and_keeps_the_id() {
+    let slow = TriggerName::new("bricks.slow").unwrap();
+    let fired = vec![Firing { process_idx: 0, trigger: slow.id(), n_laterals: 0, at_ns: START_NS }];
+    let mut trace = Trace { fired, ..trace() };
+    let shown = |trace: &Trace| {
+        let firing = TraceJson::from(trace).fired.remove(0);
+        (firing.trigger, firing.trigger_id)
+    };
+    assert_eq!(shown(&trace), ("0x8f88809c".to_owned(), "0x8f88809c".to_owned()));
+    trace.names = TriggerNames::new();
+    assert!(trace.names.add(slow, 1));
+    assert_eq!(shown(&trace), ("bricks.slow".to_owned(), "0x8f88809c".to_owned()));
 }

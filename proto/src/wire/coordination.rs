@@ -1,6 +1,6 @@
 //! What agents and the coordinator tell each other.
 
-use super::{GROUP_MAX, WireError, trace_bytes, trace_id};
+use super::{GROUP_MAX, WireError, name_of, name_text, name_texts, names, trace_bytes, trace_id};
 use crate::v1;
 use backsight_core::certificate::Contact;
 use backsight_core::coordination::{AgentView, Announcement, Answer, Collection, Greeting, View};
@@ -16,6 +16,7 @@ impl v1::Announce {
             fired_ns: announcement.fired_ns,
             holdings: announcement.holdings.iter().map(Into::into).collect(),
             shard_epoch,
+            trigger_name: name_text(announcement.name.as_ref()),
         }
     }
 }
@@ -24,9 +25,11 @@ impl TryFrom<v1::Announce> for Announcement {
     type Error = WireError;
 
     fn try_from(announce: v1::Announce) -> Result<Self, WireError> {
+        let trigger = trigger("announce.trigger", announce.trigger)?;
         Ok(Self {
             id: announce.id,
-            trigger: trigger("announce.trigger", announce.trigger)?,
+            trigger,
+            name: name_of("announce.trigger_name", trigger, &announce.trigger_name)?,
             fired_ns: announce.fired_ns,
             holdings: holdings("announce.holdings", announce.holdings)?,
         })
@@ -41,6 +44,7 @@ impl From<&Collection> for v1::Collect {
             origin: collection.origin.0,
             fired_ns: collection.fired_ns,
             traces: collection.traces.iter().copied().map(trace_bytes).collect(),
+            trigger_name: name_text(collection.name.as_ref()),
         }
     }
 }
@@ -51,9 +55,11 @@ impl TryFrom<v1::Collect> for Collection {
     fn try_from(collect: v1::Collect) -> Result<Self, WireError> {
         group("collect.traces", collect.traces.len())?;
         let traces = collect.traces.iter().map(|bytes| trace_id("collect.traces", bytes));
+        let trigger = trigger("collect.trigger", collect.trigger)?;
         Ok(Self {
             group: collect.group,
-            trigger: trigger("collect.trigger", collect.trigger)?,
+            trigger,
+            name: name_of("collect.trigger_name", trigger, &collect.trigger_name)?,
             origin: AgentId(collect.origin),
             fired_ns: collect.fired_ns,
             traces: traces.collect::<Result<_, _>>()?,
@@ -125,6 +131,7 @@ impl From<&View> for v1::View {
             is_overfull: view.is_overfull,
             seed_epoch: view.seed_epoch,
             fired: view.fired.iter().map(Into::into).collect(),
+            trigger_names: name_texts(&view.names),
         }
     }
 }
@@ -143,6 +150,7 @@ impl TryFrom<v1::View> for View {
             is_overfull: view.is_overfull,
             seed_epoch: view.seed_epoch,
             fired: view.fired.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            names: names("view.trigger_names", &view.trigger_names)?,
         })
     }
 }

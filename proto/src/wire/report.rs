@@ -1,10 +1,11 @@
 //! Reports: the segments of one trace on one host, with what is needed to read them.
 
-use super::{WireError, optional_trace_id, trace_bytes};
+use super::{WireError, name_texts, names, optional_trace_id, trace_bytes};
 use crate::v1;
 use backsight_core::clock::CalibrationPoint;
 use backsight_core::holding::Holding;
 use backsight_core::ids::{AgentId, RegionId, StringId, TraceId, TriggerId};
+use backsight_core::names::TriggerNames;
 use backsight_core::segment::{LastWords, Process, Segment, SegmentKey, Slice};
 
 /// What a host has of one trace and has not reported before.
@@ -20,6 +21,8 @@ pub struct Report {
     pub base: Option<TraceId>,
     /// The segments, by process.
     pub slices: Vec<Slice>,
+    /// Names of triggers that fired for the trace, as far as the agent knows them.
+    pub names: TriggerNames,
 }
 
 impl From<&Report> for v1::TraceReport {
@@ -30,6 +33,7 @@ impl From<&Report> for v1::TraceReport {
             fired_ns: report.fired_ns,
             base: report.base.map(trace_bytes).unwrap_or_default(),
             slices: report.slices.iter().map(Into::into).collect(),
+            trigger_names: name_texts(&report.names),
         }
     }
 }
@@ -38,7 +42,7 @@ impl v1::TraceReport {
     /// Reads the report of agent `agent`.
     ///
     /// # Errors
-    /// No holding, or a trace id that is none.
+    /// No holding, a trace id that is none, or a text that no trigger can be called by.
     pub fn into_report(self, agent: AgentId) -> Result<Report, WireError> {
         let holding = self.holding.ok_or(WireError::Missing { field: "report.holding" })?;
         Ok(Report {
@@ -47,6 +51,7 @@ impl v1::TraceReport {
             fired_ns: self.fired_ns,
             base: optional_trace_id("report.base", &self.base)?,
             slices: self.slices.into_iter().map(|slice| slice.into_slice(agent)).collect::<Result<_, _>>()?,
+            names: names("report.trigger_names", &self.trigger_names)?,
         })
     }
 }

@@ -1,10 +1,11 @@
 //! A stored trace, as a collector hands it out: what its hosts wrote, and its certificate.
 
-use super::{Fired, WireError, trace_bytes, trace_id};
+use super::{Fired, WireError, name_texts, names, trace_bytes, trace_id};
 use crate::trace_json::TraceJson;
 use crate::v1;
 use backsight_core::certificate::Certificate;
 use backsight_core::ids::{AgentId, TraceId};
+use backsight_core::names::TriggerNames;
 use backsight_core::segment::Slice;
 use backsight_core::trace::{Trace, assemble};
 use std::collections::BTreeMap;
@@ -20,12 +21,14 @@ pub struct StoredTrace {
     pub certificate: Certificate,
     /// Why it is stored.
     pub fired: Vec<Fired>,
+    /// Names of triggers that fired for it, as far as they are known.
+    pub names: TriggerNames,
 }
 
 impl StoredTrace {
     /// Returns its spans.
     pub fn assemble(&self) -> Trace {
-        assemble(self.trace, &self.slices)
+        Trace { names: self.names.clone(), ..assemble(self.trace, &self.slices) }
     }
 
     /// Returns it as JSON, certificate included.
@@ -45,6 +48,7 @@ impl From<&StoredTrace> for v1::GetReply {
             hosts: hosts.into_iter().map(|(agent, slices)| v1::HostSlices { agent: agent.0, slices }).collect(),
             certificate: Some((&stored.certificate).into()),
             fired: stored.fired.iter().map(Into::into).collect(),
+            trigger_names: name_texts(&stored.names),
         }
     }
 }
@@ -65,6 +69,7 @@ impl TryFrom<v1::GetReply> for StoredTrace {
             slices,
             certificate: reply.certificate.map(Into::into).unwrap_or_default(),
             fired: reply.fired.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            names: names("reply.trigger_names", &reply.trigger_names)?,
         })
     }
 }

@@ -1,10 +1,11 @@
 //! Summaries: a stored trace in one line, as searches and `tail` give it.
 
-use super::{WireError, certificate, optional_trace_id, trace_bytes, trace_id};
+use super::{WireError, certificate, name_texts, names, optional_trace_id, trace_bytes, trace_id};
 use crate::v1;
 use backsight_core::certificate::{Gap, Verdict};
 use backsight_core::coordination::Fired;
 use backsight_core::ids::{AgentId, TraceId, TriggerId};
+use backsight_core::names::TriggerNames;
 
 /// A stored trace in one line.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -33,6 +34,8 @@ pub struct Summary {
     pub n_deaths: u64,
     /// Why it is stored.
     pub fired: Vec<Fired>,
+    /// Names of these triggers, as far as they are known.
+    pub names: TriggerNames,
     /// Whether it is complete.
     pub verdict: Verdict,
     /// Why not.
@@ -80,6 +83,7 @@ impl From<&Summary> for v1::TraceSummary {
             verdict: summary.verdict as u32,
             gaps: summary.gaps.iter().map(Into::into).collect(),
             n_deaths: summary.n_deaths,
+            trigger_names: name_texts(&summary.names),
         }
     }
 }
@@ -101,6 +105,7 @@ impl TryFrom<v1::TraceSummary> for Summary {
             bytes: summary.bytes,
             n_deaths: summary.n_deaths,
             fired: summary.fired.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            names: names("summary.trigger_names", &summary.trigger_names)?,
             verdict: certificate::verdict(summary.verdict),
             gaps: summary.gaps.into_iter().filter_map(certificate::gap).collect(),
         })

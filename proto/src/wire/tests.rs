@@ -7,6 +7,7 @@ use backsight_core::clock::CalibrationPoint;
 use backsight_core::coordination::{AgentView, Announcement, Answer, Collection, View};
 use backsight_core::holding::{CrumbTo, Holding, HoldingState, LossInterval};
 use backsight_core::ids::{AgentId, RegionId, SpanId, StringId, TraceId, TriggerId};
+use backsight_core::names::{TRIGGER_NAMES_MAX, TriggerName, TriggerNameError, TriggerNames};
 use backsight_core::record::CrumbDirection;
 use backsight_core::segment::{LastWords, Process, Segment, SegmentKey, Slice};
 use backsight_core::telemetry::DropReason;
@@ -37,6 +38,16 @@ fn holding() -> Holding {
     }
 }
 
+fn name(text: &str) -> TriggerName {
+    TriggerName::new(text).unwrap()
+}
+
+fn names() -> TriggerNames {
+    let mut names = TriggerNames::new();
+    assert!(names.add(name("bricks.slow"), 2) && names.add(name("bricks.error"), 2));
+    names
+}
+
 fn loss() -> LossInterval {
     LossInterval { first_ns: 10, last_ns: 20, reason: Some(DropReason::NoChunk), n_records: 4, bytes: 128 }
 }
@@ -64,17 +75,21 @@ fn report() -> Report {
         fired_ns: 99,
         base: Some(TraceId::new(0, 1)),
         slices: vec![Slice { process, segments: vec![segment] }],
+        names: names(),
     }
 }
 
 #[test]
 fn what_agents_and_coordinators_say_comes_through() {
-    let announcement =
-        Announcement { id: 4, trigger: TriggerId::HEAD, fired_ns: 5, holdings: vec![holding(), holding()] };
-    assert_eq!(Announcement::try_from(sent(&v1::Announce::of(&announcement, 1))), Ok(announcement));
+    let named = Some(name("bricks.slow"));
+    for (trigger, name) in [(TriggerId::HEAD, None), (name("bricks.slow").id(), named)] {
+        let announcement = Announcement { id: 4, trigger, name, fired_ns: 5, holdings: vec![holding(), holding()] };
+        assert_eq!(Announcement::try_from(sent(&v1::Announce::of(&announcement, 1))), Ok(announcement));
+    }
     let collection = Collection {
         group: 1,
-        trigger: TriggerId::CLI,
+        trigger: name("bricks.slow").id(),
+        name: Some(name("bricks.slow")),
         origin: AgentId(2),
         fired_ns: 3,
         traces: vec![TRACE; GROUP_MAX],
@@ -85,7 +100,7 @@ fn what_agents_and_coordinators_say_comes_through() {
     let part = |agent, contact, holding| AgentView { agent: AgentId(agent), contact, holding };
     let agents = vec![part(1, Contact::Answered, Some(holding())), part(2, Contact::Unknown, None)];
     let fired = Fired { trigger: TriggerId::CLI, agent: AgentId(1), fired_ns: 2, base: Some(TRACE) };
-    let view = View { trace: TRACE, agents, is_overfull: true, seed_epoch: 2, fired: vec![fired] };
+    let view = View { trace: TRACE, agents, is_overfull: true, seed_epoch: 2, fired: vec![fired], names: names() };
 
     assert_eq!(View::try_from(sent(&v1::View::from(&view))), Ok(view));
     let update = [holding(), Holding { horizon_ms: None, whole_since_ns: None, deaths_ns: Vec::new(), ..holding() }];
@@ -117,13 +132,19 @@ fn certificates_and_summaries_come_through() {
     };
     assert_eq!(Certificate::from(sent(&v1::Certificate::from(&certificate))), certificate);
     let fired = Fired { trigger: TriggerId::CLI, agent: AgentId(1), fired_ns: 2, base: Some(TRACE) };
-    let stored =
-        StoredTrace { trace: TRACE, slices: report().slices, certificate: certificate.clone(), fired: vec![fired] };
+    let stored = StoredTrace {
+        trace: TRACE,
+        slices: report().slices,
+        certificate: certificate.clone(),
+        fired: vec![fired],
+        names: names(),
+    };
     assert_eq!(StoredTrace::try_from(sent(&v1::GetReply::from(&stored))), Ok(stored));
     let summary = Summary {
         trace: TRACE,
         services: vec!["a".to_owned()],
         fired: vec![fired],
+        names: names(),
         verdict: Verdict::Complete,
         gaps: certificate.gaps,
         ..Summary::default()
@@ -163,4 +184,32 @@ fn a_direction_of_a_later_version_is_passed_over() {
     let mut wire = v1::Holding::from(&holding());
     wire.crumbs.push(v1::CrumbTo { agent: 1, direction: 99, span: 0 });
     assert_eq!(Holding::try_from(wire), Ok(holding()));
+}
+
+#[test]
+fn a_name_that_is_not_that_of_its_trigger_is_refused() {
+    let announce = |trigger_name: &str| {
+        let said = v1::Announce {
+            trigger: name("bricks.slow").id().0,
+            holdings: vec![(&holding()).into()],
+            ..v1::Announce::default()
+        };
+        Announcement::try_from(v1::Announce { trigger_name: trigger_name.to_owned(), ..said }).map(|said| said.name)
+    };
+    assert_eq!(announce("bricks.slow"), Ok(Some(name("bricks.slow"))));
+    assert_eq!(announce(""), Ok(None));
+    let (of, trigger) = (name("bricks.error").id(), name("bricks.slow").id());
+    let other = WireError::OtherName { field: "announce.trigger_name", of, trigger };
+    assert_eq!(announce("bricks.error"), Err(other));
+    let source = TriggerNameError::Control;
+    assert_eq!(announce("a\nb"), Err(WireError::Name { field: "announce.trigger_name", source }));
+    let report = |trigger_names: Vec<String>| {
+        let report = v1::TraceReport { trigger_names, ..(&report()).into() };
+        report.into_report(AgentId(3)).map(|report| report.names.len())
+    };
+    assert_eq!(report(vec!["a".to_owned(); TRIGGER_NAMES_MAX]), Ok(1), "of one id the first counts");
+    let too_many = report(vec!["a".to_owned(); TRIGGER_NAMES_MAX + 1]).unwrap_err();
+    assert_eq!(too_many.to_string(), "report.trigger_names has length 257, allowed is at most 256");
+    let source = TriggerNameError::Len { bytes: 257 };
+    assert_eq!(report(vec!["a".repeat(257)]), Err(WireError::Name { field: "report.trigger_names", source }));
 }

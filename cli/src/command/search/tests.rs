@@ -3,7 +3,9 @@
 use super::{more, text};
 use crate::collector::Found;
 use backsight_core::certificate::{Gap, GapKind, Verdict};
-use backsight_core::ids::{AgentId, TraceId};
+use backsight_core::coordination::Fired;
+use backsight_core::ids::{AgentId, TraceId, TriggerId};
+use backsight_core::names::{TriggerName, TriggerNames};
 use backsight_proto::wire::Summary;
 use expect_test::expect;
 
@@ -16,6 +18,9 @@ fn what_is_not_listed_says_how_to_list_it() {
 #[test]
 fn reasons_are_explained_below_the_list() {
     let gap = |kind| Gap { kind, agent: AgentId(1), n: 1 };
+    let fired = |trigger| Fired { trigger, agent: AgentId(1), fired_ns: 0, base: None };
+    let (named, mut names) = (TriggerName::new("bricks.slow").unwrap(), TriggerNames::new());
+    assert!(names.add(named.clone(), 1));
     let summary = Summary {
         trace: TraceId::new(7, 1),
         start_ns: 1_700_000_000_000_000_000,
@@ -28,14 +33,15 @@ fn reasons_are_explained_below_the_list() {
         n_agents: 1,
         bytes: 600,
         n_deaths: 0,
-        fired: Vec::new(),
+        fired: vec![fired(named.id()), fired(TriggerId(0x1234)), fired(named.id())],
+        names,
         verdict: Verdict::Partial,
         gaps: vec![gap(GapKind::Loss), gap(GapKind::OneEnded)],
     };
     let found = Found { traces: vec![summary], n_more: 28 };
     expect![[r#"
-        TRACE                             START                      LENGTH  ROOT            SPANS  ERRORS  HOSTS   SIZE  TRIGGER  CERTIFICATE
-        00000000000000070000000000000001  2023-11-14T22:13:20.000Z  5.00 us  cart GET /cart      1       0      1  600 B           partial: loss, one_ended
+        TRACE                             START                      LENGTH  ROOT            SPANS  ERRORS  HOSTS   SIZE  TRIGGER             CERTIFICATE
+        00000000000000070000000000000001  2023-11-14T22:13:20.000Z  5.00 us  cart GET /cart      1       0      1  600 B  0x1234 bricks.slow  partial: loss, one_ended
         and 28 more: --limit 29
 
         loss: records were lost on a host meanwhile

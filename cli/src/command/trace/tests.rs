@@ -10,6 +10,7 @@ fn states_that_do_not_explain_themselves_are_explained_once() {
     let trace = |n, state| KeptTrace {
         trace: TraceId::new(7, n),
         trigger: "slow".to_owned(),
+        trigger_id: 0x1234,
         fired_unix_ns: 1_700_000_000_000_000_000,
         n_segments: 3,
         bytes: 2048,

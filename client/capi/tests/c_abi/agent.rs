@@ -1,14 +1,14 @@
 //! The least agent that a client can talk to: it hands out regions, grants chunks, and reads everything back.
 
 use backsight_core::clock::ClockSource;
-use backsight_core::ids::{AgentId, RegionId, TraceId};
+use backsight_core::ids::{AgentId, RegionId, TraceId, TriggerId};
 use backsight_core::record::{Kind, RawRecord, Records};
 use backsight_core::session::{Attachment, MESSAGE_MAX_BYTES, Message};
 use backsight_ringbuf::abi::{ChunkId, Class, SPAN_OFFSET};
 use backsight_ringbuf::lease::{self, Lease};
-use backsight_ringbuf::reader;
 use backsight_ringbuf::region::{self, Identity};
 use backsight_ringbuf::shm::Mapping;
+use backsight_ringbuf::{reader, strings};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::net::{AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketType};
 use std::io::IoSlice;
@@ -55,6 +55,13 @@ impl Agent {
             }
         });
         Self { socket, regions }
+    }
+
+    /// Returns whether a region holds `name` where an agent looks for names of triggers.
+    pub(crate) fn has_name(&self, name: &str) -> bool {
+        let id = TriggerId::from_name(name).unwrap();
+        let regions = self.regions.lock().unwrap();
+        regions.iter().any(|region| strings::with_hash(region, id.0).any(|text| text == name.as_bytes()))
     }
 
     /// Returns every record of every region so far.

@@ -76,6 +76,7 @@ impl TestReport {
             fired_ns: EPOCH_NS + 5,
             base: None,
             slices: vec![Slice { process, segments }],
+            ..Report::default()
         }
     }
 

@@ -112,7 +112,7 @@ impl Tracer for Backsight {
         }
         backsight::last_words::install();
         backsight::autotrigger::exception::install_panic_hook().context("the trigger of panics")?;
-        let named = |name| TriggerId::from_name(name).with_context(|| format!("`{name}` is no name for a trigger"));
+        let named = |name| backsight::register_trigger(name).context("a trigger");
         Ok(Self {
             services: names(setup.plan),
             peers: setup.plan.processes.iter().map(|_| Peer::new()).collect(),

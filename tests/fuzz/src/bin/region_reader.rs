@@ -37,6 +37,12 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(ring::pop(&store, 0), Ok(None), "an emptied ring is not empty");
     assert!(slot::last_words(&store, 0).is_none_or(|words| words.frames.len() <= abi::LAST_WORDS_FRAMES));
     let _ = (slot::state(&store, 0), slot::context(&store, 0), slot::taken(&store).count());
+    let n_strings = store.word(abi::STRINGS_OFFSET + abi::strings::CURSOR_IDS);
+    n_strings.store(n_strings.load(Relaxed).min(15), Relaxed); // as many descriptors as the window has
+    for hash in 0..3 {
+        let texts = strings::with_hash(&store, hash).take(8);
+        assert!(texts.map(|text| text.len() as u64).all(|len| len <= abi::STRING_MAX_BYTES));
+    }
     for id in 0..16 {
         let text = strings::get(&store, StringId(id));
         assert!(text.is_none_or(|text| text.len() as u64 <= abi::STRING_MAX_BYTES));
