@@ -72,8 +72,10 @@ fn chosen(name: Option<&str>) -> Result<&'static [Lane]> {
     Ok(&LANES[i..=i])
 }
 
-/// Nextest itself fails where no test is found.
+/// Nextest itself fails where no test is found. It builds no binary of another package than a test's own, so those that tests start are built
+/// first: they would run what somebody built before.
 fn run_nextest(workspace: &Workspace) -> Result<()> {
+    process::run(process::cargo(&workspace.root).args(["build", "--workspace", "--bins"]))?;
     process::run(process::cargo(&workspace.root).args(["nextest", "run", "--workspace"]))
 }
 
