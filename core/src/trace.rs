@@ -7,6 +7,7 @@ mod assemble;
 mod draft;
 mod log;
 mod process;
+mod service;
 mod strings;
 
 pub use assemble::assemble;
@@ -113,6 +114,8 @@ pub struct Span {
     pub kind: SpanKind,
     /// Its process.
     pub process_idx: usize,
+    /// Its service where that is not its process's, else empty: see [`Trace::service_of`].
+    pub service: Arc<str>,
     /// The thread that started it.
     pub tid: u32,
     /// Its start, or the first record that speaks of it where the start was not found.

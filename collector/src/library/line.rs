@@ -141,7 +141,8 @@ pub(super) fn line(stored: &Stored, trace: &Trace, certificate: &Certificate) ->
     let (facts, whole, is_cut) = facts(trace);
     let (start_ns, end_ns) = trace.interval_ns().unwrap_or_default();
     let (root_service, root_operation) = root(trace);
-    let services: BTreeSet<_> = trace.processes.iter().map(|process| &*process.service).collect();
+    let of_processes = trace.processes.iter().map(|process| &*process.service);
+    let services: BTreeSet<_> = of_processes.chain(trace.spans.iter().map(|span| &*span.service)).collect();
     let received = stored.received();
     let summary = Summary {
         trace: trace.id,
@@ -178,7 +179,7 @@ fn root(trace: &Trace) -> (String, String) {
     // One whose start was lost, or whose time cannot be compared, is the root only where nothing better is.
     let rank = |span: &&Span| (!has_wall_time(span.process_idx), !span.is_started, span.start_ns, span.id);
     if let Some(span) = roots.min_by_key(rank) {
-        return (name(service(span.process_idx)), name(&span.name));
+        return (name(&trace.service_of(span)), name(&span.name));
     }
     let visit = trace.visits.iter().min_by_key(|visit| (!has_wall_time(visit.process_idx), visit.start_ns));
     (name(visit.map_or("", |visit| service(visit.process_idx))), String::new())
@@ -195,14 +196,17 @@ fn facts(trace: &Trace) -> (Vec<Fact>, Longest, bool) {
     let mut is_cut = false;
     let nameless: Arc<str> = Arc::default();
     let took = |start_ns: u64, end_ns: Option<u64>| end_ns.map_or(0, |end| end.saturating_sub(start_ns));
-    let spans = trace.spans.iter().map(|s| (s.process_idx, &s.name, took(s.start_ns, s.end_ns), is_error(s)));
+    let spans = trace.spans.iter();
+    let spans = spans.map(|s| (trace.service_of(s), &s.name, took(s.start_ns, s.end_ns), is_error(s)));
     // Visits beside spans of their process repeat what these say.
     let with_spans: BTreeSet<_> = trace.spans.iter().map(|span| span.process_idx).collect();
     let visits = trace.visits.iter().filter(|visit| !with_spans.contains(&visit.process_idx));
-    let visits = visits.map(|v| (v.process_idx, &nameless, took(v.start_ns, v.end_ns), false));
-    for (process_idx, operation, duration_ns, is_error) in spans.chain(visits) {
+    let of_process = |process_idx: usize| {
+        trace.processes.get(process_idx).map(|process| process.service.clone()).unwrap_or_default()
+    };
+    let visits = visits.map(|v| (of_process(v.process_idx), &nameless, took(v.start_ns, v.end_ns), false));
+    for (service, operation, duration_ns, is_error) in spans.chain(visits) {
         whole.add(duration_ns, is_error);
-        let service = trace.processes.get(process_idx).map_or_else(Arc::default, |process| process.service.clone());
         let key = (service, operation.clone());
         let is_long = key.0.len().max(key.1.len()) > NAME_MAX_BYTES;
         if is_long || by_name.len() >= FACTS_MAX && !by_name.contains_key(&key) {

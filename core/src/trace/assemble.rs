@@ -3,7 +3,7 @@
 //! Each process is read on its own (`process`); here the results are put together and sorted.
 
 use super::process::{ProcessReader, ReadProcess};
-use super::{Crumb, Trace};
+use super::{Crumb, Trace, service};
 use crate::ids::{AgentId, RegionId, TraceId};
 use crate::segment::Slice;
 use std::collections::BTreeMap;
@@ -28,6 +28,7 @@ pub fn assemble(trace: TraceId, slices: &[Slice]) -> Trace {
     }
     whole.crumbs = crumbs.into_iter().map(|(crumb, n)| Crumb { n, ..crumb }).collect();
     whole.spans.sort_by_key(|span| (span.start_ns, span.process_idx, span.id));
+    service::assign(&mut whole);
     whole.visits.sort_by_key(|visit| (visit.start_ns, visit.process_idx, visit.tid));
     whole.open_edges.sort_by_key(|edge| (edge.at_ns, edge.process_idx, edge.span));
     whole.fired.sort_by_key(|firing| (firing.at_ns, firing.process_idx, firing.trigger));

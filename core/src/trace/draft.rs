@@ -88,6 +88,7 @@ impl SpanDraft {
             name: self.rename.map_or(start.name, |latest| latest.value),
             kind: start.kind,
             process_idx: context.process_idx,
+            service: Arc::default(),
             tid: start.tid,
             start_ns,
             end_ns: self.end_ticks.map(|ticks| context.clock.time(ticks).max(start_ns)),

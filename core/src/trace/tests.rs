@@ -27,7 +27,9 @@ fn slice(segments: Vec<Segment>) -> Slice {
         pid: 42,
         service: "cart".to_owned(),
         death: None,
-        strings: vec![(StringId(1), "http.status".to_owned()), (StringId(2), "payload".to_owned())],
+        strings: [(1, "http.status"), (2, "payload"), (3, "service.name")]
+            .map(|(id, text)| (StringId(id), text.to_owned()))
+            .into(),
         clock: vec![point(0), point(1)],
     };
     Slice { process, segments }
@@ -35,6 +37,33 @@ fn slice(segments: Vec<Segment>) -> Slice {
 
 fn assembled(writer: LogWriter) -> Trace {
     assemble(TRACE, &[slice(writer.segments)])
+}
+
+#[test]
+fn a_span_is_of_the_service_that_it_or_the_span_around_it_says_else_of_its_process() {
+    let mut w = LogWriter::new(TRACE, 0);
+    let says = |w: &mut LogWriter, service: &[u8]| {
+        w.record(Kind::Attr, flags::ELIDED, &[LogWriter::name(3, ValueType::String as u8)], service);
+    };
+    w.begin(SpanId(77), 0);
+    w.span_start(1, 0, "checkout/pay");
+    says(&mut w, b"checkout");
+    w.span_start(2, 1, "call");
+    w.span_start(3, 2, "bank/charge");
+    says(&mut w, b"bank");
+    w.span_start(4, 3, "query");
+    w.span_start(5, 77, "nobody said");
+    w.span_start(6, 5, "its process's own");
+    says(&mut w, b"cart");
+    w.end();
+    let trace = assembled(w);
+    let services: Vec<_> = trace.spans.iter().map(|span| trace.service_of(span)).collect();
+    assert_eq!(
+        services.iter().map(|service| &**service).collect::<Vec<_>>(),
+        ["checkout", "checkout", "bank", "bank", "cart", "cart"]
+    );
+    let differs: Vec<bool> = trace.spans.iter().map(|span| !span.service.is_empty()).collect();
+    assert_eq!(differs, [true, true, true, true, false, false]);
 }
 
 #[test]

@@ -8,15 +8,24 @@ use crate::export::{Extras, end_ns, visit_id};
 use backsight_core::ids::SpanId;
 use backsight_core::record::SpanKind;
 use backsight_core::trace::{
-    Attribute, AttributeValue, Event, Notes, OpenEdge, Payload, ProcessClock, ProcessInfo, Span, Trace, Visit,
+    Attribute, AttributeValue, Event, Notes, OpenEdge, Payload, ProcessClock, Span, Trace, Visit,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-/// Returns a resource for each process, with what it wrote.
+/// Returns a resource for each process, with what it wrote, and then one for each further service of a process, with that one's spans.
 pub(super) fn resources(trace: &Trace, extras: Extras<'_>) -> Vec<ResourceSpans> {
     let mut all: Vec<_> = (0..trace.processes.len()).map(|idx| OfProcess { trace, idx, spans: Vec::new() }).collect();
+    let mut further: BTreeMap<(usize, Arc<str>), OfProcess<'_>> = BTreeMap::new();
     for span in &trace.spans {
-        if let Some(of) = all.get_mut(span.process_idx) {
+        let of = match span.service.is_empty() {
+            true => all.get_mut(span.process_idx),
+            false => {
+                let of_service = || OfProcess { trace, idx: span.process_idx, spans: Vec::new() };
+                Some(further.entry((span.process_idx, span.service.clone())).or_insert_with(of_service))
+            }
+        };
+        if let Some(of) = of {
             let span = of.span(span);
             of.spans.push(span);
         }
@@ -32,18 +41,21 @@ pub(super) fn resources(trace: &Trace, extras: Extras<'_>) -> Vec<ResourceSpans>
             of.open_edge(edge);
         }
     }
-    let one = |(of, process): (OfProcess<'_>, &ProcessInfo)| {
+    let one = |(service, of): (Option<Arc<str>>, OfProcess<'_>)| {
+        let process = trace.processes.get(of.idx)?;
         let scope = Scope { name: "backsight", version: env!("CARGO_PKG_VERSION") };
-        let resource = Resource { attributes: resource(trace, of.idx, process, extras) };
-        ResourceSpans { resource, scope_spans: vec![ScopeSpans { scope, spans: of.spans }] }
+        let service = service.unwrap_or_else(|| process.service.clone());
+        let resource = Resource { attributes: resource(trace, of.idx, &service, extras) };
+        Some(ResourceSpans { resource, scope_spans: vec![ScopeSpans { scope, spans: of.spans }] })
     };
-    all.into_iter().zip(&trace.processes).map(one).collect()
+    let further = further.into_iter().map(|((_, service), of)| (Some(service), of));
+    all.into_iter().map(|of| (None, of)).chain(further).filter_map(one).collect()
 }
 
-fn resource(trace: &Trace, idx: usize, process: &ProcessInfo, extras: Extras<'_>) -> Vec<KeyValue> {
-    let service = if process.service.is_empty() { "unknown_service" } else { &process.service };
+fn resource(trace: &Trace, idx: usize, service: &str, extras: Extras<'_>) -> Vec<KeyValue> {
+    let Some(process) = trace.processes.get(idx) else { return Vec::new() };
     let mut attributes = vec![
-        text("service.name", service),
+        text("service.name", if service.is_empty() { "unknown_service" } else { service }),
         int("process.pid", process.pid.into()),
         text("backsight.agent", &process.agent.to_string()),
         text("backsight.region", &process.region.to_string()),

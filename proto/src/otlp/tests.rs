@@ -83,6 +83,19 @@ fn numbers_that_json_does_not_know_are_text() {
 }
 
 #[test]
+fn spans_of_another_service_than_their_process_have_a_resource_of_their_own() {
+    let mut trace = trace();
+    let before = read(&ExportRequest::new(&trace, Extras::default()));
+    trace.spans[0].service = "checkout".into();
+    let request = read(&ExportRequest::new(&trace, Extras::default()));
+    let further = &request.resource_spans[before.resource_spans.len()];
+    let of = |key| value(&further.resource.as_ref().unwrap().attributes, key).cloned();
+    assert_eq!((of("service.name"), of("process.pid")), (Some(text("checkout")), Some(Value::IntValue(42))));
+    assert_eq!(further.scope_spans[0].spans.len(), 1);
+    assert_eq!(spans(&request).len(), spans(&before).len());
+}
+
+#[test]
 fn resources_are_processes_with_what_is_known_of_the_whole() {
     let gap = Gap { kind: GapKind::NoAnswer, agent: AgentId(5), n: 1 };
     let certificate = Certificate { verdict: Verdict::Partial, gaps: vec![gap], ..Certificate::default() };

@@ -90,7 +90,7 @@ impl Source<'_> {
             kind: span.kind.name().to_owned(),
             at: PlaceJson {
                 process_idx: span.process_idx,
-                service: self.service(span.process_idx),
+                service: self.trace.service_of(span).to_string(),
                 tid: span.tid,
                 start_ns: self.offset_in(span.process_idx, span.start_ns),
                 duration_ns: span.end_ns.map(|end| end.saturating_sub(span.start_ns)),
