@@ -58,8 +58,8 @@ pub struct Polled {
     pub n_corrupt: u64,
 }
 
-/// The part of what a process has ahead from which on taking it between two looks calls for looking more often.
-const PRESSING_PART: u32 = 8;
+/// The part of what a process has ahead from which on taking it between two looks calls for looking more often, and whose use rings for a look.
+pub const PRESSING_PART: u32 = 8;
 
 impl Polled {
     /// Returns whether the process took so much since the last look that a few more looks like it would leave it without.

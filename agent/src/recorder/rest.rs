@@ -5,6 +5,7 @@
 //! nothing: what it fires meanwhile is taken together.
 
 use super::{Now, Recorder};
+use crate::region::PRESSING_PART;
 use backsight_core::units::Nanos;
 use backsight_ringbuf::region;
 
@@ -14,8 +15,6 @@ const DOZE: Nanos = Nanos::from_ms(100);
 const AWAKE: Nanos = Nanos::from_ms(6);
 /// How long the host counts as pressed after a process last took much of what it had ahead.
 const PRESSED: Nanos = Nanos::from_ms(10);
-/// The part of what a process has ahead whose use wakes the agent.
-const RINGING_PART: u32 = 8;
 
 /// How a region rests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -90,7 +89,7 @@ impl Recorder {
             }
         } else {
             let n_ahead: u32 = member.region.n_ahead().iter().sum();
-            region::expect_changes(store, (n_ahead / RINGING_PART).into());
+            region::expect_changes(store, (n_ahead / PRESSING_PART).into());
             if was_awake {
                 region::set_sleeping(store, true);
                 // Once more after saying so: a signal that was published before its thread saw that we sleep is seen now.
