@@ -5,6 +5,7 @@
 
 mod backsight;
 mod headers;
+mod metadata;
 mod none;
 mod otel;
 

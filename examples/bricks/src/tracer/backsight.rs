@@ -2,6 +2,7 @@
 //!
 //! A process has one session with its agent, under the process's name; where it hosts several services, its server spans say which.
 
+use super::metadata::{Named, value_of};
 use super::{CallEnd, Recorded, Setup, Tracer, VisitEnd, attribute};
 use crate::plan::{Place, Plan};
 use crate::rpc::VisitRequest;
@@ -13,7 +14,6 @@ use backsight::{
 };
 use std::future::Future;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
 
 static RPC_SYSTEM: StaticName = StaticName::new(attribute::RPC_SYSTEM);
@@ -53,8 +53,7 @@ struct Keys {
 #[derive(Debug)]
 struct Peer {
     connection: Connection,
-    /// Whether a `traceparent` was sent that HPACK keeps: those that come later name it by number, and are themselves not kept.
-    is_named: AtomicBool,
+    named: Named,
     /// The `tracestate` that requests carry where nothing has fired, and its metadata: made once.
     usual_state: OnceLock<(String, AsciiMetadataValue)>,
 }
@@ -157,9 +156,7 @@ impl Tracer for Backsight {
         let others = visit.others.as_ref().map_or(Others::NONE, |others| others.get());
         let peer = &self.peers[service.process_idx];
         let outgoing = backsight::inject(&visit.context, others, &peer.connection);
-        if let Some(mut parent) = value_of(outgoing.traceparent()) {
-            // No two are the same: in HPACK's table they would push out what repeats.
-            parent.set_sensitive(peer.is_named.swap(true, Ordering::Relaxed)); // one more than once does no harm
+        if let Some(parent) = peer.named.parent(outgoing.traceparent()) {
             headers.insert(self.keys.traceparent.clone(), parent);
         }
         if let Some(state) = usual_or_new(&peer.usual_state, outgoing.tracestate(), outgoing.has_fired()) {
@@ -223,8 +220,8 @@ fn names(plan: &Plan) -> Vec<Service> {
 }
 
 impl Peer {
-    const fn new() -> Self {
-        Self { connection: Connection::new(), is_named: AtomicBool::new(false), usual_state: OnceLock::new() }
+    fn new() -> Self {
+        Self { connection: Connection::new(), named: Named::default(), usual_state: OnceLock::new() }
     }
 }
 
@@ -244,9 +241,4 @@ fn usual_or_new(
         let _ = usual.set((text.to_owned(), value.clone())); // the first one stays
     }
     Some(value)
-}
-
-/// Returns a value of metadata, `None` for an empty one.
-fn value_of(text: &str) -> Option<AsciiMetadataValue> {
-    AsciiMetadataValue::try_from(text).ok().filter(|_| !text.is_empty())
 }

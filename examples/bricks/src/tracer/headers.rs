@@ -2,13 +2,13 @@
 //!
 //! It reads and sets the headers that [`super::Backsight`] does, of the same lengths; what a tracer costs beyond it is its recording.
 
+use super::metadata::Named;
 use super::{CallEnd, Recorded, Setup, Tracer, VisitEnd};
 use crate::plan::Place;
 use crate::rpc::VisitRequest;
 use anyhow::Result;
 use backsight::{RESPONSE_HEADER, TRACEPARENT, TRACESTATE};
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
 
 /// As long as any; the same for all requests.
@@ -23,8 +23,7 @@ pub(crate) struct Headers {
     parent: AsciiMetadataKey,
     state: AsciiMetadataKey,
     crumb: AsciiMetadataKey,
-    /// Whether a `traceparent` was sent that HPACK keeps.
-    is_named: AtomicBool,
+    named: Named,
 }
 
 impl Tracer for Headers {
@@ -38,7 +37,7 @@ impl Tracer for Headers {
             parent: AsciiMetadataKey::from_static(TRACEPARENT),
             state: AsciiMetadataKey::from_static(TRACESTATE),
             crumb: AsciiMetadataKey::from_static(RESPONSE_HEADER),
-            is_named: AtomicBool::new(false),
+            named: Named::default(),
         })
     }
 
@@ -54,8 +53,7 @@ impl Tracer for Headers {
 
     fn depart(&self, visit: &mut Self::Visit, _: Place, headers: &mut MetadataMap) {
         let parent = visit.0.as_ref().and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or(PARENT);
-        if let Ok(mut parent) = AsciiMetadataValue::try_from(parent) {
-            parent.set_sensitive(self.is_named.swap(true, Ordering::Relaxed)); // one more than once does no harm
+        if let Some(parent) = self.named.parent(parent) {
             headers.insert(self.parent.clone(), parent);
         }
         headers.insert(self.state.clone(), AsciiMetadataValue::from_static(STATE));
