@@ -1,7 +1,7 @@
-//! Interleaved rounds: every subject is measured once per round, in an order that rotates.
+//! Interleaved rounds: every subject is measured once per round, in an order in which each follows each other one equally often.
 //!
-//! Called by the bins and by [`crate::peers::compare`]. Noise that lasts longer than a sample then falls on all subjects alike, and none
-//! is always the one that runs after the greediest.
+//! Called by the bins and by [`crate::peers::compare`]. Noise that lasts longer than a sample then falls on all subjects alike, and so does
+//! what a subject leaves behind: warm or cold caches, a processor that has clocked down.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -80,7 +80,7 @@ pub fn interleave<T>(title: &str, subjects: &mut [Subject<'_, T>], rounds: Round
         .collect();
     for round in 0..rounds.n_warmup + rounds.n_rounds {
         show_progress(title, round, rounds);
-        for idx in (0..n_subjects).map(|step| (round + step) % n_subjects) {
+        for idx in (0..n_subjects).map(|step| whose_turn(round, step, n_subjects)) {
             if series[idx].failure.is_some() {
                 continue;
             }
@@ -96,6 +96,19 @@ pub fn interleave<T>(title: &str, subjects: &mut [Subject<'_, T>], rounds: Round
     }
     end_progress(title);
     series
+}
+
+/// Returns which of `n_subjects` is measured at `step` of `round`.
+///
+/// Rows of a Williams square (E. J. Williams, 1949): the first goes 0, 1, n-1, 2, n-2 and so on, each next one is one further. Within as many
+/// rounds as subjects each of them directly follows each other one once; where their number is odd, within twice as many, every second one
+/// backwards.
+const fn whose_turn(round: usize, step: usize, n_subjects: usize) -> usize {
+    let is_odd = n_subjects % 2 == 1;
+    let (row, is_backwards) = if is_odd { (round / 2, round % 2 == 1) } else { (round, false) };
+    let step = if is_backwards { n_subjects - 1 - step } else { step };
+    let place = if step % 2 == 1 { step.div_ceil(2) } else { n_subjects - step / 2 };
+    (row + place) % n_subjects
 }
 
 fn show_progress(title: &str, round: usize, rounds: Rounds) {
