@@ -175,7 +175,7 @@ impl Daemon {
             .map_err(|source| StartError::System { what: "start the admin thread", source })?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system("make an epoll instance"))?;
         let now = now_on(&clock);
-        let collector = Collector::start(config, identified.agent, now.time)?;
+        let collector = uplink::dial(config, identified.agent, now.time)?;
         let settings = settings(config, identified.agent, &clock, budget(config));
         let limits =
             SessionLimits { sessions_max: config.pool.sessions_max, sessions_per_uid: config.pool.sessions_per_uid };
@@ -311,7 +311,7 @@ impl Daemon {
                 status.uplink = self.collector.as_ref().map(|collector| collector.status(now.time));
                 Reply::Status(Box::new(status))
             }
-            Command::Horizon => Reply::Horizon(self.recorder.horizon_status(now)),
+            Command::Horizon => Reply::Horizon(self.recorder.horizon_report(now)),
             Command::Triggers => Reply::Triggers(self.recorder.trigger_list()),
             Command::Kept => {
                 let collector = self.collector.as_ref();

@@ -1,11 +1,14 @@
-//! The kept heap: copies of the segments that triggers asked for, under a cap, the lowest priority given up first.
+//! The kept heap: copies of the segments that triggers asked for, under a cap that triggers share.
 //!
-//! Called by the recorder. Pure. A trigger's trace and its laterals share one fate: they are given up together. What a collector has on disk
-//! goes before anything else does, oldest first, and is not missed.
+//! Called by the recorder. Pure. Over the cap the trigger that holds most gives up what has its lowest priority. A trigger's trace and its
+//! laterals share one fate: they are given up together. What a collector has on disk goes before anything else does, oldest first, and is
+//! not missed.
 
+mod queues;
 mod trace;
 
 pub use crate::uplink::Piece;
+pub(crate) use trace::cost_of;
 pub use trace::{Change, KeptTrace};
 
 use crate::triggers::Triggered;
@@ -15,6 +18,7 @@ use backsight_core::priority::{Priority, Salt};
 use backsight_core::segment::{LastWords, Process, Segment, Slice};
 use backsight_core::telemetry::DropReason;
 use backsight_core::units::{Bytes, Nanos};
+use queues::{Queues, Rank};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most that is kept of one trace on one host.
@@ -35,9 +39,6 @@ pub struct Copied {
     /// Whether its process runs.
     pub is_live: bool,
 }
-
-/// The place of a trace in the order of giving up: members of a group are neighbours.
-type Rank = (Priority, TraceId, TraceId);
 
 /// What was given up to keep something.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,7 +71,7 @@ pub struct Kept {
     cap: Bytes,
     cluster_seed: u64,
     traces: BTreeMap<TraceId, KeptTrace>,
-    order: BTreeSet<Rank>,
+    queues: Queues,
     /// Traces that a collector has all of, by time of firing.
     acked: BTreeSet<(Nanos, TraceId)>,
     bytes: u64,
@@ -79,7 +80,7 @@ pub struct Kept {
 impl Kept {
     /// Returns an empty heap that holds at most `cap`.
     pub const fn new(cap: Bytes, cluster_seed: u64) -> Self {
-        Self { cap, cluster_seed, traces: BTreeMap::new(), order: BTreeSet::new(), acked: BTreeSet::new(), bytes: 0 }
+        Self { cap, cluster_seed, traces: BTreeMap::new(), queues: Queues::new(), acked: BTreeSet::new(), bytes: 0 }
     }
 
     /// Returns the memory in use.
@@ -110,8 +111,8 @@ impl Kept {
         let mut keeping =
             Keeping { change: Change::None, given_up: Vec::new(), released: Vec::new(), n_crumbs_left_out: 0 };
         if !self.traces.contains_key(&trace) {
-            self.order.insert(self.rank(&triggered));
             let kept = KeptTrace::new(triggered);
+            self.queues.insert(triggered.trigger, self.rank(&kept), kept.bytes);
             self.bytes += kept.bytes;
             self.traces.insert(trace, kept);
         }
@@ -126,7 +127,8 @@ impl Kept {
         let before = kept.bytes;
         keeping.change = kept.add(copied);
         keeping.n_crumbs_left_out = kept.take_crumbs_left_out();
-        self.bytes = self.bytes + kept.bytes - before;
+        self.queues.grow(kept.triggered.trigger, kept.bytes - before);
+        self.bytes += kept.bytes - before;
         if matches!(keeping.change, Change::Grew(_)) {
             self.acked.remove(&(kept.fired(), trace));
         }
@@ -148,10 +150,30 @@ impl Kept {
 
     /// Takes the cluster's seed, by which all hosts give up the same traces.
     pub fn set_cluster_seed(&mut self, cluster_seed: u64) {
-        if self.cluster_seed != cluster_seed {
-            self.cluster_seed = cluster_seed;
-            self.order = self.traces.values().map(|kept| self.rank(&kept.triggered)).collect();
+        if self.cluster_seed == cluster_seed {
+            return;
         }
+        self.cluster_seed = cluster_seed;
+        self.queues = Queues::new();
+        for kept in self.traces.values() {
+            self.queues.insert(kept.triggered.trigger, self.rank(kept), kept.bytes);
+        }
+    }
+
+    /// Notes that another host has given its part of a trace up: this one's goes before all that can still be whole.
+    pub fn demote(&mut self, trace: TraceId) {
+        let Some(kept) = self.traces.get(&trace).filter(|kept| !kept.is_incoherent) else { return };
+        let (trigger, bytes, rank) = (kept.triggered.trigger, kept.bytes, self.rank(kept));
+        self.queues.remove(trigger, &rank, bytes);
+        if let Some(kept) = self.traces.get_mut(&trace) {
+            kept.is_incoherent = true;
+            self.queues.insert(trigger, (Priority::default(), rank.1, rank.2), bytes);
+        }
+    }
+
+    /// Returns the priority of what `trigger` keeps with the trace `base`.
+    pub fn priority(&self, trigger: TriggerId, base: TraceId) -> Priority {
+        Priority::of(base, self.cluster_seed, Salt::of_trigger(trigger))
     }
 
     /// Notes that a process writes no more, and how it died if it did; returns the traces for which it wrote.
@@ -167,28 +189,20 @@ impl Kept {
 
     /// Returns how many traces are kept for each trigger, and their bytes.
     pub fn by_trigger(&self) -> BTreeMap<TriggerId, (u64, u64)> {
-        let mut by_trigger: BTreeMap<TriggerId, (u64, u64)> = BTreeMap::new();
-        for kept in self.traces.values() {
-            let (n_traces, bytes) = by_trigger.entry(kept.triggered.trigger).or_default();
-            *n_traces += 1;
-            *bytes += kept.bytes;
-        }
-        by_trigger
+        self.queues.sizes().collect()
     }
 
-    /// Gives up the group of lowest priority.
+    /// Gives up a group: of the trigger that holds most, the one of lowest priority.
     fn give_up_lowest(&mut self) -> Vec<GivenUp> {
-        let Some((priority, base, _)) = self.order.first().copied() else {
+        let group = self.queues.lowest_of_largest();
+        if group.is_empty() {
             self.bytes = 0;
-            return Vec::new();
-        };
-        let mut given_up = Vec::new();
-        while let Some(rank) = self.order.first().copied().filter(|rank| (rank.0, rank.1) == (priority, base)) {
-            self.remove(rank.2);
-            self.order.remove(&rank);
-            given_up.push(GivenUp { trace: rank.2, reason: DropReason::Priority });
         }
-        given_up
+        let give_up = |trace| {
+            self.remove(trace);
+            GivenUp { trace, reason: DropReason::Priority }
+        };
+        group.into_iter().map(give_up).collect()
     }
 
     /// Releases the oldest trace that a collector has and of which nothing more is awaited.
@@ -202,19 +216,15 @@ impl Kept {
     fn remove(&mut self, trace: TraceId) {
         let Some(kept) = self.traces.remove(&trace) else { return };
         self.bytes -= kept.bytes;
-        self.order.remove(&self.rank(&kept.triggered));
+        self.queues.remove(kept.triggered.trigger, &self.rank(&kept), kept.bytes);
         self.acked.remove(&(kept.fired(), trace));
     }
 
-    fn rank(&self, triggered: &Triggered) -> Rank {
-        let priority = Priority::of(triggered.base, self.cluster_seed, salt_of(triggered.trigger));
-        (priority, triggered.base, triggered.trace)
+    fn rank(&self, kept: &KeptTrace) -> Rank {
+        let Triggered { trigger, base, trace, .. } = kept.triggered;
+        let priority = if kept.is_incoherent { Priority::default() } else { self.priority(trigger, base) };
+        (priority, base, trace)
     }
-}
-
-/// Returns the salt of a trigger's priorities: of its name where that is reserved, else of its id's text, the same on every host.
-fn salt_of(trigger: TriggerId) -> Salt {
-    Salt::from_name(&trigger.to_string())
 }
 
 #[cfg(test)]

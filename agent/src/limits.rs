@@ -1,111 +1,120 @@
-//! How often something may happen: token buckets, one per trigger, in a table that cannot grow without bound.
+//! How often something may happen. Over its rate a limit refuses by priority, not by arrival, so that hosts which each refuse most of a
+//! storm keep the same traces of it.
 //!
-//! Called by `triggers`. Pure: time comes in as an argument.
+//! Called by `triggers`. Pure: time comes in as an argument. Limits of triggers stand in a table that cannot grow without bound.
+
+mod bucket;
+
+pub use bucket::TokenBucket;
 
 use backsight_core::ids::TriggerId;
+use backsight_core::priority::Priority;
 use backsight_core::units::Nanos;
 use std::collections::BTreeMap;
 
-/// Triggers with a bucket, and with a name, of their own; later ones share one and are shown by their ids, so that random ids cannot use up
+/// Triggers with a limit, and with a name, of their own; later ones share one and are shown by their ids, so that random ids cannot use up
 /// memory.
 pub const TRIGGERS_MAX: usize = 1024;
 
-const SECOND_NS: u64 = 1_000_000_000;
+/// How often a limit adapts.
+const ADAPT_EVERY: Nanos = Nanos::from_ms(100);
+/// What is counted apart: the ten spans of the last second, and the present one.
+const SPANS: usize = 11;
 
-/// A token bucket: holds one second's worth, refills steadily.
+/// Lets the part of highest priority of what comes through, as large as its rate allows.
 ///
 /// # Shape
-/// Counts in billionths of a token, so that no rate rounds to nothing.
+/// Ten times a second a threshold on the priority's hash is set such that of what came in the last second, the rate would have passed. A
+/// storm meets that only by and by: behind it a token bucket at twice the rate refuses by arrival.
+///
+/// # Source
+/// Hindsight spec, section 4.8.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TokenBucket {
+pub struct PriorityLimit {
     rate_per_s: u64,
-    billionths: u64,
-    refilled: Nanos,
+    /// What has a smaller hash is refused.
+    threshold: u64,
+    /// What came in each of the last spans; the present one is at `span % SPANS`.
+    offered: [u32; SPANS],
+    /// The number of the present span since time began.
+    span: u64,
+    bucket: TokenBucket,
 }
 
-impl TokenBucket {
-    /// Returns a full bucket.
+impl PriorityLimit {
+    /// Returns a limit that nothing has met yet.
     pub const fn new(rate_per_s: u64, now: Nanos) -> Self {
-        Self { rate_per_s, billionths: rate_per_s.saturating_mul(SECOND_NS), refilled: now }
-    }
-
-    /// Takes one token if there is one. Time that runs backwards refills nothing.
-    pub fn take(&mut self, now: Nanos) -> bool {
-        let elapsed = now.0.saturating_sub(self.refilled.0);
-        self.refilled = Nanos(self.refilled.0.max(now.0));
-        let full = self.rate_per_s.saturating_mul(SECOND_NS);
-        self.billionths = self.billionths.saturating_add(elapsed.saturating_mul(self.rate_per_s)).min(full);
-        match self.billionths.checked_sub(SECOND_NS) {
-            Some(left) => {
-                self.billionths = left;
-                true
-            }
-            None => false,
+        Self {
+            rate_per_s,
+            threshold: 0,
+            offered: [0; SPANS],
+            span: now.0 / ADAPT_EVERY.0,
+            bucket: TokenBucket::new(rate_per_s.saturating_mul(2), now),
         }
     }
+
+    /// Returns whether what has this priority may pass now.
+    pub fn admit(&mut self, priority: Priority, now: Nanos) -> bool {
+        self.adapt(now);
+        let offered = &mut self.offered[(self.span % SPANS as u64) as usize];
+        *offered = offered.saturating_add(1);
+        priority.hash() >= self.threshold && self.bucket.take(now)
+    }
+
+    /// Returns the share of all priorities that is refused now.
+    pub fn refused_share(&self) -> f64 {
+        self.threshold as f64 / HASHES
+    }
+
+    /// Sets the threshold anew where a span has ended. Time that runs backwards ends none.
+    fn adapt(&mut self, now: Nanos) {
+        let span = now.0 / ADAPT_EVERY.0;
+        if span <= self.span {
+            return;
+        }
+        for gone in (self.span + 1..=span).take(SPANS) {
+            self.offered[(gone % SPANS as u64) as usize] = 0;
+        }
+        self.span = span;
+        let offered: u64 = self.offered.iter().map(|n| u64::from(*n)).sum();
+        self.threshold = match offered > self.rate_per_s {
+            true => ((1.0 - self.rate_per_s as f64 / offered as f64) * HASHES) as u64,
+            false => 0,
+        };
+    }
 }
 
-/// One bucket per trigger.
+/// How many hashes there are.
+const HASHES: f64 = 18_446_744_073_709_551_616.0;
+
+/// One limit per trigger.
 #[derive(Clone, Debug)]
 pub struct TriggerLimits {
     rate_per_s: u64,
-    buckets: BTreeMap<TriggerId, TokenBucket>,
-    shared: TokenBucket,
+    limits: BTreeMap<TriggerId, PriorityLimit>,
+    shared: PriorityLimit,
 }
 
 impl TriggerLimits {
     /// Returns limits that let each trigger fire `rate_per_s` times a second.
     pub const fn new(rate_per_s: u64, now: Nanos) -> Self {
-        Self { rate_per_s, buckets: BTreeMap::new(), shared: TokenBucket::new(rate_per_s, now) }
+        Self { rate_per_s, limits: BTreeMap::new(), shared: PriorityLimit::new(rate_per_s, now) }
     }
 
-    /// Returns whether `trigger` may fire now.
-    pub fn admit(&mut self, trigger: TriggerId, now: Nanos) -> bool {
-        if !self.buckets.contains_key(&trigger) && self.buckets.len() >= TRIGGERS_MAX {
-            return self.shared.take(now);
+    /// Returns whether `trigger` may fire now for a trace of this priority.
+    pub fn admit(&mut self, trigger: TriggerId, priority: Priority, now: Nanos) -> bool {
+        if !self.limits.contains_key(&trigger) && self.limits.len() >= TRIGGERS_MAX {
+            return self.shared.admit(priority, now);
         }
         let rate_per_s = self.rate_per_s;
-        self.buckets.entry(trigger).or_insert_with(|| TokenBucket::new(rate_per_s, now)).take(now)
+        self.limits.entry(trigger).or_insert_with(|| PriorityLimit::new(rate_per_s, now)).admit(priority, now)
+    }
+
+    /// Returns the share of its firings that the limit of `trigger` refuses now.
+    pub fn refused_share(&self, trigger: TriggerId) -> f64 {
+        self.limits.get(&trigger).map_or(0.0, PriorityLimit::refused_share)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{TRIGGERS_MAX, TokenBucket, TriggerLimits};
-    use backsight_core::ids::TriggerId;
-    use backsight_core::units::Nanos;
-    use proptest::prelude::{prop, prop_assert, proptest};
-
-    proptest! {
-        /// For every rate and every sequence of steps, at most one second's worth and what flowed in since gets through.
-        #[test]
-        fn no_burst_exceeds_the_rate(rate in 1_u64..20_000, steps in prop::collection::vec(0_u64..50_000_000, 1..200)) {
-            let mut bucket = TokenBucket::new(rate, Nanos(0));
-            let (mut now, mut taken) = (0, 0_u64);
-            for step in steps {
-                now += step;
-                taken += (0..40).filter(|_| bucket.take(Nanos(now))).count() as u64;
-            }
-            prop_assert!(taken <= rate + rate * now / 1_000_000_000 + 1);
-        }
-    }
-
-    #[test]
-    fn random_trigger_ids_share_one_bucket_and_spare_the_rest() {
-        let mut limits = TriggerLimits::new(2, Nanos(0));
-        for id in 0..TRIGGERS_MAX as u32 {
-            assert!(limits.admit(TriggerId(id), Nanos(0)));
-        }
-        let admitted = (5000..9000).filter(|id| limits.admit(TriggerId(*id), Nanos(0))).count();
-        assert_eq!(admitted, 2);
-        assert!(limits.admit(TriggerId(7), Nanos(0)), "an old trigger has its own");
-        assert_eq!(limits.buckets.len(), TRIGGERS_MAX);
-    }
-
-    #[test]
-    fn a_clock_that_steps_back_gives_no_tokens() {
-        let mut bucket = TokenBucket::new(1, Nanos(10_000_000_000));
-        assert!(bucket.take(Nanos(10_000_000_000)));
-        assert!(!bucket.take(Nanos(1)) && !bucket.take(Nanos(10_000_000_000)));
-    }
-}
+mod tests;

@@ -3,8 +3,9 @@
 //! Called by the recorder. Pure: events and the time go in, actions come out; the simulator runs this very code. Copying data out is the
 //! recorder's, what may stay is `kept`'s.
 
-use crate::limits::{TRIGGERS_MAX, TokenBucket, TriggerLimits};
+use crate::limits::{PriorityLimit, TRIGGERS_MAX, TriggerLimits};
 use backsight_core::ids::{TraceId, TriggerId};
+use backsight_core::priority::{Priority, Salt};
 use backsight_core::units::Nanos;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -138,7 +139,8 @@ struct Entry {
 pub struct Triggers {
     rules: Rules,
     limits: TriggerLimits,
-    remote_limit: TokenBucket,
+    remote_limit: PriorityLimit,
+    cluster_seed: u64,
     remote: Counts,
     /// Asked for every segment that is indexed, and never walked through: its order is nobody's.
     entries: HashMap<TraceId, Entry>,
@@ -154,7 +156,8 @@ impl Triggers {
         Self {
             rules,
             limits: TriggerLimits::new(rules.rate_per_s, now),
-            remote_limit: TokenBucket::new(rules.remote_rate_per_s, now),
+            remote_limit: PriorityLimit::new(rules.remote_rate_per_s, now),
+            cluster_seed: 0,
             remote: Counts { fired: 0, refused: 0 },
             entries: HashMap::new(),
             expiry: VecDeque::new(),
@@ -184,6 +187,11 @@ impl Triggers {
                 Vec::new()
             }
         }
+    }
+
+    /// Takes the cluster's seed, by which all hosts refuse the same traces.
+    pub const fn set_cluster_seed(&mut self, cluster_seed: u64) {
+        self.cluster_seed = cluster_seed;
     }
 
     /// Returns under which trigger segments of `trace` are to be copied out, `None` where they are not.
@@ -257,7 +265,7 @@ impl Triggers {
         if base.is_none() || (origin == Origin::Segment && self.knows(base)) {
             return Vec::new();
         }
-        let admitted = self.limits.admit(trigger, now);
+        let admitted = self.limits.admit(trigger, self.priority(trigger, base), now);
         let counts = self.counts_of(trigger);
         counts.fired += 1;
         if !admitted {
@@ -283,7 +291,7 @@ impl Triggers {
     ) -> Vec<Action> {
         let group: Vec<_> = std::iter::once(base).chain(laterals.iter().copied()).collect();
         self.remote.fired += 1;
-        if !self.remote_limit.take(now) {
+        if !self.remote_limit.admit(self.priority(trigger, base), now) {
             self.remote.refused += 1;
             for trace in group {
                 if self.triggered(trace).is_none() {
@@ -303,6 +311,10 @@ impl Triggers {
             Action::Collect(triggered)
         };
         group.into_iter().map(one).collect()
+    }
+
+    fn priority(&self, trigger: TriggerId, base: TraceId) -> Priority {
+        Priority::of(base, self.cluster_seed, Salt::of_trigger(trigger))
     }
 
     fn counts_of(&mut self, trigger: TriggerId) -> &mut Counts {

@@ -5,6 +5,7 @@
 //! threads and clocks are [`link`]'s.
 
 pub mod announce;
+pub mod driver;
 pub mod link;
 pub mod report;
 pub mod updates;
@@ -12,6 +13,7 @@ pub mod updates;
 use announce::{Announcements, Firing};
 use backsight_core::coordination::Greeting;
 use backsight_core::ids::{RegionId, TraceId, TriggerId};
+use backsight_core::priority::Priority;
 use backsight_core::segment::SegmentKey;
 use backsight_core::units::Nanos;
 use report::Reports;
@@ -34,12 +36,14 @@ pub struct Piece {
 pub struct Why {
     /// The trigger that fired first.
     pub trigger: TriggerId,
-    /// When it did, on this host's monotonic clock: the order of reports.
+    /// When it did, on this host's monotonic clock.
     pub fired: Nanos,
     /// When it did, in nanoseconds since 1970.
     pub fired_ns: u64,
     /// The symptomatic trace: the trace itself, or the one whose lateral it is.
     pub base: TraceId,
+    /// How early it is sent.
+    pub priority: Priority,
 }
 
 /// What the logic is told.
@@ -90,6 +94,11 @@ pub enum Event {
     },
     /// A process of the host died: what there is to say of every trace has changed.
     HostChanged,
+    /// Another host has given its part of a trace up.
+    Demoted {
+        /// Which.
+        trace: TraceId,
+    },
     /// A trace is kept no more.
     Gone {
         /// Which.
@@ -323,6 +332,7 @@ impl Uplink {
                 self.reports.died(now, trace, region);
             }
             Event::HostChanged => self.updates.all_changed(now, counters),
+            Event::Demoted { trace } => self.reports.demoted(trace),
             Event::Gone { trace } => {
                 self.updates.changed(now, trace);
                 self.reports.gone(trace);

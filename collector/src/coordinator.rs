@@ -93,6 +93,13 @@ pub enum Action {
         /// For what.
         collection: Collection,
     },
+    /// Tell a connected agent that another one has given its part of a trace up.
+    Demote {
+        /// Whom.
+        agent: AgentId,
+        /// Which.
+        trace: TraceId,
+    },
     /// Store what is known of a trace now.
     Publish(View),
 }
@@ -310,6 +317,12 @@ impl Coordinator {
         let here = self.limits.agents_per_trace_max.saturating_sub(followed.n_parts());
         let room = here.min(self.limits.parts_max.saturating_sub(self.n_parts));
         let learnt = followed.learn(agent, holding, source, room);
+        let trace = holding.trace;
+        let n_before = self.actions.len();
+        let peers = &self.peers;
+        let here = followed.take_demotions().filter(|agent| peers.is_connected(*agent));
+        self.actions.extend(here.map(|agent| Action::Demote { agent, trace }));
+        self.counts.demotions += (self.actions.len() - n_before) as u64;
         self.n_parts += learnt.n_added;
         self.counts.refused_agents += learnt.n_refused;
         self.counts.holdings_stale += u64::from(learnt.is_stale);

@@ -1,6 +1,6 @@
 //! The priority of a trace: a seeded hash of its id, the same on every host, so that what is given up is given up everywhere.
 
-use crate::ids::TraceId;
+use crate::ids::{TraceId, TriggerId};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// Which decision a priority is for; decisions of different kinds do not correlate.
@@ -11,6 +11,11 @@ impl Salt {
     /// Returns the salt of the decision called `name`: a trigger's name, `record` or `detail`.
     pub fn from_name(name: &str) -> Self {
         Self(xxh3_64(name.as_bytes()))
+    }
+
+    /// Returns the salt of what `trigger` keeps: of its name where that is reserved, else of its id's text, the same on every host.
+    pub fn of_trigger(trigger: TriggerId) -> Self {
+        Self::from_name(&trigger.to_string())
     }
 }
 

@@ -47,7 +47,8 @@ proptest! {
             kept.keep(triggered(n, base), copied(8 * offset, len), &nothing_lingers);
             prop_assert!(kept.bytes() <= cap);
             prop_assert_eq!(kept.bytes().0, kept.traces().map(|kept| kept.bytes).sum::<u64>());
-            prop_assert_eq!(kept.order.len(), kept.n_traces());
+            prop_assert_eq!(kept.queues.len(), kept.n_traces());
+            prop_assert_eq!(kept.bytes().0, kept.by_trigger().values().map(|(_, bytes)| bytes).sum::<u64>());
         }
     }
 }
@@ -64,6 +65,29 @@ fn the_lowest_priority_is_given_up_whoever_came_first() {
     let survivors: Vec<_> = kept.traces().map(|kept| kept.triggered.trace).collect();
     let expected = by_priority.iter().rev().take(survivors.len());
     assert!(!survivors.is_empty() && expected.clone().all(|(_, trace)| survivors.contains(trace)));
+}
+
+#[test]
+fn a_storm_of_one_trigger_takes_nothing_from_one_that_wants_less_than_its_share() {
+    let mut kept = Kept::new(Bytes::kib(80), 0);
+    let rare = |n| Triggered { trigger: TriggerId(900), ..triggered(n, n) };
+    for n in 0..400 {
+        let of = if n % 50 == 0 { rare(n) } else { triggered(n, n) };
+        let keeping = kept.keep(of, copied(0, 4096), &nothing_lingers);
+        assert!(keeping.given_up.iter().all(|given_up| given_up.trace.lo % 50 != 0), "{:?}", keeping.given_up);
+    }
+    assert_eq!(kept.by_trigger()[&TriggerId(900)].0, 8);
+}
+
+#[test]
+fn what_another_host_gave_up_goes_first() {
+    let mut kept = Kept::new(Bytes::kib(40), 0);
+    let highest = (0..40).max_by_key(|n| kept.priority(TriggerId::MANUAL, trace(*n))).unwrap_or(0);
+    kept.keep(triggered(highest, highest), copied(0, 4096), &nothing_lingers);
+    kept.demote(trace(highest));
+    let others = (0..40).filter(|n| *n != highest);
+    let given_up = others.flat_map(|n| kept.keep(triggered(n, n), copied(0, 4096), &nothing_lingers).given_up);
+    assert_eq!(given_up.map(|given_up| given_up.trace).next(), Some(trace(highest)));
 }
 
 #[test]

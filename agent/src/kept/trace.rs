@@ -35,6 +35,8 @@ pub struct KeptTrace {
     pub bytes: u64,
     /// The bytes of their records alone.
     pub record_bytes: u64,
+    /// Whether another host has given its part up.
+    pub(super) is_incoherent: bool,
     crumbs: BTreeSet<CrumbTo>,
     n_crumbs_left_out: u64,
     left_out: BTreeSet<SegmentKey>,
@@ -76,7 +78,7 @@ pub enum Change {
 }
 
 /// Returns what keeping a segment costs.
-pub(super) fn cost_of(copied: &Copied) -> u64 {
+pub(crate) fn cost_of(copied: &Copied) -> u64 {
     let strings: u64 = copied.strings.iter().map(|(_, text)| text.len() as u64 + STRING_OVERHEAD).sum();
     copied.segment.bytes.len() as u64 + strings + SEGMENT_OVERHEAD
 }
@@ -88,6 +90,7 @@ impl KeptTrace {
             n_segments: 0,
             bytes: TRACE_OVERHEAD,
             record_bytes: 0,
+            is_incoherent: false,
             crumbs: BTreeSet::new(),
             n_crumbs_left_out: 0,
             left_out: BTreeSet::new(),

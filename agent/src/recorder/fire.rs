@@ -154,10 +154,10 @@ impl Recorder {
         }
         let triggered = Triggered { trace, trigger: TriggerId::CLI, base: trace, fired: now.time, fired_ns: None };
         let mut shelf = crate::kept::Kept::new(crate::kept::TRACE_MAX, 0);
-        for found in self.find(&BTreeMap::from([(trace, triggered)])) {
-            if let Some(copied) = self.copy(&found, now) {
-                shelf.keep(triggered, copied, &|_| true);
-            }
+        let found = self.find(&BTreeMap::from([(trace, triggered)]));
+        let retained = found.iter().filter_map(|found| self.copy(found, now));
+        for copied in self.carried.of(trace).cloned().chain(retained) {
+            shelf.keep(triggered, copied, &|_| true);
         }
         shelf.slices(trace, timeline)
     }
@@ -168,10 +168,17 @@ impl Recorder {
             return;
         }
         self.catch_up(now);
-        self.note_restless(wanted, now);
+        self.note_restless(wanted.keys().copied(), now);
         self.look_at_losses(now);
-        let whole_since = self.retained_since();
-        wanted.keys().for_each(|trace| self.triggers.note_looked(*trace, whole_since));
+        for trace in wanted.keys() {
+            let whole_since = self.retained_since(*trace);
+            self.triggers.note_looked(*trace, whole_since);
+        }
+        for trace in wanted.keys() {
+            for copied in self.take_carried(*trace) {
+                self.keep_copied(*trace, copied, now);
+            }
+        }
         for found in self.find(wanted) {
             self.keep_segment(found.position, found.id, &found.info, &found.segment, now);
         }
@@ -191,8 +198,8 @@ impl Recorder {
         let mut sealed: BTreeMap<(u32, ChunkId), u32> = BTreeMap::new();
         for trace in wanted.keys() {
             for place in self.index.find(*trace) {
-                let (position, chunk) = (place.chunk.0 >> 15, place.chunk.0 & 0x7fff);
-                let retained = ChunkId::from_code(chunk).filter(|id| {
+                let position = place.chunk.position();
+                let retained = ChunkId::from_code(place.chunk.code()).filter(|id| {
                     self.member(position).is_some_and(|member| member.region.is_retained(*id, place.generation))
                 });
                 sealed.extend(retained.map(|id| ((position, id), place.generation)));
@@ -223,17 +230,25 @@ impl Recorder {
         now: Now,
     ) {
         let found = Found { position, id, info: *info, segment: *segment };
-        let Some(triggered) = self.triggers.triggered(segment.trace) else { return };
-        let Some(copied) = self.copy(&found, now) else { return };
+        if self.triggers.triggered(segment.trace).is_some()
+            && let Some(copied) = self.copy(&found, now)
+        {
+            self.keep_copied(segment.trace, copied, now);
+        }
+    }
+
+    /// Keeps the copy of a segment of a triggered trace.
+    fn keep_copied(&mut self, trace: TraceId, copied: Copied, now: Now) {
+        let Some(triggered) = self.triggers.triggered(trace) else { return };
         let Self { kept, triggers, .. } = self;
         let keeping = kept.keep(triggered, copied, &|trace| triggers.triggered(trace).is_some());
         self.totals.drop_n(DropReason::Crumbs, keeping.n_crumbs_left_out);
-        let trace = triggered.trace;
         match keeping.change {
             Change::None => {}
             Change::State => self.tell(uplink::Event::Changed { trace }),
             Change::Grew(piece) => {
-                self.tell(uplink::Event::Grew { trace, why: Self::why(&triggered, now), piece });
+                let why = self.why(&triggered, now);
+                self.tell(uplink::Event::Grew { trace, why, piece });
             }
         }
         for trace in keeping.released {
@@ -250,7 +265,7 @@ impl Recorder {
         }
     }
 
-    fn copy(&self, found: &Found, now: Now) -> Option<Copied> {
+    pub(super) fn copy(&self, found: &Found, now: Now) -> Option<Copied> {
         let member = self.member(found.position)?;
         let segment = collect::copy_segment(&member.region, found.id, &found.info, &found.segment);
         let strings = collect::strings_of(&member.region, &segment.bytes);

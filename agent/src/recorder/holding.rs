@@ -11,10 +11,10 @@ use crate::triggers::{self, Origin, Triggered};
 use crate::uplink;
 use backsight_core::clock::Timeline;
 use backsight_core::coordination::Collection;
-use backsight_core::holding::{CRUMBS_MAX, Holding, HoldingState};
-use backsight_core::ids::{RegionId, TraceId, TriggerId};
+use backsight_core::holding::{CRUMBS_MAX, CrumbTo, Holding, HoldingState};
+use backsight_core::ids::{AgentId, RegionId, SpanId, TraceId, TriggerId};
 use backsight_core::names::TriggerNames;
-use backsight_core::record::seg_flags;
+use backsight_core::record::{CrumbDirection, seg_flags};
 use backsight_core::segment::{SegmentKey, Slice};
 use backsight_core::units::Nanos;
 use backsight_ringbuf::abi::ChunkId;
@@ -31,8 +31,8 @@ impl Recorder {
     /// Returns what the host has of `trace`, right now.
     ///
     /// # Shape
-    /// A trace of which nothing is found, though it was asked for, is *evicted* where the host looks back less far than to the time when its
-    /// trigger fired, else *never seen*. Crumbs to this agent itself are left out: they lead to the same host.
+    /// A trace of which nothing is found, though it was asked for, is *evicted* where the host remembers that it overwrote some of it, or does
+    /// not remember as far back as to the time when its trigger fired, else *never seen*. Crumbs to this agent itself are left out: they lead to the same host.
     pub fn holding(&mut self, trace: TraceId, timeline: &Timeline, now: Now) -> Holding {
         self.revision += 1;
         let horizon_ms = self.horizon.age_ticks(now.ticks).map(|age| self.ms_of(age));
@@ -46,15 +46,21 @@ impl Recorder {
         };
         let from_log = kept.into_iter().flat_map(|kept| kept.crumbs(self.settings.agent));
         let from_rings = self.ring_crumbs.of(trace).filter(|crumb| crumb.agent != self.settings.agent);
-        let crumbs: BTreeSet<_> = from_log.chain(from_rings).copied().collect();
+        let gone = self.afterlife.find(trace);
+        // Which way the request went is not remembered; whoever asks looks at both ends.
+        let lead = |agent: &AgentId| CrumbTo { agent: *agent, direction: CrumbDirection::To, span: SpanId::NONE };
+        let from_gone = gone.iter().flat_map(|gone| &gone.agents).map(lead);
+        let crumbs: BTreeSet<_> = from_log.chain(from_rings).copied().chain(from_gone).collect();
         Holding {
             trace,
-            state: self.state_of(trace, horizon_ms, now),
+            state: self.state_of(trace, gone.is_some(), now),
             revision: self.revision,
             n_segments: kept.map_or(0, |kept| kept.n_segments),
             bytes: kept.map_or(0, |kept| kept.record_bytes),
             n_open,
             n_left_out: kept.map_or(0, crate::kept::KeptTrace::n_left_out),
+            n_evicted: gone.as_ref().map_or(0, |gone| gone.n_segments),
+            remembers_since_ns: timeline.realtime_ns(self.remembers_since()).unwrap_or(u64::MAX),
             detail: 0,
             horizon_ms,
             crumbs: crumbs.into_iter().take(CRUMBS_MAX).collect(),
@@ -66,17 +72,17 @@ impl Recorder {
 
     /// Returns since when nothing is missing that the host recorded for `trace`, in ticks.
     fn whole_since(&self, trace: TraceId) -> u64 {
-        let retained = self.triggers.whole_since(trace).unwrap_or_else(|| self.retained_since());
+        let retained = self.triggers.whole_since(trace).unwrap_or_else(|| self.retained_since(trace));
         retained.max(self.losses.newest_ticks().unwrap_or(0))
     }
 
-    /// Returns since when nothing has been overwritten, in ticks.
-    pub(super) fn retained_since(&self) -> u64 {
+    /// Returns until when anything may have been overwritten, in ticks.
+    pub(super) fn overwritten_until(&self) -> u64 {
         let horizons = [&self.horizon, &self.horizon_over_share];
         horizons.into_iter().filter_map(Horizon::newest_evicted_ticks).fold(self.started_ticks, u64::max)
     }
 
-    fn state_of(&self, trace: TraceId, horizon_ms: Option<u64>, now: Now) -> HoldingState {
+    fn state_of(&self, trace: TraceId, is_remembered: bool, now: Now) -> HoldingState {
         if self.kept.get(trace).is_some() {
             return HoldingState::Kept;
         }
@@ -88,7 +94,7 @@ impl Recorder {
         }
         let fired_ns = self.triggers.triggered(trace).and_then(|triggered| triggered.fired_ns);
         let age_ms = fired_ns.map_or(0, |fired_ns| now.wall_ns.saturating_sub(fired_ns) / 1_000_000);
-        if horizon_ms.is_some_and(|horizon_ms| horizon_ms < age_ms) {
+        if is_remembered || self.ms_of(now.ticks.saturating_sub(self.remembers_since())) < age_ms {
             HoldingState::Evicted
         } else {
             HoldingState::NeverSeen
@@ -129,6 +135,14 @@ impl Recorder {
         self.fire_all(collections.iter().filter_map(fired).collect(), now);
     }
 
+    /// Notes that other hosts have given their parts of these traces up.
+    pub fn demote(&mut self, traces: &[TraceId]) {
+        for trace in traces {
+            self.kept.demote(*trace);
+            self.tell(uplink::Event::Demoted { trace: *trace });
+        }
+    }
+
     /// Takes what has happened since the last call that a collector should hear of.
     pub fn take_news(&mut self) -> Vec<uplink::Event> {
         std::mem::take(&mut self.news)
@@ -141,6 +155,7 @@ impl Recorder {
 
     /// Takes the cluster's seed.
     pub fn set_cluster_seed(&mut self, cluster_seed: u64) {
+        self.triggers.set_cluster_seed(cluster_seed);
         self.kept.set_cluster_seed(cluster_seed);
     }
 
@@ -152,22 +167,24 @@ impl Recorder {
     }
 
     /// Returns why a trace is kept, as the collector is told.
-    pub(super) fn why(triggered: &Triggered, now: Now) -> uplink::Why {
+    pub(super) fn why(&self, triggered: &Triggered, now: Now) -> uplink::Why {
         let ago = now.time.0.saturating_sub(triggered.fired.0);
+        let Triggered { trigger, base, fired, .. } = *triggered;
         let fired_ns = triggered.fired_ns.unwrap_or(now.wall_ns.saturating_sub(ago));
-        uplink::Why { trigger: triggered.trigger, fired: triggered.fired, fired_ns, base: triggered.base }
+        uplink::Why { trigger, fired, fired_ns, base, priority: self.kept.priority(trigger, base) }
     }
 
     /// Looks at these traces again soon: threads may be writing for them right now, in chunks that they will hold for long.
-    pub(super) fn note_restless(&mut self, wanted: &BTreeMap<TraceId, Triggered>, now: Now) {
-        for trace in wanted.keys() {
-            if self.restless.len() < RESTLESS_MAX || self.restless.contains_key(trace) {
-                self.restless.insert(*trace, Nanos(now.time.0 + RESTLESS.0));
+    pub(super) fn note_restless(&mut self, traces: impl IntoIterator<Item = TraceId>, now: Now) {
+        for trace in traces {
+            if self.restless.len() < RESTLESS_MAX || self.restless.contains_key(&trace) {
+                self.restless.insert(trace, Nanos(now.time.0 + RESTLESS.0));
             }
         }
     }
 
-    /// Looks into open chunks for traces that fired a moment ago or of which a segment is open.
+    /// Looks into open chunks: for everything of traces that fired a moment ago or of which a segment is open, and for segments of others
+    /// that linger which are new, or go on. On a quiet host a chunk may stay open for hours.
     pub(super) fn revisit(&mut self, now: Now) {
         let is_busy = |trace: &TraceId, until: &Nanos| {
             let is_open = || self.kept.get(*trace).is_some_and(|kept| kept.n_open() > 0);
@@ -180,18 +197,19 @@ impl Recorder {
             .map(|(t, until)| (*t, *until))
             .collect();
         self.restless = busy;
-        if self.restless.is_empty() {
+        if self.triggers.n_lingering() == 0 {
             return;
         }
         for found in self.find_open() {
             if self.is_news(&found) {
+                self.note_restless([found.segment.trace], now);
                 self.keep_segment(found.position, found.id, &found.info, &found.segment, now);
             }
         }
         self.trim(now);
     }
 
-    /// Finds segments of restless traces in some of the open chunks; the next call goes on where this one ended.
+    /// Finds segments of triggered traces in some of the open chunks; the next call goes on where this one ended.
     fn find_open(&mut self) -> Vec<Found> {
         let mut open: Vec<(u32, ChunkId)> = Vec::new();
         for (position, member) in self.live() {
@@ -201,11 +219,21 @@ impl Recorder {
         self.next_open = start + REVISIT_CHUNKS;
         let mut found = Vec::new();
         for (position, id) in open.into_iter().skip(start).take(REVISIT_CHUNKS) {
-            let Some(region) = self.member(position).map(|member| &member.region) else { continue };
-            let Some(Ok(info)) = region.chunk_info(id) else { continue };
-            let (segments, _) = collect::segments_of(region, id, &info);
-            let of_interest = segments.into_iter().filter(|segment| self.restless.contains_key(&segment.trace));
-            found.extend(of_interest.map(|segment| Found { position, id, info, segment }));
+            let Some(member) = self.members.get_mut(position as usize).and_then(Option::as_mut) else { continue };
+            let Some(Ok(info)) = member.region.chunk_info(id) else { continue };
+            let (generation, last) = (info.head.generation, info.head.last_segment);
+            let looked = member.looked.insert(id.code(), (generation, last));
+            let looked = looked.filter(|looked| looked.0 == generation).map_or(0, |looked| looked.1);
+            for segment in member.region.segments(id, &info).into_iter().flatten().map_while(Result::ok) {
+                let may_be_new = segment.offset > looked || segment.offset == last;
+                if !may_be_new && self.restless.is_empty() {
+                    break;
+                }
+                let is_wanted = may_be_new && self.triggers.triggered(segment.trace).is_some();
+                if is_wanted || self.restless.contains_key(&segment.trace) {
+                    found.push(Found { position, id, info, segment });
+                }
+            }
         }
         found
     }

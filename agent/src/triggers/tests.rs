@@ -44,16 +44,16 @@ fn a_trace_lingers_and_is_then_forgotten() {
 #[test]
 fn over_the_rate_a_firing_is_refused_and_counted_and_its_marked_segments_do_not_ask_again() {
     let mut triggers = Triggers::new(RULES, Nanos(0));
-    for n in 1..=3 {
+    for n in 1..=2 * RULES.rate_per_s {
         triggers.step(Nanos(0), fired(n, &[], Origin::Signal));
     }
-    let actions = triggers.step(Nanos(0), fired(4, &[5], Origin::Signal));
-    assert_eq!(actions, [Action::Refused { trigger: TriggerId::MANUAL, trace: trace(4) }]);
-    assert!(triggers.step(Nanos::from_ms(5_000), fired(4, &[], Origin::Segment)).is_empty());
-    assert!(triggers.triggered(trace(4)).is_none() && triggers.triggered(trace(5)).is_none());
+    let actions = triggers.step(Nanos(0), fired(44, &[45], Origin::Signal));
+    assert_eq!(actions, [Action::Refused { trigger: TriggerId::MANUAL, trace: trace(44) }]);
+    assert!(triggers.step(Nanos::from_ms(5_000), fired(44, &[], Origin::Segment)).is_empty());
+    assert!(triggers.triggered(trace(44)).is_none() && triggers.triggered(trace(45)).is_none());
     assert_eq!(triggers.counts()[&TriggerId::MANUAL].refused, 1);
-    let again = triggers.step(Nanos::from_ms(5_000), fired(4, &[], Origin::Signal));
-    assert_eq!(collected(&again), [(trace(4), trace(4))], "a new firing is a new chance");
+    let again = triggers.step(Nanos::from_ms(5_000), fired(44, &[], Origin::Signal));
+    assert_eq!(collected(&again), [(trace(44), trace(44))], "a new firing is a new chance");
 }
 
 #[test]
@@ -63,9 +63,10 @@ fn what_fired_elsewhere_is_kept_once_within_the_limit_of_other_hosts_and_counts_
     assert_eq!(collected(&again), [(trace(1), trace(1))]);
     assert_eq!(triggers.step(Nanos(1), fired(1, &[], Origin::Elsewhere)), [], "it lingers");
     assert_eq!(collected(&triggers.step(Nanos(2), fired(1, &[], Origin::Signal))).len(), 1, "news of this host");
-    triggers.step(Nanos(4), fired(2, &[], Origin::Elsewhere));
-    triggers.step(Nanos(4), fired(3, &[], Origin::Elsewhere));
-    assert!(triggers.is_refused(trace(3)));
+    for n in 2..=1 + 2 * RULES.remote_rate_per_s {
+        triggers.step(Nanos(4), fired(n, &[], Origin::Elsewhere));
+    }
+    assert!(triggers.is_refused(trace(1 + 2 * RULES.remote_rate_per_s)));
     assert_eq!(triggers.counts().values().map(|counts| counts.fired).sum::<u64>(), 1);
 }
 
@@ -124,8 +125,10 @@ fn what_the_coordinator_asks_for_has_a_limit_of_its_own() {
     assert_eq!(triggers.triggered(trace(3)).and_then(|triggered| triggered.fired_ns), Some(5));
     triggers.step(Nanos(0), fired(5, &[], Origin::Signal));
     assert!(triggers.triggered(trace(5)).is_some(), "the local limit is untouched");
-    triggers.step(Nanos(0), fired(6, &[], remote));
+    for n in 1..2 * RULES.remote_rate_per_s {
+        triggers.step(Nanos(0), fired(60 + n, &[], remote));
+    }
     triggers.step(Nanos(0), fired(7, &[1, 8], remote));
     assert!(triggers.is_refused(trace(7)) && triggers.is_refused(trace(8)) && triggers.triggered(trace(1)).is_some());
-    assert_eq!((triggers.remote_counts().fired, triggers.remote_counts().refused), (3, 1));
+    assert_eq!((triggers.remote_counts().fired, triggers.remote_counts().refused), (5, 1));
 }

@@ -4,9 +4,10 @@
 //! the loop asks how much fits before it says anything, and what the collector says waits here until the loop has taken what came before.
 
 use super::Room;
+use super::driver::Port;
 use backsight_core::cause::chain;
 use backsight_core::coordination::{Collection, Greeting};
-use backsight_core::ids::AgentId;
+use backsight_core::ids::{AgentId, TraceId};
 use backsight_proto::packing::Packer;
 use backsight_proto::v1::coordinator_client::CoordinatorClient;
 use backsight_proto::v1::intake_client::IntakeClient;
@@ -76,6 +77,8 @@ pub enum Heard {
         /// Why not; empty where it does.
         refusal: String,
     },
+    /// Other agents have given their parts of these traces up.
+    Demote(Vec<TraceId>),
     /// It has all batches up to this one.
     BatchAck(u64),
     /// It said something that no version says.
@@ -167,14 +170,14 @@ impl Link {
         let mut count = [0; 8];
         let _ = rustix::io::read(&*self.bell, &mut count); // only to quiet it
     }
+}
 
-    /// Makes the descriptor readable again.
-    pub fn remind(&self) {
+impl Port for Link {
+    fn remind(&self) {
         ring(&self.bell);
     }
 
-    /// Takes what was heard next.
-    pub fn take(&mut self) -> Option<Heard> {
+    fn take(&mut self) -> Option<Heard> {
         let (stream, heard) = self.heard.try_recv().ok()?;
         match heard {
             Heard::Connected(_) => self.coordination = stream,
@@ -184,28 +187,23 @@ impl Link {
         Some(heard)
     }
 
-    /// Returns the bytes of all batches sent, as they were packed.
-    pub fn sent_bytes(&self) -> u64 {
+    fn sent_bytes(&self) -> u64 {
         self.sent_bytes.load(Ordering::Relaxed) // a count
     }
 
-    /// Returns how many messages fit.
-    pub fn room(&self) -> Room {
+    fn room(&self) -> Room {
         Room { coordination: self.says.capacity(), batches: self.batches.capacity() }
     }
 
-    /// Says something to the coordinator. There is room, or it is lost as on a broken connection.
-    pub fn say(&self, what: agent_says::What) {
-        let _ = self.says.try_send((self.coordination, what));
+    fn say(&self, what: agent_says::What) {
+        let _ = self.says.try_send((self.coordination, what)); // as on a broken connection
     }
 
-    /// Sends a batch. There is room, or it is lost as on a broken connection.
-    pub fn send(&self, batch: Outgoing) {
-        let _ = self.batches.try_send((self.reports, batch));
+    fn send(&self, batch: Outgoing) {
+        let _ = self.batches.try_send((self.reports, batch)); // as above
     }
 
-    /// Ends the present stream of reports; another follows.
-    pub fn reset_reports(&self) {
+    fn reset_reports(&self) {
         self.reset.send_replace(self.reports);
     }
 }
@@ -397,6 +395,10 @@ async fn hear(mut inbound: Streaming<CoordinatorSays>, number: u64, told: &Told)
             Some(coordinator_says::What::AnnounceAck(ack)) => {
                 Heard::AnnounceAck { id: ack.id, refusal: clipped(&ack.refusal) }
             }
+            Some(coordinator_says::What::Demote(demote)) => match demote.try_into() {
+                Ok(traces) => Heard::Demote(traces),
+                Err(error) => Heard::Garbage(error.to_string()),
+            },
             Some(coordinator_says::What::Welcome(_)) | None => continue, // said before, or of a later version
         };
         told.tell(number, heard).await;

@@ -1,14 +1,18 @@
 //! Reports: which segments go into which batch, and what the collector has by now.
 //!
-//! Called by the uplink. Pure. Traces go in the order in which their triggers fired, laterals with their base; a segment is sent once it is
-//! kept and again whenever it grew. What was not acknowledged when a stream ends is sent again on the next, under new numbers. On one stream
+//! Called by the uplink. Pure. Triggers share the stream by bytes, and of each the trace of highest priority goes first, laterals with their
+//! base: what hosts cannot send of a storm is then the same everywhere. A segment is sent once it is kept and again whenever it grew. What was not acknowledged when a stream ends is sent again on the next, under new numbers. On one stream
 //! nothing is sent twice: it delivers in order, so that a missing acknowledgement means that the stream or the collector is stuck, and the
 //! stream is ended and opened anew.
 
+mod queues;
+
 use super::{Action, Counters, Piece, Progress, Rules, Why};
 use backsight_core::ids::{RegionId, TraceId};
+use backsight_core::priority::Priority;
 use backsight_core::segment::SegmentKey;
 use backsight_core::units::{Bytes, Nanos};
+use queues::{Place, Queues};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Batches on their way at a time.
@@ -79,8 +83,8 @@ impl Ledger {
         !self.has_news() && self.n_unacked == 0 && self.n_deaths_in_flight == 0
     }
 
-    fn place(&self, trace: TraceId) -> (Nanos, TraceId, TraceId) {
-        (self.why.fired, self.why.base, trace)
+    fn place(&self, trace: TraceId) -> Place {
+        Place::new(&self.why, trace)
     }
 }
 
@@ -99,7 +103,7 @@ pub struct Reports {
     rules: Rules,
     traces: BTreeMap<TraceId, Ledger>,
     gathering: BTreeSet<(Nanos, TraceId)>,
-    ready: BTreeSet<(Nanos, TraceId, TraceId)>,
+    ready: Queues,
     stream: Option<Stream>,
     patience: Nanos,
     /// Before this nothing is sent, by `report.bytes_per_s`.
@@ -116,7 +120,7 @@ impl Reports {
             rules,
             traces: BTreeMap::new(),
             gathering: BTreeSet::new(),
-            ready: BTreeSet::new(),
+            ready: Queues::new(),
             stream: None,
             patience: rules.resend,
             paced: Nanos(0),
@@ -154,6 +158,16 @@ impl Reports {
         let Some(ledger) = self.traces.get_mut(&trace) else { return };
         ledger.deaths.insert(region);
         self.gather(now, trace);
+    }
+
+    /// Another host has given its part of a trace up: this one's is sent after all that can still be whole.
+    pub(super) fn demoted(&mut self, trace: TraceId) {
+        let Some(ledger) = self.traces.get_mut(&trace) else { return };
+        let was_ready = self.ready.remove(&ledger.place(trace));
+        ledger.why.priority = Priority::default();
+        if was_ready {
+            self.ready.insert(ledger.place(trace));
+        }
     }
 
     /// A trace is kept no more.
@@ -259,12 +273,14 @@ impl Reports {
         let mut filling = Filling { cost: 0, target, batch_max: stream.batch_max, n_segments: 0 };
         let mut parts = Vec::new();
         while filling.cost < target {
-            let Some(place) = ready.first().copied() else { break };
-            let Some(ledger) = traces.get_mut(&place.2) else {
+            let Some(place) = ready.next() else { break };
+            let Some(ledger) = traces.get_mut(&place.trace) else {
                 ready.remove(&place);
                 continue;
             };
-            let part = filling.take(place.2, ledger, queued_bytes, counters);
+            let before = filling.cost;
+            let part = filling.take(place.trace, ledger, queued_bytes, counters);
+            ready.charge(&place, filling.cost - before);
             let has_more = ledger.has_news();
             if !has_more {
                 ready.remove(&place);

@@ -6,6 +6,7 @@ use super::updates::{CHANGED_MAX, FOLLOWED_MAX};
 use super::{Action, Batch, Event, Piece, Progress, Room, Rules, Uplink, Why};
 use backsight_core::coordination::Greeting;
 use backsight_core::ids::{RegionId, TraceId, TriggerId};
+use backsight_core::priority::{Priority, Salt};
 use backsight_core::segment::SegmentKey;
 use backsight_core::units::Nanos;
 
@@ -42,8 +43,18 @@ fn key(region: u64, offset: u32) -> SegmentKey {
 
 /// A segment of trace `n`, which fired at `n` milliseconds for the group of `base`.
 fn grew(n: u64, base: u64, offset: u32, len: u32) -> Event {
-    let why = Why { trigger: TriggerId::MANUAL, fired: ms(base), fired_ns: base, base: trace(base) };
+    let why = Why {
+        trigger: TriggerId::MANUAL,
+        fired: ms(base),
+        fired_ns: base,
+        base: trace(base),
+        priority: priority(base),
+    };
     Event::Grew { trace: trace(n), why, piece: Piece { key: key(1, offset), len, cost: len + 50 } }
+}
+
+fn priority(base: u64) -> Priority {
+    Priority::of(trace(base), 0, Salt::of_trigger(TriggerId::MANUAL))
 }
 
 fn tick(uplink: &mut Uplink, now: Nanos) -> Vec<Action> {
@@ -145,7 +156,7 @@ fn firings_that_say_nothing_new_are_not_announced_and_a_storm_is_bounded() {
 }
 
 #[test]
-fn a_group_goes_in_one_batch_and_groups_go_in_the_order_of_their_firing() {
+fn a_group_goes_in_one_batch_and_groups_go_in_the_order_of_their_priority() {
     let mut uplink = Uplink::new(Rules { batch_bytes: 100_000, ..RULES });
     uplink.step(ms(100), ready());
     for event in [grew(9, 7, 0, 80), grew(2, 2, 8, 80), grew(7, 7, 16, 80), grew(1, 50, 24, 80)] {
@@ -154,7 +165,24 @@ fn a_group_goes_in_one_batch_and_groups_go_in_the_order_of_their_firing() {
     assert!(batches(&tick(&mut uplink, ms(110))).is_empty(), "it is gathered");
     let batch = batches(&tick(&mut uplink, ms(120)));
     let order: Vec<_> = sent(&batch).into_iter().map(|(trace, ..)| trace).collect();
-    assert_eq!((batch.len(), order), (1, vec![trace(2), trace(7), trace(9), trace(1)]));
+    let mut groups =
+        [(priority(7), vec![trace(7), trace(9)]), (priority(2), vec![trace(2)]), (priority(50), vec![trace(1)])];
+    groups.sort_by_key(|(priority, _)| std::cmp::Reverse(*priority));
+    let by_priority: Vec<_> = groups.into_iter().flat_map(|(_, traces)| traces).collect();
+    assert_eq!((batch.len(), order), (1, by_priority));
+}
+
+#[test]
+fn what_another_host_gave_up_is_sent_after_everything_else() {
+    let mut uplink = Uplink::new(Rules { batch_bytes: 100_000, ..RULES });
+    uplink.step(ms(100), ready());
+    let highest = (1..9).max_by_key(|n| priority(*n)).unwrap_or(0);
+    for n in 1..9 {
+        uplink.step(ms(100), grew(n, n, 8 * n as u32, 80));
+    }
+    uplink.step(ms(101), Event::Demoted { trace: trace(highest) });
+    let order: Vec<_> = sent(&batches(&tick(&mut uplink, ms(120)))).into_iter().map(|(trace, ..)| trace).collect();
+    assert_eq!((order.len(), order.last()), (8, Some(&trace(highest))));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use backsight_core::ids::{AgentId, TraceId};
 use backsight_core::units::Nanos;
 use backsight_proto::v1;
 use backsight_proto::v1::coordinator_says::What;
+use backsight_proto::wire::DEMOTED_MAX;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -68,6 +69,8 @@ pub(super) struct Switchboard {
     n_refused: u64,
     /// Acknowledgements that go along with the next question to their agent, or at the next tick: nobody waits for them.
     acks: BTreeMap<AgentId, Vec<v1::AnnounceAck>>,
+    /// Traces that can be whole no more, by the agent that is told so at the next tick.
+    demotions: BTreeMap<AgentId, Vec<TraceId>>,
     /// Views that changed since they were handed on.
     views: BTreeMap<TraceId, View>,
     to_library: mpsc::Sender<Vec<View>>,
@@ -95,6 +98,7 @@ impl Switchboard {
             lines: BTreeMap::new(),
             n_refused: 0,
             acks: BTreeMap::new(),
+            demotions: BTreeMap::new(),
             views: BTreeMap::new(),
             to_library,
             shown,
@@ -107,7 +111,8 @@ impl Switchboard {
     pub(super) async fn run(mut self, mut hears: mpsc::Receiver<Heard>) {
         let mut ticked = Instant::now();
         loop {
-            let is_at_rest = self.views.is_empty() && self.acks.is_empty() && !self.coordinator.has_changes();
+            let is_said = self.acks.is_empty() && self.demotions.is_empty();
+            let is_at_rest = is_said && self.views.is_empty() && !self.coordinator.has_changes();
             let next = ticked + if is_at_rest { TICK_AT_REST } else { TICK };
             tokio::select! {
                 heard = hears.recv() => {
@@ -118,6 +123,7 @@ impl Switchboard {
                     ticked = Instant::now();
                     self.step(Event::Tick);
                     self.acknowledge();
+                    self.demote();
                     self.hand_on();
                     self.show();
                 }
@@ -208,6 +214,7 @@ impl Switchboard {
 
     fn disconnect(&mut self, agent: AgentId) {
         self.acks.remove(&agent); // it announces again on its next connection
+        self.demotions.remove(&agent); // advice for a storm, which may be over by then
         if let Some(line) = self.lines.get_mut(&agent) {
             line.connection = None;
             line.status.is_connected = false;
@@ -228,6 +235,7 @@ impl Switchboard {
                     let refusal = refusal.map(|refusal| refusal.to_string()).unwrap_or_default();
                     self.acks.entry(agent).or_default().push(v1::AnnounceAck { id, refusal });
                 }
+                Action::Demote { agent, trace } => self.demotions.entry(agent).or_default().push(trace),
                 Action::Collect { agent, collection } => {
                     let is_heard = self.say(agent, What::Collect((&collection).into()));
                     let acks = self.acks.remove(&agent).unwrap_or_default();
@@ -244,6 +252,15 @@ impl Switchboard {
     fn acknowledge(&mut self) {
         for (agent, acks) in std::mem::take(&mut self.acks) {
             if !acks.into_iter().all(|ack| self.say(agent, What::AnnounceAck(ack))) {
+                self.give_up(agent);
+            }
+        }
+    }
+
+    /// Tells agents which traces can be whole no more.
+    fn demote(&mut self) {
+        for (agent, traces) in std::mem::take(&mut self.demotions) {
+            if !traces.chunks(DEMOTED_MAX).all(|traces| self.say(agent, What::Demote(traces.into()))) {
                 self.give_up(agent);
             }
         }

@@ -95,5 +95,5 @@ impl Group {
 
 /// Returns the rank of a group: that of its base, as the agents have it.
 pub(super) fn priority(trigger: TriggerId, base: TraceId, cluster_seed: u64) -> Priority {
-    Priority::of(base, cluster_seed, Salt::from_name(&trigger.to_string()))
+    Priority::of(base, cluster_seed, Salt::of_trigger(trigger))
 }

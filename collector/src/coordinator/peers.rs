@@ -83,6 +83,11 @@ impl Peers {
         peer.waiting.pop_first().map_or(Queued::Waits, |(_, group)| Queued::Instead(group))
     }
 
+    /// Returns whether `agent` is here.
+    pub(super) fn is_connected(&self, agent: AgentId) -> bool {
+        self.by_agent.get(&agent).is_some_and(|peer| peer.is_connected)
+    }
+
     /// Returns what is said of an agent that has not answered.
     pub(super) fn contact(&self, agent: AgentId) -> Contact {
         match self.by_agent.get(&agent) {

@@ -94,6 +94,26 @@ fn an_announcement_is_acknowledged_and_its_crumbs_are_followed_in_parallel() {
 }
 
 #[test]
+fn when_one_host_gives_its_part_up_those_that_keep_theirs_are_told_once() {
+    let mut coordinator = with(&[A, B, C]);
+    let demoted = |actions: &[Action]| -> Vec<AgentId> {
+        let one = |action: &Action| match action {
+            Action::Demote { agent, trace: of } if *of == trace(1) => Some(*agent),
+            _ => None,
+        };
+        actions.iter().filter_map(one).collect()
+    };
+    let actions = coordinator.step(ms(1), announced(A, 1, vec![holding(1, 1, &[2, 3])]));
+    let group = collects(&actions)[0].1.group;
+    let refused = Holding { state: HoldingState::Refused, ..holding(1, 1, &[]) };
+    assert_eq!(demoted(&coordinator.step(ms(2), answered(B, group, vec![refused]))), [A]);
+    assert_eq!(demoted(&coordinator.step(ms(3), answered(C, group, vec![holding(1, 1, &[])]))), [C], "it came later");
+    let updated = Event::Updated { agent: A, holdings: vec![holding(1, 2, &[])] };
+    assert_eq!(demoted(&coordinator.step(ms(4), updated)), []);
+    assert_eq!(coordinator.counts().demotions, 2);
+}
+
+#[test]
 fn views_of_one_tick_are_one() {
     let mut coordinator = with(&[A, B]);
     coordinator.step(ms(1), announced(A, 1, vec![holding(1, 1, &[2])]));

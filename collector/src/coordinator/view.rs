@@ -20,9 +20,17 @@ struct Part {
     holding: Option<Holding>,
     /// Whether it announced the trace, has or had some of it, or was named by a crumb; others were only asked, for a sibling's sake.
     is_member: bool,
+    /// Whether it was told that the trace can be whole no more.
+    is_demoted: bool,
 }
 
 impl Part {
+    /// Returns whether the agent gave up what it had, or could not keep it.
+    fn has_given_up(&self) -> bool {
+        let state = self.holding.as_ref().map(|holding| holding.state);
+        matches!(state, Some(HoldingState::Evicted | HoldingState::Refused | HoldingState::Abandoned))
+    }
+
     fn is_awaited(&self) -> bool {
         self.is_member && self.contact == Contact::Asked
     }
@@ -66,6 +74,8 @@ pub(super) struct Followed {
     n_awaited: usize,
     is_dirty: bool,
     was_settled: bool,
+    /// Whether an agent has given its part up.
+    is_broken: bool,
 }
 
 impl Followed {
@@ -92,6 +102,7 @@ impl Followed {
         self.n_awaited -= usize::from(part.is_awaited());
         let says_more = source != Source::Reported || part.contact != Contact::Answered;
         (part.contact, part.holding) = (Contact::Answered, Some(holding.clone()));
+        self.is_broken |= part.has_given_up();
         self.is_dirty |= part.is_member && says_more;
         for crumb in &holding.crumbs {
             let room = room.saturating_sub(learnt.n_added);
@@ -119,6 +130,17 @@ impl Followed {
         self.n_awaited += usize::from(part.is_awaited());
         self.is_dirty = true;
         learnt.named.push(agent);
+    }
+
+    /// Returns the agents that keep their part of a trace which can be whole no more, each once.
+    pub(super) fn take_demotions(&mut self) -> impl Iterator<Item = AgentId> {
+        let is_broken = self.is_broken;
+        let keeps = |part: &Part| part.holding.as_ref().is_some_and(|holding| holding.state == HoldingState::Kept);
+        let keepers = self.parts.iter_mut().filter(move |(_, part)| is_broken && !part.is_demoted && keeps(part));
+        keepers.map(|(agent, part)| {
+            part.is_demoted = true;
+            *agent
+        })
     }
 
     /// Notes why the trace is followed.

@@ -1,11 +1,11 @@
 //! What agents and the coordinator tell each other.
 
-use super::{GROUP_MAX, WireError, name_of, name_text, name_texts, names, trace_bytes, trace_id};
+use super::{DEMOTED_MAX, GROUP_MAX, WireError, name_of, name_text, name_texts, names, trace_bytes, trace_id};
 use crate::v1;
 use backsight_core::certificate::Contact;
 use backsight_core::coordination::{AgentView, Announcement, Answer, Collection, Greeting, View};
 use backsight_core::holding::Holding;
-use backsight_core::ids::{AgentId, TriggerId};
+use backsight_core::ids::{AgentId, TraceId, TriggerId};
 
 impl v1::Announce {
     /// Returns the message for an announcement, sent to the owner by the list of members of epoch `shard_epoch`.
@@ -64,6 +64,23 @@ impl TryFrom<v1::Collect> for Collection {
             fired_ns: collect.fired_ns,
             traces: traces.collect::<Result<_, _>>()?,
         })
+    }
+}
+
+impl From<&[TraceId]> for v1::Demote {
+    fn from(traces: &[TraceId]) -> Self {
+        Self { traces: traces.iter().copied().map(trace_bytes).collect() }
+    }
+}
+
+impl TryFrom<v1::Demote> for Vec<TraceId> {
+    type Error = WireError;
+
+    fn try_from(demote: v1::Demote) -> Result<Self, WireError> {
+        if demote.traces.len() > DEMOTED_MAX {
+            return Err(WireError::Length { field: "demote.traces", len: demote.traces.len(), allowed: "0 to 1024" });
+        }
+        demote.traces.iter().map(|bytes| trace_id("demote.traces", bytes)).collect()
     }
 }
 

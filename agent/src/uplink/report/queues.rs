@@ -1,0 +1,86 @@
+//! Whose turn it is: one queue for each trigger, all with the same share of the stream's bytes, and in each the highest priority first.
+//!
+//! Called by the reports. Pure. Start-time fair queueing: a queue's clock runs by the bytes that it was served, the one that is furthest behind
+//! is next, and one that was empty begins where the clock of the service stands, so that no silence is saved up.
+//!
+//! # Source
+//! P. Goyal, H. M. Vin, H. Cheng: "Start-time Fair Queueing", SIGCOMM 1996.
+
+use super::super::Why;
+use backsight_core::ids::{TraceId, TriggerId};
+use backsight_core::priority::Priority;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The place of a trace in its queue: the highest priority first, members of a group as neighbours.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Place {
+    trigger: TriggerId,
+    priority: Reverse<Priority>,
+    base: TraceId,
+    /// The trace.
+    pub(super) trace: TraceId,
+}
+
+impl Place {
+    pub(super) const fn new(why: &Why, trace: TraceId) -> Self {
+        Self { trigger: why.trigger, priority: Reverse(why.priority), base: why.base, trace }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: BTreeSet<Place>,
+    /// Bytes after which it was served, by its own clock.
+    clock: u64,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Queues {
+    by_trigger: BTreeMap<TriggerId, Queue>,
+    /// The clock of the service: that of the queue which was served last, before it was.
+    clock: u64,
+}
+
+impl Queues {
+    pub(super) const fn new() -> Self {
+        Self { by_trigger: BTreeMap::new(), clock: 0 }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_trigger.values().all(|queue| queue.waiting.is_empty())
+    }
+
+    pub(super) fn insert(&mut self, place: Place) {
+        let queue = self.by_trigger.entry(place.trigger).or_default();
+        if queue.waiting.is_empty() {
+            queue.clock = queue.clock.max(self.clock);
+        }
+        queue.waiting.insert(place);
+    }
+
+    /// Returns whether it was there.
+    pub(super) fn remove(&mut self, place: &Place) -> bool {
+        self.by_trigger.get_mut(&place.trigger).is_some_and(|queue| queue.waiting.remove(place))
+    }
+
+    /// Returns what is to be sent next; it stays until it is removed.
+    pub(super) fn next(&self) -> Option<Place> {
+        let waiting = self.by_trigger.values().filter(|queue| !queue.waiting.is_empty());
+        waiting.min_by_key(|queue| queue.clock)?.waiting.first().copied()
+    }
+
+    /// Notes that `bytes` were sent of what was next.
+    pub(super) fn charge(&mut self, place: &Place, bytes: u64) {
+        let Some(queue) = self.by_trigger.get_mut(&place.trigger) else { return };
+        self.clock = queue.clock;
+        queue.clock += bytes;
+        // An empty queue is remembered while it is ahead: to forget it would give its trigger another turn at once.
+        let clock = self.clock;
+        self.by_trigger.retain(|_, queue| !queue.waiting.is_empty() || queue.clock > clock);
+    }
+}
+
+#[cfg(test)]
+mod tests;
