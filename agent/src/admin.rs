@@ -12,7 +12,7 @@ use crate::sessions::socket::Listener;
 use backsight_core::ids::{TraceId, TriggerId};
 use backsight_core::names::TriggerNames;
 use backsight_core::segment::Slice;
-use backsight_proto::admin::{Horizon, KeptList, Status, TriggerList};
+use backsight_proto::admin::{HorizonReport, KeptList, Status, TriggerList};
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -57,7 +57,7 @@ pub enum Reply {
     /// See [`Command::Status`].
     Status(Box<Status>),
     /// See [`Command::Horizon`].
-    Horizon(Horizon),
+    Horizon(HorizonReport),
     /// See [`Command::Triggers`].
     Triggers(TriggerList),
     /// See [`Command::Kept`].

@@ -1,67 +1,56 @@
-//! The index: which segments belong to a trace. An append-only ring of entries in seal order, and the heads of hash chains.
+//! What is remembered by trace, for as long as it is young: an append-only ring of small entries, and the heads of hash chains through it.
 //!
-//! Called by the daemon when chunks are sealed, evicted, and when a trigger asks. Entries are claims about chunks that may have been
-//! granted again since; whoever reads a segment checks it there. Eviction moves the tail, nothing is deleted.
+//! Called by the index, of segments that are retained, and by the afterlife, of those that are gone. To forget moves the tail, nothing is
+//! deleted.
 
 use backsight_core::ids::TraceId;
 use backsight_core::units::Bytes;
 use std::collections::VecDeque;
+use std::marker::PhantomData;
 
 /// Entries of one block; blocks are the unit in which memory is taken and given back.
-const BLOCK_ENTRIES: usize = 1024;
+pub const BLOCK_ENTRIES: usize = 1024;
 /// Bytes of an entry.
 const ENTRY_BYTES: u64 = size_of::<Entry>() as u64;
 /// The largest number of entries: positions have 32 bits, and must tell live from dead.
 const ENTRIES_MAX: u64 = 1 << 30;
 
-/// Where a segment stands.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Place {
-    /// The region's position in the pool, and the chunk within it.
-    pub chunk: ChunkRef,
-    /// How often the chunk had been granted.
-    pub generation: u32,
-    /// Where the segment starts in the chunk.
-    pub offset: u32,
-}
-
-/// A chunk of any region: `region position << 15 | chunk id`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct ChunkRef(pub u32);
+/// What an entry says of its trace beside its id.
+pub type Note = [u32; 3];
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
     trace_hi: u64,
     trace_lo: u64,
-    chunk: u32,
-    offset: u32,
+    note: Note,
     /// The position of the bucket's entry before this one, modulo 2^32.
     previous: u32,
-    generation: u32,
 }
 
 const _: () = assert!(ENTRY_BYTES == 32);
 
-/// The index of one host.
+/// Entries by trace.
 ///
 /// # Shape
-/// 32 bytes an entry and one 4-byte chain head per four entries of the most there may be: at most the bytes given to [`Index::new`].
+/// 32 bytes an entry and one 4-byte chain head per four entries of the most there may be: at most the bytes given to [`Chains::new`].
 /// Positions count from 1 and never repeat; those below the tail are dead.
 #[derive(Debug)]
-pub struct Index {
+pub struct Chains<T> {
     blocks: VecDeque<Box<[Entry]>>,
     buckets: Vec<u32>,
     tail: u64,
     head: u64,
     entries_max: u64,
+    says: PhantomData<T>,
 }
 
-impl Index {
-    /// Returns an empty index that will use at most `budget` bytes, but always has room for one block.
+impl<T: From<Note> + Into<Note>> Chains<T> {
+    /// Returns no entries; they will use at most `budget` bytes, but there is always room for one block.
     pub fn new(budget: Bytes) -> Self {
         let entries_max = (budget.0 / (ENTRY_BYTES + 1)).clamp(BLOCK_ENTRIES as u64, ENTRIES_MAX);
         let n_buckets = ((entries_max / 8).next_power_of_two()).max(64);
-        Self { blocks: VecDeque::new(), buckets: vec![0; n_buckets as usize], tail: 1, head: 1, entries_max }
+        let buckets = vec![0; n_buckets as usize];
+        Self { blocks: VecDeque::new(), buckets, tail: 1, head: 1, entries_max, says: PhantomData }
     }
 
     /// Returns the position that the next entry gets.
@@ -86,21 +75,14 @@ impl Index {
         Bytes(entries + 4 * self.buckets.len() as u64)
     }
 
-    /// Appends an entry. The caller has made room where [`Index::is_full`]; where it could not, the memory grows by a block.
-    pub fn push(&mut self, trace: TraceId, place: Place) {
+    /// Appends an entry. The caller has made room where [`Chains::is_full`]; where it could not, the memory grows by a block.
+    pub fn push(&mut self, trace: TraceId, says: T) {
         let position = self.head;
         let bucket = self.bucket(trace);
         if self.blocks.is_empty() || position.is_multiple_of(BLOCK_ENTRIES as u64) {
             self.blocks.push_back(vec![Entry::default(); BLOCK_ENTRIES].into_boxed_slice());
         }
-        let entry = Entry {
-            trace_hi: trace.hi,
-            trace_lo: trace.lo,
-            chunk: place.chunk.0,
-            offset: place.offset,
-            previous: self.buckets[bucket],
-            generation: place.generation,
-        };
+        let entry = Entry { trace_hi: trace.hi, trace_lo: trace.lo, note: says.into(), previous: self.buckets[bucket] };
         self.head += 1;
         if let Some((block, idx)) = self.locate(position) {
             self.blocks[block][idx] = entry;
@@ -116,8 +98,8 @@ impl Index {
         self.blocks.drain(..n_dead as usize);
     }
 
-    /// Returns the places of `trace`'s segments, newest first.
-    pub fn find(&self, trace: TraceId) -> impl Iterator<Item = Place> + '_ {
+    /// Returns what the entries of `trace` say, newest first.
+    pub fn find(&self, trace: TraceId) -> impl Iterator<Item = T> + '_ {
         let mut next = self.live(self.buckets[self.bucket(trace)], self.head);
         std::iter::from_fn(move || {
             loop {
@@ -126,28 +108,33 @@ impl Index {
                 let entry = self.blocks[block][idx];
                 next = self.live(entry.previous, position);
                 if entry.trace_hi == trace.hi && entry.trace_lo == trace.lo {
-                    let (chunk, generation) = (ChunkRef(entry.chunk), entry.generation);
-                    return Some(Place { chunk, generation, offset: entry.offset });
+                    return Some(entry.note.into());
                 }
             }
         })
     }
 
     /// Returns the live ones of `n_entries` entries from `position` on, oldest first.
-    pub fn run(&self, position: u64, n_entries: u32) -> impl Iterator<Item = (TraceId, Place)> + '_ {
+    pub fn run(&self, position: u64, n_entries: u32) -> impl Iterator<Item = (TraceId, T)> + '_ {
         let positions = position.max(self.tail)..self.head.min(position + u64::from(n_entries));
         positions.filter_map(|position| {
             let (block, idx) = self.locate(position)?;
             let entry = self.blocks[block][idx];
-            let place = Place { chunk: ChunkRef(entry.chunk), generation: entry.generation, offset: entry.offset };
-            Some((TraceId::new(entry.trace_hi, entry.trace_lo), place))
+            Some((TraceId::new(entry.trace_hi, entry.trace_lo), entry.note.into()))
         })
     }
 
-    /// Returns an empty index of the same bounds.
+    /// Returns no entries, with the same bounds.
     pub fn emptied(&self) -> Self {
-        let buckets = vec![0; self.buckets.len()];
-        Self { blocks: VecDeque::new(), buckets, tail: 1, head: 1, entries_max: self.entries_max }
+        let (buckets, entries_max) = (vec![0; self.buckets.len()], self.entries_max);
+        Self { blocks: VecDeque::new(), buckets, tail: 1, head: 1, entries_max, says: PhantomData }
+    }
+
+    /// Forgets the oldest block of entries; returns how many of them were live.
+    pub fn forget_block(&mut self) -> u64 {
+        let n_before = self.n_entries();
+        self.forget_before((self.tail / BLOCK_ENTRIES as u64 + 1) * BLOCK_ENTRIES as u64);
+        n_before - self.n_entries()
     }
 
     /// Returns whether `n_more` entries would come close to the most there may be.

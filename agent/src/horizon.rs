@@ -1,17 +1,24 @@
 //! The horizon: how far back the agent can look, measured at what it overwrites and predicted from the rate of writing.
 //!
-//! Called by the pool at each eviction and by the loop once a round. Pure: time comes in as an argument.
+//! Called by the recorder at each eviction and once a round. Pure: time comes in as an argument.
+
+pub mod history;
+pub mod objective;
 
 use backsight_core::units::{Bytes, Nanos};
 
-/// The span over which the write rate is averaged.
-const RATE_WINDOW: Nanos = Nanos::from_ms(10_000);
+/// The span over which the write rate is averaged, for people.
+pub const RATE_WINDOW: Nanos = Nanos::from_ms(10_000);
+/// The same, for what reacts to it: with a longer one, too much would be shed before it showed.
+pub const RATE_WINDOW_SHORT: Nanos = Nanos::from_ms(2_000);
 /// How often a sample enters the average.
 const SAMPLE_EVERY: Nanos = Nanos::from_ms(100);
 
-/// An average of a byte rate that forgets exponentially, with time constant 10 s.
-#[derive(Clone, Copy, PartialEq, Debug, Default)]
+/// An average of a byte rate that forgets exponentially.
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub struct WriteRate {
+    /// The time constant.
+    window: Nanos,
     bytes_per_s: f64,
     pending: u64,
     sampled: Option<Nanos>,
@@ -20,6 +27,11 @@ pub struct WriteRate {
 }
 
 impl WriteRate {
+    /// Returns a rate of nothing, averaged with time constant `window`.
+    pub const fn new(window: Nanos) -> Self {
+        Self { window, bytes_per_s: 0.0, pending: 0, sampled: None, weight: 0.0 }
+    }
+
     /// Counts bytes that were written.
     pub const fn add(&mut self, written: Bytes) {
         self.pending = self.pending.saturating_add(written.0);
@@ -35,7 +47,7 @@ impl WriteRate {
         if elapsed < SAMPLE_EVERY.0 {
             return;
         }
-        let keep = (-(elapsed as f64) / RATE_WINDOW.0 as f64).exp();
+        let keep = (-(elapsed as f64) / self.window.0 as f64).exp();
         let sample = self.pending as f64 * 1e9 / elapsed as f64;
         self.bytes_per_s = self.bytes_per_s * keep + sample * (1.0 - keep);
         self.weight = self.weight * keep + (1.0 - keep);
@@ -79,12 +91,12 @@ pub fn predict(room: Bytes, rate: &WriteRate) -> Option<Nanos> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Horizon, WriteRate, predict};
+    use super::{Horizon, RATE_WINDOW, WriteRate, predict};
     use backsight_core::units::{Bytes, Nanos};
 
     #[test]
     fn a_steady_rate_is_predicted_within_one_percent_from_the_second_sample_on() {
-        let mut rate = WriteRate::default();
+        let mut rate = WriteRate::new(RATE_WINDOW);
         rate.tick(Nanos(0));
         for step in 1..300 {
             rate.add(Bytes::mib(1));
@@ -96,7 +108,7 @@ mod tests {
 
     #[test]
     fn nothing_written_predicts_nothing() {
-        assert_eq!(predict(Bytes::mib(100), &WriteRate::default()), None);
+        assert_eq!(predict(Bytes::mib(100), &WriteRate::new(RATE_WINDOW)), None);
         assert_eq!(Horizon::default().age_ticks(5), None);
     }
 

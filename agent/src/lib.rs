@@ -5,6 +5,9 @@
 #![deny(unsafe_code)]
 
 pub mod admin;
+pub mod afterlife;
+pub mod carried;
+pub mod chains;
 pub mod clock;
 pub mod collect;
 pub mod config;

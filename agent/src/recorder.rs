@@ -5,6 +5,7 @@
 
 mod death;
 mod fire;
+mod gone;
 mod grants;
 mod holding;
 mod loss;
@@ -16,10 +17,13 @@ pub use death::Ending;
 pub use fire::Fired;
 pub use rest::Pace;
 
+use crate::afterlife::Afterlife;
+use crate::carried::Carried;
 use crate::crumbs::RingCrumbs;
 use crate::deaths::Deaths;
 use crate::demand::{Demand, PerClass, idx};
-use crate::horizon::{Horizon, WriteRate};
+use crate::horizon::history::History;
+use crate::horizon::{Horizon, RATE_WINDOW, WriteRate};
 use crate::index::Index;
 use crate::kept::Kept;
 use crate::losses::Losses;
@@ -48,6 +52,10 @@ pub const SWEEP_EVERY: Nanos = Nanos::from_ms(100);
 const CORRUPT_MAX: u64 = 64;
 /// The share of the budget that the index may take.
 const INDEX_SHARE: f64 = 0.08;
+/// The share that the memory of evicted segments may take.
+const AFTERLIFE_SHARE: f64 = 0.02;
+/// The share that segments of evicted chunks may take whose traces go on.
+const CARRIED_SHARE: f64 = 0.10;
 /// Regions that may have data at a time: live ones are bounded by the sessions, dead ones by this.
 const MEMBERS_MAX: usize = 1 << 17;
 
@@ -133,6 +141,8 @@ struct Member {
     drops: [u64; DROP_COUNTERS],
     /// Open chunks, with their generations, whose LOST records were read.
     told: BTreeSet<(u32, u32)>,
+    /// Of open chunks that were looked into for triggered traces, the generation and the last segment then.
+    looked: BTreeMap<u32, (u32, u32)>,
     search: Search,
 }
 
@@ -167,10 +177,13 @@ pub struct Recorder {
     next_region: u64,
     retention: Retention,
     index: Index,
+    afterlife: Afterlife,
+    carried: Carried,
     horizon: Horizon,
     /// The horizon of what processes over their share lost of their own.
     horizon_over_share: Horizon,
     rate: WriteRate,
+    history: History,
     triggers: Triggers,
     kept: Kept,
     losses: Losses,
@@ -211,9 +224,12 @@ impl Recorder {
             next_region: settings.first_region.0.max(1),
             retention: Retention::default(),
             index: Index::new(share(INDEX_SHARE)),
+            afterlife: Afterlife::new(share(AFTERLIFE_SHARE)),
+            carried: Carried::new(share(CARRIED_SHARE)),
             horizon: Horizon::default(),
             horizon_over_share: Horizon::default(),
-            rate: WriteRate::default(),
+            rate: WriteRate::new(RATE_WINDOW),
+            history: History::default(),
             triggers: Triggers::new(settings.rules, now.time),
             kept: Kept::new(share(settings.kept_share), 0),
             losses: Losses::new(settings.ticks_per_second),
@@ -277,6 +293,7 @@ impl Recorder {
             n_corrupt: 0,
             drops: [0; DROP_COUNTERS],
             told: BTreeSet::new(),
+            looked: BTreeMap::new(),
             search: Search::new(now.time),
         };
         let position = free.unwrap_or(self.members.len());
@@ -322,6 +339,7 @@ impl Recorder {
         for position in &due {
             self.grant_ahead(*position, now);
         }
+        self.trim(now); // what was carried over from the chunks that went for it
         if is_sweep {
             self.sweep(&due, now);
         }
@@ -370,6 +388,8 @@ impl Recorder {
         self.look_at_losses(now);
         self.revisit(now);
         self.triggers.step(now.time, Event::Tick);
+        let horizon = self.horizon_status(now);
+        self.history.tick(now.time, now.wall_ns / 1_000_000, horizon);
         let is_done = |member: &Member| !member.is_live && member.region.n_retained() == 0;
         let done = |(position, member): (usize, &Option<Member>)| {
             member.as_ref().is_some_and(is_done).then_some(position as u32)

@@ -108,6 +108,8 @@ pub fn metrics(
     out.gauge("retained_bytes", "Sealed chunks that can still be asked for.", Some(pool.retained_bytes));
     out.gauge("kept_bytes", "Copies of what triggers asked for.", Some(pool.kept_bytes));
     out.gauge("index_bytes", "The index of segments.", Some(pool.index_bytes));
+    out.gauge("carried_bytes", "Segments of evicted chunks whose traces went on.", Some(pool.carried_bytes));
+    out.gauge("afterlife_bytes", "The memory of segments that are gone.", Some(pool.afterlife_bytes));
     out.gauge("open_chunks", "Chunks that threads fill.", Some(chunks.open));
     out.gauge("limbo_chunks", "Chunks taken by threads that do not fill them.", Some(chunks.limbo));
     out.gauge("granted_chunks", "Chunks granted ahead.", Some(chunks.ahead));
@@ -119,6 +121,8 @@ pub fn metrics(
     out.counter("sealed_chunks", "Chunks sealed.", totals.chunks);
     out.counter("evicted_chunks", "Chunks evicted for memory.", totals.evicted_chunks);
     out.counter("index_evicted_chunks", "Chunks evicted because the index was full.", totals.evicted_for_index);
+    out.counter("carried_segments", "Segments of evicted chunks carried over.", totals.carried_segments);
+    out.counter("afterlife_forgotten", "Gone segments that are remembered no more.", recorder.n_forgotten());
     out.counter("revoked_chunks", "Granted chunks taken back from idle processes.", totals.revoked_chunks);
     out.counter("deaths", "Processes that ended without a goodbye.", totals.deaths);
     out.counter("deaths_unfired", "Requests of dead processes beyond the bound.", totals.deaths_unfired);

@@ -28,6 +28,8 @@ pub struct Totals {
     pub refused_sessions: u64,
     /// Sessions closed because their region was corrupted too often.
     pub closed_sessions: u64,
+    /// Segments of evicted chunks that were carried over, as their traces went on.
+    pub carried_segments: u64,
     /// Traces that a collector has and that made room for others.
     pub released_traces: u64,
     drops: [u64; DROP_COUNTERS],

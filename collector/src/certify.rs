@@ -55,11 +55,14 @@ pub fn certify(view: Option<&View>, trace: &Trace, received: &BTreeMap<AgentId, 
     if view.is_some_and(|view| view.is_overfull) {
         gaps.add(GapKind::TooMany, AgentId::NONE, 0);
     }
+    // It may have been anywhere: hosts that have never seen it say nothing of the others.
+    if agents.values().all(|part| part.received == Amount::default() && part.announced == Amount::default()) {
+        gaps.add(GapKind::NothingFound, AgentId::NONE, 0);
+    }
     let gaps = gaps.into_list();
     Certificate {
         version: CERTIFICATE_VERSION,
-        // Where nobody was asked and nothing came, nothing is known.
-        verdict: if agents.is_empty() { Verdict::Unknown } else { verdict(&gaps) },
+        verdict: verdict(&gaps),
         gaps,
         agents: agents.into_values().collect(),
         seed_epoch: view.map_or(0, |view| view.seed_epoch),
@@ -68,7 +71,8 @@ pub fn certify(view: Option<&View>, trace: &Trace, received: &BTreeMap<AgentId, 
 
 /// Nothing missing is complete; where all that speaks against it may still come, it is not known; else it is partial.
 fn verdict(gaps: &[Gap]) -> Verdict {
-    let may_come = |gap: &Gap| matches!(gap.kind, GapKind::Unanswered | GapKind::Unreachable | GapKind::InProgress);
+    use GapKind::{InProgress, NothingFound, Unanswered, Unreachable};
+    let may_come = |gap: &Gap| matches!(gap.kind, Unanswered | Unreachable | InProgress | NothingFound);
     match gaps {
         [] => Verdict::Complete,
         _ if gaps.iter().all(may_come) => Verdict::Unknown,
@@ -167,6 +171,10 @@ fn of_agent(part: &AgentPart, holding: Option<&Holding>, interval: Option<(u64, 
         HoldingState::Abandoned => gaps.add(GapKind::Abandoned, agent, 0),
         // Crumbs say whether it should have seen it.
         HoldingState::NeverSeen | HoldingState::Kept => {}
+    }
+    let is_forgotten = interval.is_some_and(|(first, _)| first < holding.remembers_since_ns);
+    if holding.n_evicted > 0 || (is_forgotten && holding.state != HoldingState::Evicted) {
+        gaps.add(GapKind::Evicted, agent, holding.n_evicted);
     }
     if holding.n_open > 0 {
         gaps.add(GapKind::InProgress, agent, holding.n_open);

@@ -101,6 +101,8 @@ gaps! {
     InProgress = 13, "in_progress";
     /// More agents, or more crumbs, than are followed for one trace.
     TooMany = 14, "too_many";
+    /// Nobody has anything of the trace, or nobody was asked.
+    NothingFound = 15, "nothing_found";
 }
 
 /// One reason why a trace is not complete, on one host.

@@ -95,6 +95,11 @@ pub struct Holding {
     pub n_open: u64,
     /// Segments that were left out because the trace was larger than one trace may be.
     pub n_left_out: u64,
+    /// Segments that were overwritten before anybody asked for them, at least.
+    pub n_evicted: u64,
+    /// Since when the host remembers of which traces it overwrote segments, in nanoseconds since 1970: of what ended before it cannot say
+    /// whether there was any.
+    pub remembers_since_ns: u64,
     /// The level of detail that was recorded: 0 all of it, 1 to 3 what was left out.
     pub detail: u8,
     /// How far back the agent could look then, in milliseconds; `None` until anything was overwritten.

@@ -6,7 +6,7 @@
 //! | route | request | answer |
 //! |---|---|---|
 //! | `GET /v1/status` | | [`Status`] |
-//! | `GET /v1/horizon` | | [`Horizon`] |
+//! | `GET /v1/horizon` | | [`HorizonReport`] |
 //! | `GET /v1/triggers` | | [`TriggerList`] |
 //! | `POST /v1/triggers/fire` | [`FireRequest`] | [`FireReply`]; 404 for an unknown trigger, 429 where a limit refused |
 //! | `GET /v1/traces` | | [`KeptList`] |
@@ -27,7 +27,7 @@ pub mod route {
 
     /// See [`super::Status`].
     pub const STATUS: &str = "/v1/status";
-    /// See [`super::Horizon`].
+    /// See [`super::HorizonReport`].
     pub const HORIZON: &str = "/v1/horizon";
     /// See [`super::TriggerList`].
     pub const TRIGGERS: &str = "/v1/triggers";
@@ -131,6 +131,12 @@ pub struct PoolStatus {
     pub kept_bytes: u64,
     /// The index of segments.
     pub index_bytes: u64,
+    /// Segments of evicted chunks whose traces went on.
+    #[serde(default)]
+    pub carried_bytes: u64,
+    /// The memory of segments that are gone.
+    #[serde(default)]
+    pub afterlife_bytes: u64,
 }
 
 /// How far back an agent can look.
@@ -142,6 +148,39 @@ pub struct Horizon {
     pub predicted_ms: Option<u64>,
     /// The age that is wanted: below it the agent sheds detail.
     pub target_ms: u64,
+    /// What is written in a second, on average over ten.
+    #[serde(default)]
+    pub bytes_per_s: u64,
+    /// How many of a thousand traces are without records of detail level 1, 2 and 3.
+    #[serde(default)]
+    pub shed_permille: [u16; 3],
+    /// How many of a thousand are not recorded at all.
+    #[serde(default)]
+    pub unrecorded_permille: u16,
+}
+
+/// Samples of a horizon that an agent remembers at most: ten minutes.
+pub const HORIZON_SAMPLES_MAX: usize = 600;
+
+/// The horizon as it was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct HorizonSample {
+    /// When, in milliseconds since 1970.
+    pub unix_ms: u64,
+    /// What it was.
+    #[serde(flatten)]
+    pub horizon: Horizon,
+}
+
+/// The horizon and how it came to be what it is.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct HorizonReport {
+    /// What it is now.
+    #[serde(flatten)]
+    pub now: Horizon,
+    /// What it was, once a second, oldest first, at most [`HORIZON_SAMPLES_MAX`].
+    #[serde(default)]
+    pub history: Vec<HorizonSample>,
 }
 
 /// A process with a region.

@@ -1,11 +1,12 @@
-//! Claims about the index: it finds what a naive model finds, and its memory stays within its budget.
-use super::{BLOCK_ENTRIES, ChunkRef, Index, Place};
+//! Claims about chains, made with the index: it finds what a naive model finds, and its memory stays within its budget.
+use super::BLOCK_ENTRIES;
+use crate::index::{ChunkRef, Index, Place};
 use backsight_core::ids::TraceId;
 use backsight_core::units::Bytes;
 use proptest::prelude::{Strategy, any, prop, prop_assert_eq, prop_oneof, proptest};
 
 fn place(n: u32) -> Place {
-    Place { chunk: ChunkRef(n), generation: n ^ 5, offset: 8 * n }
+    Place { chunk: ChunkRef::new(n >> 15, n & 0x7fff), generation: n ^ 5, offset: 8 * n }
 }
 
 /// The naive index: all live entries in one list.

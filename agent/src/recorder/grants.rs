@@ -4,7 +4,7 @@ use super::{Member, Now, Recorder};
 use crate::demand::{PerClass, ReserveLimits, bytes_of, idx};
 use crate::region::Free;
 use crate::retention::Sealed;
-use backsight_core::units::Bytes;
+use backsight_core::units::{Bytes, Nanos};
 use backsight_ringbuf::abi::{ChunkId, Class};
 use backsight_ringbuf::{lease, region};
 
@@ -101,7 +101,7 @@ impl Recorder {
     fn evict_for(&mut self, position: u32, class: Class, now: Now) -> Option<ChunkId> {
         let evicted = self.pop_for(position, now)?;
         self.totals.evicted_chunks += 1;
-        self.note_gone(&evicted);
+        self.note_gone(&evicted, now);
         if evicted.region == position && evicted.class == class {
             return Some(evicted.chunk);
         }
@@ -130,18 +130,21 @@ impl Recorder {
         let Some(member) = self.member(position) else { return false };
         let share = (self.settings.budget.0 as f64 * self.settings.process_share) as u64;
         let is_young_and_not_its_own = |sealed: &Sealed| {
-            sealed.region != position && now.ticks.saturating_sub(sealed.last_ticks) < self.target_ticks()
+            sealed.region != position
+                && now.ticks.saturating_sub(sealed.last_ticks) < self.ticks_of(self.settings.horizon_target)
         };
         member.region.chunk_bytes().0 > share && self.retention.oldest().is_some_and(is_young_and_not_its_own)
     }
 
-    fn target_ticks(&self) -> u64 {
-        let ticks = u128::from(self.settings.horizon_target.0) * u128::from(self.settings.ticks_per_second);
+    /// Returns a duration in ticks.
+    pub(super) fn ticks_of(&self, duration: Nanos) -> u64 {
+        let ticks = u128::from(duration.0) * u128::from(self.settings.ticks_per_second);
         u64::try_from(ticks / 1_000_000_000).unwrap_or(u64::MAX)
     }
 
     /// Frees an evicted chunk and forgets the index entries before the oldest that is left.
-    fn note_gone(&mut self, evicted: &Sealed) {
+    fn note_gone(&mut self, evicted: &Sealed, now: Now) {
+        self.note_lost_segments(evicted, now);
         if let Some(member) = self.member_mut(evicted.region) {
             let is_it = member.region.is_retained(evicted.chunk, evicted.generation);
             debug_assert!(is_it, "what is evicted is retained: {evicted:?}");
@@ -168,13 +171,13 @@ impl Recorder {
 
     /// Evicts the oldest chunk because the index has no room, unless it is the one that is being indexed. Its pages stay: a process whose
     /// segments are tiny fills the index long before its memory, and would fault them in again and again.
-    pub(super) fn evict_for_index(&mut self, indexing_from: u64) -> bool {
+    pub(super) fn evict_for_index(&mut self, indexing_from: u64, now: Now) -> bool {
         if self.retention.oldest().is_none_or(|sealed| sealed.first_entry >= indexing_from) {
             return false;
         }
         let Some(evicted) = self.pop_oldest() else { return false };
         self.totals.evicted_for_index += 1;
-        self.note_gone(&evicted);
+        self.note_gone(&evicted, now);
         self.n_spare += 1;
         true
     }
@@ -194,7 +197,7 @@ impl Recorder {
             }
             let Some(evicted) = self.pop_for(heaviest, now) else { return };
             self.totals.evicted_chunks += 1;
-            self.note_gone(&evicted);
+            self.note_gone(&evicted, now);
             self.punch(evicted.region, evicted.chunk);
         }
     }
@@ -226,7 +229,13 @@ impl Recorder {
 
     /// Returns all memory in use.
     pub(super) fn used(&self) -> Bytes {
-        Bytes(self.populated_bytes + self.kept.bytes().0 + self.index.bytes().0)
+        Bytes(self.populated_bytes + self.heap_bytes().0)
+    }
+
+    /// Returns what is in use beside the pages of regions.
+    pub(super) fn heap_bytes(&self) -> Bytes {
+        let Self { kept, carried, index, afterlife, .. } = self;
+        Bytes(kept.bytes().0 + carried.bytes().0 + index.bytes().0 + afterlife.bytes().0)
     }
 
     /// Notes that chunks granted ahead were taken.

@@ -86,6 +86,7 @@ impl Recorder {
         member.bytes_written += written;
         member.n_corrupt += u64::from(!is_sound);
         member.region.retain(full.id);
+        member.looked.remove(&full.id.code());
         let generation = full.info.head.generation;
         self.totals.drop_n(DropReason::Corrupt, u64::from(!is_sound));
         self.totals.written_bytes += written;
@@ -105,10 +106,10 @@ impl Recorder {
             n_entries: segments.len() as u32,
         });
         self.note_losses(full.position, full.id, &full.info, &segments, now);
-        let chunk = ChunkRef(full.position << 15 | full.id.code());
+        let chunk = ChunkRef::new(full.position, full.id.code());
         let mut events = Vec::new();
         for segment in &segments {
-            while self.index.is_full() && self.evict_for_index(first_entry) {}
+            while self.index.is_full() && self.evict_for_index(first_entry, now) {}
             self.index.push(segment.trace, Place { chunk, generation, offset: segment.offset });
             let event = self.event_of(full, segment);
             self.names.note_fired(full.position, event.as_slice());

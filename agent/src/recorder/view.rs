@@ -9,8 +9,8 @@ use backsight_core::ids::{TraceId, TriggerId};
 use backsight_core::telemetry::{DROP_COUNTERS, DropReason};
 use backsight_core::units::{Bytes, Nanos};
 use backsight_proto::admin::{
-    Horizon, KEPT_LIST_MAX, KeptList, KeptState, KeptTrace, PoolStatus, SessionState, SessionStatus, TriggerList,
-    TriggerStatus,
+    Horizon, HorizonReport, KEPT_LIST_MAX, KeptList, KeptState, KeptTrace, PoolStatus, SessionState, SessionStatus,
+    TriggerList, TriggerStatus,
 };
 use backsight_ringbuf::slot;
 use std::collections::BTreeMap;
@@ -35,6 +35,8 @@ impl Recorder {
             retained_bytes: self.retention.bytes().0,
             kept_bytes: self.kept.bytes().0,
             index_bytes: self.index.bytes().0,
+            carried_bytes: self.carried.bytes().0,
+            afterlife_bytes: self.afterlife.bytes().0,
         }
     }
 
@@ -44,7 +46,15 @@ impl Recorder {
             horizon_ms: self.horizon.age_ticks(now.ticks).map(|age| self.ms_of(age)),
             predicted_ms: crate::horizon::predict(self.room_for_data(), &self.rate).map(Nanos::as_ms),
             target_ms: self.settings.horizon_target.as_ms(),
+            bytes_per_s: self.rate.bytes_per_s() as u64,
+            shed_permille: [0; 3],
+            unrecorded_permille: 0,
         }
+    }
+
+    /// Returns the horizon with its last ten minutes.
+    pub fn horizon_report(&self, now: Now) -> HorizonReport {
+        HorizonReport { now: self.horizon_status(now), history: self.history.samples() }
     }
 
     /// Returns the horizon of what processes over their share lost of their own, in milliseconds.
@@ -56,7 +66,7 @@ impl Recorder {
     fn room_for_data(&self) -> Bytes {
         let held: u64 = self.live().map(|(_, member)| member.region.held_bytes().0).sum();
         let fixed: u64 = self.members.iter().flatten().map(|member| member.region.fixed_bytes().0).sum();
-        Bytes(self.settings.budget.0.saturating_sub(held + fixed + self.kept.bytes().0 + self.index.bytes().0))
+        Bytes(self.settings.budget.0.saturating_sub(held + fixed + self.heap_bytes().0))
     }
 
     pub(super) fn ms_of(&self, ticks: u64) -> u64 {
@@ -66,6 +76,11 @@ impl Recorder {
     /// Returns the processes whose data is held.
     pub fn sessions(&self) -> Vec<SessionStatus> {
         self.members.iter().flatten().map(Member::status).collect()
+    }
+
+    /// Returns how many gone segments are remembered no more.
+    pub const fn n_forgotten(&self) -> u64 {
+        self.afterlife.n_forgotten()
     }
 
     /// Returns what was counted.

@@ -3,6 +3,7 @@
 //! Nothing here sleeps to wait for something: conditions are polled, with a deadline.
 #![allow(clippy::unwrap_used)] // the whole crate is a test; clippy spares only the functions marked so
 
+mod afterlife;
 mod client;
 mod collector;
 mod death;

@@ -139,6 +139,7 @@ const fn meaning(kind: GapKind) -> &'static str {
         GapKind::Malformed => "some of it cannot be read",
         GapKind::InProgress => "threads still work for it",
         GapKind::TooMany => "it names more hosts than are followed",
+        GapKind::NothingFound => "no host has anything of it",
     }
 }
 

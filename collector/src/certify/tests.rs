@@ -227,7 +227,21 @@ fn a_host_that_gave_something_up_says_so() {
         Verdict::Unknown,
         &[(GapKind::InProgress, CALLEE, 1)],
     );
+    check(
+        |case| case.callee_holds(|holding| holding.n_evicted = 3),
+        Verdict::Partial,
+        &[(GapKind::Evicted, CALLEE, 3)],
+    );
     check(|case| case.view.is_overfull = true, Verdict::Partial, &[(GapKind::TooMany, AgentId::NONE, 0)]);
+}
+
+#[test]
+fn a_host_that_does_not_remember_the_beginning_of_a_trace_may_have_overwritten_some_of_it() {
+    let remembers =
+        |since_ns: u64| move |case: &mut Case| case.callee_holds(|holding| holding.remembers_since_ns = since_ns);
+    let (first_ns, _) = Case::complete().trace.interval_ns().unwrap();
+    check(remembers(first_ns), Verdict::Complete, &[]);
+    check(remembers(first_ns + 1), Verdict::Partial, &[(GapKind::Evicted, CALLEE, 0)]);
 }
 
 #[test]

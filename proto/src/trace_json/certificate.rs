@@ -49,6 +49,7 @@ pub fn why(gap: &Gap) -> String {
         }
         GapKind::Detail => format!("agent {agent} recorded without detail level {n}"),
         GapKind::Loss => format!("{} lost on the host of agent {agent} meanwhile", were(n, "record")),
+        GapKind::Evicted if n > 0 => format!("{} left the horizon of agent {agent}", have(n, "segment")),
         GapKind::Evicted => format!("it had left the horizon of agent {agent}"),
         GapKind::Refused => format!("a limit of agent {agent} refused it"),
         GapKind::Abandoned => format!("agent {agent} gave it up for traces of higher priority"),
@@ -58,6 +59,7 @@ pub fn why(gap: &Gap) -> String {
         GapKind::Malformed => format!("{} cannot be read", plural(n, "record")),
         GapKind::InProgress => format!("{} still open on the host of agent {agent}", are(n, "segment")),
         GapKind::TooMany => "more agents were named than are followed".to_owned(),
+        GapKind::NothingFound => "no agent that was asked has anything of it".to_owned(),
     };
     format!("{name}: {text}")
 }

@@ -23,6 +23,8 @@ impl From<&Holding> for v1::Holding {
             losses: holding.losses.iter().map(Into::into).collect(),
             whole_since_ns: holding.whole_since_ns,
             deaths_ns: holding.deaths_ns.clone(),
+            n_evicted: holding.n_evicted,
+            remembers_since_ns: holding.remembers_since_ns,
         }
     }
 }
@@ -49,6 +51,8 @@ impl TryFrom<v1::Holding> for Holding {
             losses: holding.losses.into_iter().map(Into::into).collect(),
             whole_since_ns: holding.whole_since_ns,
             deaths_ns: holding.deaths_ns,
+            n_evicted: holding.n_evicted,
+            remembers_since_ns: holding.remembers_since_ns,
         })
     }
 }

@@ -30,8 +30,10 @@ fn an_overview_shows_memory_horizon_drops_and_sessions() {
             retained_bytes: 200 << 20,
             kept_bytes: 1536,
             index_bytes: 4096,
+            carried_bytes: 0,
+            afterlife_bytes: 0,
         },
-        horizon: Horizon { horizon_ms: None, predicted_ms: Some(9_000), target_ms: 10_000 },
+        horizon: Horizon { horizon_ms: None, predicted_ms: Some(9_000), target_ms: 10_000, ..Horizon::default() },
         sessions: vec![
             session("cart", SessionState::Live, &[("no_chunk", 12), ("rate", 0)]),
             session("", SessionState::Dead, &[]),
@@ -60,7 +62,7 @@ fn an_overview_shows_memory_horizon_drops_and_sessions() {
     expect![[r#"
         agent     000001a  version 0.1.0  pid 7  up 62 min 5 s
         pool      256 MiB of 1 GiB (25 %): retained 200 MiB, kept 1.5 KiB, index 4 KiB
-        horizon   nothing overwritten yet, predicted 9.00 s, target 10.0 s; below target, so detail is shed
+        horizon   nothing overwritten yet, predicted 9.00 s, target 10.0 s; below target
         fired     cli 2
         dropped   nothing
         collector http://10.0.0.9:4390  not connected for 61.0 s: tcp connect error: connection refused

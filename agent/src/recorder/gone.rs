@@ -1,0 +1,99 @@
+//! What becomes of evicted segments: those of traces that go on are carried over, of the others it is remembered that they were there.
+
+use super::fire::Found;
+use super::{Member, Now, Recorder};
+use crate::collect;
+use crate::kept::Copied;
+use crate::retention::Sealed;
+use backsight_core::ids::{AgentId, RegionId, TraceId};
+use backsight_core::record::seg_flags;
+use backsight_core::segment::SegmentKey;
+use backsight_core::units::Nanos;
+use backsight_ringbuf::abi::ChunkId;
+
+/// A trace goes on if another segment of it was sealed so lately.
+const GOES_ON: Nanos = Nanos::from_ms(5_000);
+
+impl Recorder {
+    /// Takes leave of a chunk that is evicted, while its bytes are still there.
+    pub(super) fn note_lost_segments(&mut self, evicted: &Sealed, now: Now) {
+        let Some(region) = self.member(evicted.region).map(|member| &member.region) else { return };
+        let Some(Ok(info)) = region.chunk_info(evicted.chunk) else { return };
+        let (region_id, (segments, _)) = (region.id(), collect::segments_of(region, evicted.chunk, &info));
+        for segment in segments {
+            let found = Found { position: evicted.region, id: evicted.chunk, info, segment };
+            if self.is_copied_out(region_id, &found) {
+                continue;
+            }
+            if self.goes_on(segment.trace, evicted, now)
+                && let Some(copied) = self.copy(&found, now)
+            {
+                self.totals.carried_segments += 1;
+                for (trace, gone) in self.carried.add(segment.trace, copied) {
+                    self.afterlife.add(trace, gone.interval.1, &agents_in(&gone));
+                }
+                continue;
+            }
+            let mut agents = vec![segment.from_agent];
+            if segment.flags & seg_flags::CRUMBS != 0
+                && let Some(member) = self.member(evicted.region)
+            {
+                let bytes = member.region.copy(evicted.chunk, segment.offset, segment.end);
+                agents = collect::scan(&bytes, 0, 0).crumbs.into_iter().map(|crumb| crumb.agent).collect();
+            }
+            agents.retain(|agent| *agent != self.settings.agent);
+            self.afterlife.add(segment.trace, evicted.last_ticks, &agents);
+        }
+    }
+
+    /// Returns since when the host remembers what it overwrote, in ticks.
+    pub(super) fn remembers_since(&self) -> u64 {
+        self.afterlife.forgotten_ticks().unwrap_or(0).max(self.started_ticks)
+    }
+
+    /// Returns since when nothing of `trace` has been overwritten, in ticks.
+    pub(super) fn retained_since(&self, trace: TraceId) -> u64 {
+        match self.afterlife.find(trace) {
+            None => self.remembers_since(),
+            Some(_) => self.overwritten_until(),
+        }
+    }
+
+    fn is_copied_out(&self, region: RegionId, found: &Found) -> bool {
+        let Some(kept) = self.kept.get(found.segment.trace) else { return false };
+        let (chunk, generation, offset) = (found.id.code(), found.info.head.generation, found.segment.offset);
+        kept.known(&SegmentKey { region, chunk, generation, offset }).is_some()
+    }
+
+    /// Returns whether a trace of which `evicted` holds a segment was still worked for a moment ago.
+    fn goes_on(&self, trace: TraceId, evicted: &Sealed, now: Now) -> bool {
+        let Some(newest) = self.index.find(trace).next() else { return false };
+        let (position, id) = (newest.chunk.position(), ChunkId::from_code(newest.chunk.code()));
+        if (position, id) == (evicted.region, Some(evicted.chunk)) {
+            return false;
+        }
+        let since = now.ticks.saturating_sub(self.ticks_of(GOES_ON));
+        let region = self.member(position).map(|member| &member.region);
+        let retained = region.zip(id).filter(|(region, id)| region.is_retained(*id, newest.generation));
+        let info = retained.and_then(|(region, id)| region.chunk_info(id)?.ok());
+        info.is_some_and(|info| info.last_ticks >= since)
+    }
+
+    /// Takes what was carried over of `trace`, with what has become of its processes since.
+    pub(super) fn take_carried(&mut self, trace: TraceId) -> Vec<Copied> {
+        let mut taken = self.carried.take(trace);
+        for copied in &mut taken {
+            let is_it = |member: &&Member| member.region.id() == copied.process.region;
+            let member = self.members.iter().flatten().find(is_it);
+            copied.is_live = member.is_some_and(|member| member.is_live);
+            if let Some(member) = member {
+                copied.process = member.process(self.settings.agent);
+            }
+        }
+        taken
+    }
+}
+
+fn agents_in(copied: &Copied) -> Vec<AgentId> {
+    collect::scan(&copied.segment.bytes, 0, 0).crumbs.into_iter().map(|crumb| crumb.agent).collect()
+}
