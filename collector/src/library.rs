@@ -13,7 +13,7 @@ mod writer;
 pub use index::{QUIET_NS, REPORTS_MAX, RESTLESS_NS};
 pub use line::{FACTS_MAX, Filter, Line, NAME_MAX_BYTES, SERVICES_MAX};
 pub use stats::{Refusal, Stats};
-pub use stored::{KIND_REPORT, KIND_VIEW, Stored};
+pub use stored::{EntryError, KIND_REPORT, KIND_VIEW, Stored};
 
 use backsight_core::cause::chain;
 use backsight_core::checksum::checksum;

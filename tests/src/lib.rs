@@ -9,3 +9,4 @@ pub mod hop;
 pub mod peers;
 pub mod rpc;
 pub mod victim;
+pub mod writer;

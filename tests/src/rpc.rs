@@ -11,6 +11,7 @@ pub mod cost;
 pub mod hosts;
 pub mod rows;
 pub mod sink;
+pub mod spam;
 
 use clap::ValueEnum;
 

@@ -7,6 +7,7 @@
 mod bench;
 mod ci;
 mod demo;
+mod dst;
 mod fuzz;
 mod lanes;
 mod process;
@@ -40,6 +41,8 @@ enum Task {
     Bench(bench::Options),
     /// Run the fuzz targets on the stable toolchain
     Fuzz(fuzz::Options),
+    /// Run seeds of the deterministic simulation: agents, clients, networks and a collector under faults
+    Dst(dst::Options),
 }
 
 fn main() -> ExitCode {
@@ -61,5 +64,6 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Task::Tidy(options) => tidy::tidy(&workspace, options),
         Task::Bench(options) => bench::bench(&workspace, options),
         Task::Fuzz(options) => fuzz::fuzz(&workspace, options),
+        Task::Dst(options) => dst::dst(&workspace, options),
     }
 }

@@ -46,7 +46,7 @@ pub struct Stored {
 
 /// An entry that cannot be read, though the disk gave what was written.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub(super) enum EntryError {
+pub enum EntryError {
     /// Not a message of its kind.
     #[error("an entry of kind {kind} is not its message")]
     Decode {
@@ -61,6 +61,16 @@ pub(super) enum EntryError {
 }
 
 impl Stored {
+    /// Puts together what `entries` say of `trace`, as they were stored.
+    ///
+    /// # Errors
+    /// The first that cannot be read.
+    pub fn of_entries(trace: TraceId, entries: &[OwnedEntry]) -> Result<Self, EntryError> {
+        let mut collecting = Collecting::new(trace);
+        entries.iter().try_for_each(|entry| collecting.add(entry))?;
+        Ok(collecting.finish())
+    }
+
     /// Returns what has arrived of each agent, and of those that only ever said to have something, that.
     pub fn received(&self) -> BTreeMap<AgentId, Received> {
         let mut received: BTreeMap<AgentId, Received> = BTreeMap::new();

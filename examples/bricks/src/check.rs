@@ -53,10 +53,23 @@ pub(crate) struct Report {
     pub(crate) false_complete: u64,
     /// Requests that failed before they reached a service: nobody could have recorded them, and they count nowhere else.
     pub(crate) unreached: u64,
+    /// The edge cases by the faults that acted in them; those in which several did count with each.
+    pub(crate) by_fault: BTreeMap<&'static str, Tally>,
     /// Edge cases that were not captured whole.
     pub(crate) n_missed: u64,
     /// The first of these, by trace id.
     pub(crate) missed: Vec<Missed>,
+}
+
+/// How far edge cases of one kind came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub(crate) struct Tally {
+    /// All of them.
+    pub(crate) edge_cases: u64,
+    /// Of these, stored in part or whole.
+    pub(crate) stored: u64,
+    /// Of these, captured whole and coherent.
+    pub(crate) whole: u64,
 }
 
 /// An edge case that was not captured whole.
@@ -101,6 +114,12 @@ fn report(truth: &Truth, captured: &BTreeMap<u128, Captured>) -> Report {
         let verdict = judge(request, captured);
         report.cut_by_kill += u64::from(request.is_cut);
         report.cut_shown += u64::from(request.is_cut && captured.is_some_and(|captured| shows_all(request, captured)));
+        for kind in &request.acted {
+            let tally = report.by_fault.entry(kind.name()).or_default();
+            tally.edge_cases += 1;
+            tally.stored += u64::from(captured.is_some());
+            tally.whole += u64::from(verdict == Verdict::Whole);
+        }
         match verdict {
             Verdict::Whole => {
                 report.whole += 1;

@@ -33,6 +33,17 @@ pub(crate) struct Fault {
 }
 
 impl FaultKind {
+    /// Returns what people call it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Slow => "slow",
+            Self::Error => "error",
+            Self::Panic => "panic",
+            Self::Park => "park",
+        }
+    }
+
     /// Returns the kind of a byte, `None` for one that no kind has.
     pub(crate) fn from_u8(byte: u8) -> Option<Self> {
         [Self::None, Self::Slow, Self::Error, Self::Panic, Self::Park].into_iter().find(|kind| *kind as u8 == byte)

@@ -24,11 +24,13 @@ pub struct AgentOptions<'a> {
     pub budget_bytes: u64,
     /// The collector that it reports to.
     pub collector: Option<&'a str>,
+    /// The rest of its configuration, as TOML; empty for none.
+    pub config: &'a str,
 }
 
 impl Default for AgentOptions<'_> {
     fn default() -> Self {
-        Self { budget_bytes: 256 << 20, collector: None }
+        Self { budget_bytes: 256 << 20, collector: None, config: "" }
     }
 }
 
@@ -46,6 +48,11 @@ impl Agent {
         command.arg("--admin-socket").arg(folder.path().join("admin.sock"));
         command.arg("--state-dir").arg(folder.path().join("state"));
         command.arg("--budget-bytes").arg(options.budget_bytes.to_string());
+        if !options.config.is_empty() {
+            let file = folder.path().join("agent.toml");
+            std::fs::write(&file, options.config).context("write the agent's configuration")?;
+            command.arg("--config").arg(file);
+        }
         if let Some(collector) = options.collector {
             command.arg("--collector").arg(collector);
         }

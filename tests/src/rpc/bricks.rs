@@ -4,13 +4,14 @@
 
 use super::{
     Tracer,
-    cases::{ERROR_SHARE, Load, SLOW_SHARE},
+    cases::{Faults, Load},
 };
 use crate::harness::binaries;
 use anyhow::{Context as _, Result, ensure};
 use backsight_core::ids::TraceId;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -28,6 +29,8 @@ pub struct Run<'a> {
     pub seconds: f64,
     /// Seconds before them.
     pub warmup_seconds: f64,
+    /// How many requests get a fault.
+    pub faults: Faults,
     /// What the trace ids and faults follow from.
     pub seed: u64,
     /// The agents' sockets, one for each host.
@@ -90,9 +93,23 @@ pub struct Findings {
     /// Traces that say they are whole and are not.
     #[serde(default)]
     pub false_complete: u64,
+    /// The edge cases by the faults that acted in them.
+    #[serde(default)]
+    pub by_fault: BTreeMap<String, Tally>,
     /// Some of those that are missing, and why.
     #[serde(default)]
     pub missed: Vec<Missed>,
+}
+
+/// How far edge cases of one kind came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+pub struct Tally {
+    /// All of them.
+    pub edge_cases: u64,
+    /// Of these, stored in part or whole.
+    pub stored: u64,
+    /// Of these, captured whole and coherent.
+    pub whole: u64,
 }
 
 /// An edge case that was not captured whole.
@@ -133,8 +150,9 @@ fn arguments(run: &Run<'_>) -> Vec<String> {
         ("--seconds", run.seconds.to_string()),
         ("--warmup-seconds", run.warmup_seconds.to_string()),
         ("--seed", run.seed.to_string()),
-        ("--slow-share", SLOW_SHARE.to_string()),
-        ("--error-share", ERROR_SHARE.to_string()),
+        ("--slow-share", run.faults.slow.to_string()),
+        ("--error-share", run.faults.error.to_string()),
+        ("--panic-share", run.faults.panic.to_string()),
     ];
     match run.load {
         Load::Highest { concurrency } => {

@@ -4,10 +4,21 @@
 
 use crate::bench::{cli::Options, runner::Rounds};
 
-/// One request in a hundred is an edge case: half of them slow, half of them errors.
-pub const SLOW_SHARE: f64 = 0.005;
-/// See [`SLOW_SHARE`].
-pub const ERROR_SHARE: f64 = 0.005;
+/// How many requests get a fault, of all from 0 to 1.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Faults {
+    /// That are slow.
+    pub slow: f64,
+    /// That fail.
+    pub error: f64,
+    /// Whose handler panics.
+    pub panic: f64,
+}
+
+impl Faults {
+    /// One request in a hundred is an edge case: half of them slow, half of them errors.
+    pub const RARE: Self = Self { slow: 0.005, error: 0.005, panic: 0.0 };
+}
 
 /// A topology and its loads.
 #[derive(Clone, Copy, PartialEq, Debug)]

@@ -6,7 +6,7 @@
 use super::{
     Tracer,
     bricks::{self, Captured, Findings, Run},
-    cases::{Case, Load, Plan},
+    cases::{Case, Faults, Load, Plan},
     hosts::Hosts,
     sink::{Decision, Sink},
 };
@@ -161,6 +161,7 @@ impl Truths<'_> {
             load: Load::Highest { concurrency: self.case.concurrency },
             seconds: self.plan.truth_seconds,
             warmup_seconds: self.plan.truth_warmup_seconds,
+            faults: Faults::RARE,
             seed: self.hosts.next_seed(),
             agents: &[],
             sink: None,
@@ -199,7 +200,7 @@ impl Truths<'_> {
     }
 }
 
-fn write_traces(path: &Path, stored: &[StoredTrace]) -> Result<()> {
+pub(super) fn write_traces(path: &Path, stored: &[StoredTrace]) -> Result<()> {
     let file = std::fs::File::create(path).with_context(|| format!("create {}", path.display()))?;
     let mut out = BufWriter::new(file);
     for trace in stored {

@@ -5,7 +5,7 @@
 use super::{
     Tracer,
     bricks::{self, Run, RunReport},
-    cases::{Case, Load, Plan},
+    cases::{Case, Faults, Load, Plan},
     hosts::Hosts,
     sink::{Decision, Sink},
 };
@@ -83,6 +83,7 @@ impl Timed<'_> {
             load: self.load,
             seconds: self.plan.seconds,
             warmup_seconds: self.plan.warmup_seconds(self.load),
+            faults: Faults::RARE,
             seed: self.hosts.next_seed(),
             agents: &sockets,
             sink: sink.as_ref().map(Sink::address),

@@ -38,10 +38,18 @@ impl Hosts {
     /// # Errors
     /// One of them cannot be started.
     pub fn start() -> Result<Self> {
+        Self::start_with("")
+    }
+
+    /// As [`Hosts::start`], with this configuration of the agents, as TOML.
+    ///
+    /// # Errors
+    /// One of them cannot be started.
+    pub fn start_with(config: &str) -> Result<Self> {
         let collector = Collector::start()?;
         let relay = Relay::start(collector.address())?;
         let url = relay.url();
-        let options = AgentOptions { budget_bytes: BUDGET_BYTES, collector: Some(&url) };
+        let options = AgentOptions { budget_bytes: BUDGET_BYTES, collector: Some(&url), config };
         let agents = (0..N_HOSTS).map(|_| Agent::start(options)).collect::<Result<_>>()?;
         Ok(Self { agents, relay, collector, n_seeds: Cell::new(0) })
     }
@@ -84,19 +92,27 @@ impl Hosts {
     /// # Errors
     /// That does not happen in time.
     pub fn settle(&self) -> Result<()> {
+        self.settle_within(SETTLE_TIMEOUT)
+    }
+
+    /// As [`Hosts::settle`], however long that may take.
+    ///
+    /// # Errors
+    /// That does not happen in time.
+    pub fn settle_within(&self, timeout: Duration) -> Result<()> {
         const BUSY: [&str; 4] = [
             "backsight_agent_sessions",
             "backsight_agent_uplink_queued_bytes",
             "backsight_agent_uplink_in_flight_batches",
             "backsight_agent_uplink_unacked_announces",
         ];
-        let deadline = Instant::now() + SETTLE_TIMEOUT;
+        let deadline = Instant::now() + timeout;
         loop {
             let busy = BUSY.iter().map(|name| self.metric(name)).sum::<Result<f64>>().context("ask the agents")?;
             if busy == 0.0 {
                 return Ok(());
             }
-            ensure!(Instant::now() < deadline, "the agents are still busy after {SETTLE_TIMEOUT:?}");
+            ensure!(Instant::now() < deadline, "the agents are still busy after {timeout:?}");
             std::thread::sleep(SETTLE_PERIOD);
         }
     }

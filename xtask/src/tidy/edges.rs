@@ -34,6 +34,7 @@ const ROOMS: &[(&str, May)] = &[
     ),
     ("backsight-examples", May::Only(&["backsight"])),
     ("backsight-tests", May::Everything),
+    ("backsight-dst", May::Everything),
     ("xtask", May::Only(&[])),
 ];
 

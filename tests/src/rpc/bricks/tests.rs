@@ -1,7 +1,10 @@
 //! Claims about the command line and the JSON of `bricks`.
 
 use super::{Findings, Run, RunReport, arguments, json, trace_id};
-use crate::rpc::{Tracer, cases::Load};
+use crate::rpc::{
+    Tracer,
+    cases::{Faults, Load},
+};
 use backsight_core::ids::TraceId;
 use std::path::{Path, PathBuf};
 
@@ -14,13 +17,14 @@ fn a_run_is_told_its_load_its_faults_and_who_records() {
         load: Load::Highest { concurrency: 32 },
         seconds: 0.6,
         warmup_seconds: 1.0,
+        faults: Faults::RARE,
         seed: 7,
         agents: &sockets,
         sink: None,
         truth: Some(Path::new("truth")),
     };
     let told = "--topology two --tracer backsight --seconds 0.6 --warmup-seconds 1 --seed 7 --slow-share 0.005 \
-                --error-share 0.005 --rate max --concurrency 32 --agent a.sock --agent b.sock --truth truth --quiet";
+                --error-share 0.005 --panic-share 0 --rate max --concurrency 32 --agent a.sock --agent b.sock --truth truth --quiet";
     assert_eq!(arguments(&run).join(" "), told);
     run = Run {
         tracer: Tracer::OtelHead,
@@ -31,7 +35,7 @@ fn a_run_is_told_its_load_its_faults_and_who_records() {
         ..run
     };
     let told = "--topology two --tracer otel-head --seconds 0.6 --warmup-seconds 1 --seed 7 --slow-share 0.005 \
-                --error-share 0.005 --rate 200 --sink 127.0.0.1:4317 --quiet";
+                --error-share 0.005 --panic-share 0 --rate 200 --sink 127.0.0.1:4317 --quiet";
     assert_eq!(arguments(&run).join(" "), told);
 }
 

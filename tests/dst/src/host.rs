@@ -1,0 +1,234 @@
+//! A host: its agent, and the processes that record there.
+
+use crate::network::SimPort;
+use crate::plan::{MS, Plan, S};
+use crate::rng::Rng;
+use backsight_agent::recorder::{Applicant, Ending, Now, Recorder, Settings};
+use backsight_agent::triggers;
+use backsight_agent::uplink;
+use backsight_agent::uplink::driver::Driver;
+use backsight_core::clock::{CalibrationPoint, ClockSource, Timeline};
+use backsight_core::ids::{AgentId, RegionId, TraceId};
+use backsight_core::segment::Slice;
+use backsight_core::units::Nanos;
+use backsight_ringbuf::region::{self, CrumbRules};
+use backsight_ringbuf::shm::Mapping;
+use backsight_ringbuf::slot;
+use backsight_ringbuf::writer::Writer;
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
+
+/// The wall clock when the simulation begins.
+const EPOCH_NS: u64 = 1_800_000_000 * S;
+/// How far clocks of hosts are apart at most.
+const SKEW_NS: u64 = 20 * MS;
+/// How long a triggered trace stays so: longer than a simulation's load.
+const LINGER: Nanos = Nanos::from_ms(30_000);
+
+/// A running agent.
+#[derive(Debug)]
+pub struct Agent {
+    /// Its recorder.
+    pub recorder: Recorder,
+    /// Its uplink.
+    pub driver: Driver<SimPort>,
+    timeline: Timeline,
+    beaten_ns: u64,
+    /// How often there was an agent on the host before: processes know by it that theirs is gone.
+    pub incarnation: u64,
+}
+
+impl Agent {
+    /// Returns what is kept or retained of a trace.
+    pub fn kept(&mut self, trace: TraceId, now: Now) -> Vec<Slice> {
+        self.recorder.slices(trace, &self.timeline, now).unwrap_or_default()
+    }
+}
+
+/// What a process has from its agent.
+#[derive(Debug)]
+pub struct Session {
+    incarnation: u64,
+    position: u32,
+    memory: Arc<Mapping>,
+    idle: Vec<Writer<Arc<Mapping>>>,
+    n_threads: u32,
+}
+
+/// A process of an application.
+#[derive(Debug, Default)]
+pub struct Process {
+    /// How often it was started; 0 while it is dead.
+    pub life: u64,
+    n_lives: u64,
+    session: Option<Session>,
+    /// The agents that answered last, by callee.
+    pub remembered: BTreeMap<(usize, usize), AgentId>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Host {
+    /// Its agent's id.
+    pub id: AgentId,
+    skew_ns: u64,
+    /// Its agent, `None` while that is dead.
+    pub agent: Option<Agent>,
+    n_agents: u64,
+    /// Its processes.
+    pub processes: Vec<Process>,
+    /// Requests that were here lately.
+    pub recent: VecDeque<TraceId>,
+}
+
+impl Host {
+    /// Returns the host number `idx`, with everything started.
+    #[must_use]
+    pub fn new(idx: usize, plan: &Plan, rng: &mut Rng, now_ns: u64) -> Self {
+        let processes = (0..plan.n_processes).map(|_| Process::default()).collect();
+        let id = AgentId(idx as u32 + 1);
+        let mut host =
+            Self { id, skew_ns: rng.below(SKEW_NS), agent: None, n_agents: 0, processes, recent: VecDeque::new() };
+        host.start_agent(plan, now_ns);
+        (0..plan.n_processes).for_each(|process| host.start_process(process, now_ns));
+        host
+    }
+
+    /// Returns the present instant on the clocks of this host.
+    #[must_use]
+    pub fn now(&self, now_ns: u64) -> Now {
+        Now { time: Nanos(now_ns), ticks: now_ns, wall_ns: EPOCH_NS + self.skew_ns + now_ns }
+    }
+
+    fn point(&self, now_ns: u64) -> CalibrationPoint {
+        CalibrationPoint { ticks: now_ns, realtime_ns: self.now(now_ns).wall_ns, monotonic_ns: now_ns }
+    }
+
+    /// Starts the agent, which knows nothing of the one before.
+    pub fn start_agent(&mut self, plan: &Plan, now_ns: u64) {
+        self.n_agents += 1;
+        let now = self.now(now_ns);
+        let recorder = Recorder::new(settings(self.id, self.n_agents, plan), now);
+        let rules = uplink::Rules {
+            batch_bytes: 131_072,
+            bytes_per_s: plan.report_bytes_per_s,
+            resend: Nanos::from_ms(2_000),
+            linger: LINGER,
+        };
+        let driver = Driver::new(SimPort::default(), rules, "simulated".to_owned(), now.time);
+        let timeline = Timeline::new([self.point(now_ns.saturating_sub(1))]);
+        self.agent = Some(Agent { recorder, driver, timeline, beaten_ns: 0, incarnation: self.n_agents });
+    }
+
+    /// Lets the agent do what is due: a round, and what there is to say.
+    pub fn turn(&mut self, now_ns: u64) {
+        let (now, point) = (self.now(now_ns), self.point(now_ns));
+        let Some(agent) = &mut self.agent else { return };
+        if now_ns.saturating_sub(agent.beaten_ns) >= S || agent.beaten_ns == 0 {
+            agent.beaten_ns = now_ns;
+            agent.timeline.push(point);
+            agent.recorder.beat(point);
+        }
+        for session in self.processes.iter().filter_map(|process| process.session.as_ref()) {
+            if session.incarnation == agent.incarnation && region::is_agent_sleeping(&*session.memory) {
+                agent.recorder.wake(session.position, now);
+            }
+        }
+        agent.recorder.round(now);
+        agent.driver.turn(&mut agent.recorder, &agent.timeline, now);
+    }
+
+    /// Starts a process, and has it record if there is an agent.
+    pub fn start_process(&mut self, process: usize, now_ns: u64) {
+        let of = &mut self.processes[process];
+        of.n_lives += 1;
+        (of.life, of.session) = (of.n_lives, None);
+        self.join(process, now_ns);
+    }
+
+    /// Kills a process; its agent sees that.
+    pub fn kill_process(&mut self, process: usize, now_ns: u64) {
+        let now = self.now(now_ns);
+        let of = &mut self.processes[process];
+        of.life = 0;
+        of.remembered.clear();
+        let session = of.session.take();
+        let agent = self.agent.as_mut();
+        if let Some((session, agent)) = session.zip(agent).filter(|(of, agent)| of.incarnation == agent.incarnation) {
+            agent.recorder.end(session.position, Ending::Death, now);
+        }
+    }
+
+    /// Has a process that records with no living agent join the present one.
+    pub fn join(&mut self, process: usize, now_ns: u64) {
+        let (now, point, pid) = (self.now(now_ns), self.point(now_ns), process as u32 + 100);
+        let (Some(agent), of) = (&mut self.agent, &mut self.processes[process]) else { return };
+        if of.life == 0 || of.session.as_ref().is_some_and(|session| session.incarnation == agent.incarnation) {
+            return;
+        }
+        let applicant = Applicant { pid, start_time: of.life, service: format!("service-{process}"), fork_of: None };
+        let Ok(position) = agent.recorder.admit(applicant, point, now) else { return };
+        let memory = agent.recorder.region(position).and_then(|(_, fd)| Mapping::from_fd(fd.as_fd()).ok());
+        of.session = memory.map(|memory| Session {
+            incarnation: agent.incarnation,
+            position,
+            memory: Arc::new(memory),
+            idle: Vec::new(),
+            n_threads: 0,
+        });
+    }
+
+    /// Returns a thread of a process, to write with; `None` where nobody takes what it would write.
+    pub fn take_thread(&mut self, process: usize) -> Option<Writer<Arc<Mapping>>> {
+        let session = self.processes[process].session.as_mut()?;
+        session.idle.pop().or_else(|| {
+            session.n_threads += 1;
+            let number = slot::claim(&*session.memory, session.n_threads)?;
+            Some(Writer::new(session.memory.clone(), number, session.n_threads))
+        })
+    }
+
+    /// Gives a thread back, if its process still records where it did.
+    pub fn give_back(&mut self, process: usize, writer: Writer<Arc<Mapping>>) {
+        if let Some(session) = &mut self.processes[process].session
+            && Arc::ptr_eq(&session.memory, writer.store())
+        {
+            session.idle.push(writer);
+        }
+    }
+
+    /// Returns whether the present agent reads what this thread of a process writes.
+    #[must_use]
+    pub fn reads(&self, process: usize, writer: &Writer<Arc<Mapping>>) -> bool {
+        let incarnation = self.agent.as_ref().map(|agent| agent.incarnation);
+        let session = self.processes[process].session.as_ref();
+        session.is_some_and(|of| Some(of.incarnation) == incarnation && Arc::ptr_eq(&of.memory, writer.store()))
+    }
+}
+
+fn settings(agent: AgentId, incarnation: u64, plan: &Plan) -> Settings {
+    Settings {
+        agent,
+        boot: [1, u64::from(agent.0)],
+        clock: ClockSource::Monotonic,
+        ticks_per_second: S,
+        first_region: RegionId(incarnation << 10),
+        budget: plan.budget,
+        kept_share: 0.40,
+        process_share: 0.50,
+        reserve_lasts: Nanos::from_ms(250),
+        reserve_share: 0.10,
+        slots_per_process: 512,
+        crumbs: CrumbRules::default(),
+        horizon_target: Nanos::from_ms(10_000),
+        process_death: Nanos::from_ms(5_000),
+        rules: triggers::Rules {
+            rate_per_s: plan.rate_per_s,
+            remote_rate_per_s: 50_000,
+            linger: LINGER,
+            lateral_max: 32,
+        },
+        is_reporting: true,
+    }
+}

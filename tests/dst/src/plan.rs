@@ -1,0 +1,99 @@
+//! What a seed is about: how large the cluster is, what is asked of it, and what goes wrong.
+
+use crate::rng::Rng;
+use backsight_core::units::Bytes;
+
+/// A millisecond, in the nanoseconds of the simulated clock.
+pub const MS: u64 = 1_000_000;
+/// A second.
+pub const S: u64 = 1000 * MS;
+
+/// Something that goes wrong.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Fault {
+    /// A process is killed, and comes back.
+    KillProcess,
+    /// An agent is killed, and comes back without what it held.
+    KillAgent,
+    /// The collector is killed, and comes back with what was on its disk.
+    KillCollector,
+    /// A host is cut off from the collector for a while.
+    Partition,
+    /// A connection breaks, and is made again.
+    Break,
+}
+
+/// Everything that follows from a seed before anything happens.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The seed.
+    pub seed: u64,
+    /// Hosts, each with an agent.
+    pub n_hosts: usize,
+    /// Processes of each host.
+    pub n_processes: usize,
+    /// Requests in all.
+    pub n_requests: usize,
+    /// Over how long they begin.
+    pub load_ns: u64,
+    /// Of a thousand visits, those that end with a trigger.
+    pub trigger_permille: u64,
+    /// Payload of a visit, at most.
+    pub payload_max: u64,
+    /// The pool of each agent.
+    pub budget: Bytes,
+    /// How often a trigger may fire in a second.
+    pub rate_per_s: u64,
+    /// What an agent may send in a second, 0 for no limit.
+    pub report_bytes_per_s: u64,
+    /// The longest that a message takes.
+    pub delay_max_ns: u64,
+    /// When what goes wrong.
+    pub faults: Vec<(u64, Fault)>,
+}
+
+impl Plan {
+    /// Returns the plan of a seed. One in eight is calm: nothing goes wrong, and nothing is scarce.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        let mut rng = Rng::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0xb0c5_1947);
+        let is_calm = seed.is_multiple_of(8);
+        let load_ns = rng.between(S, 4 * S);
+        let mut faults = Vec::new();
+        if !is_calm {
+            for _ in 0..rng.below(7) {
+                let fault = match rng.below(5) {
+                    0 => Fault::KillProcess,
+                    1 => Fault::KillAgent,
+                    2 => Fault::KillCollector,
+                    3 => Fault::Partition,
+                    _ => Fault::Break,
+                };
+                faults.push((rng.below(load_ns + S), fault));
+            }
+            faults.sort_unstable();
+        }
+        let is_scarce = |rng: &mut Rng, permille| !is_calm && rng.permille(permille);
+        Self {
+            seed,
+            n_hosts: rng.between(2, 7) as usize,
+            n_processes: rng.between(1, 3) as usize,
+            n_requests: rng.between(20, 250) as usize,
+            load_ns,
+            trigger_permille: rng.between(5, 60),
+            payload_max: if is_scarce(&mut rng, 400) { 60_000 } else { 600 },
+            budget: Bytes::mib(8),
+            rate_per_s: if is_scarce(&mut rng, 200) { 3 } else { 10_000 },
+            report_bytes_per_s: if is_scarce(&mut rng, 200) { 20_000 } else { 0 },
+            delay_max_ns: rng.between(MS, 80 * MS),
+            faults,
+        }
+    }
+
+    /// Returns whether nothing goes wrong and nothing is scarce: every triggered trace must then be complete.
+    #[must_use]
+    pub fn is_calm(&self) -> bool {
+        let has_room = self.payload_max <= 600 && self.rate_per_s >= 10_000 && self.report_bytes_per_s == 0;
+        self.faults.is_empty() && has_room
+    }
+}
