@@ -8,6 +8,8 @@
 //! - **span**: a named interval of a trace on one thread or task, with a parent.
 //! - **segment**: what one thread wrote for one trace between begin and end (or between attach and detach).
 //! - **record**: one entry of a segment: a span start, an attribute, a payload. Byte layout in `docs/spec/shm-abi.md`.
+//! - **detail level** of a record: from 0, always recorded, to 3, the first to be shed.
+//! - **shed**: left out by the priority of its trace, because the host looks back less far than it should.
 //! - **chunk**: a run of 4, 16 or 64 KiB of a region that one thread fills with segments.
 //! - **lease**: 64 chunks of one size, handed to a process by the agent.
 //! - **region**: the shared memory of one process: leases, thread slots, strings.

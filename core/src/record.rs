@@ -89,7 +89,7 @@ pub mod flags {
     pub const CONTINUES: u8 = 1 << 2;
     /// The body was cut at [`super::PAYLOAD_MAX_BYTES`].
     pub const TRUNCATED: u8 = 1 << 3;
-    /// Where the two bits of the detail level (0 always, 3 verbose) stand.
+    /// Where the two bits of the detail level ([`super::Level`]) stand.
     pub const DETAIL_SHIFT: u32 = 4;
     /// The two bits of the detail level.
     pub const DETAIL_MASK: u8 = 3 << DETAIL_SHIFT;
@@ -119,6 +119,71 @@ pub mod seg_flags {
     pub const RANDOM_ID: u32 = 1 << 8;
     /// An earlier hop recorded the trace.
     pub const RECORDED: u32 = 1 << 9;
+    /// Where the bits of [`DETAIL`] stand.
+    pub const DETAIL_SHIFT: u32 = 10;
+    /// The lowest detail level ([`super::Level`]) of which records were left out of the visit up to the segment's end, 0 for none.
+    pub const DETAIL: u32 = 3 << DETAIL_SHIFT;
+
+    /// Returns `flags` and `more`: every bit of both, and of two levels in [`DETAIL`] the lower.
+    pub const fn join(flags: u32, more: u32) -> u32 {
+        let (of_flags, of_more) = (flags & DETAIL, more & DETAIL);
+        let takes_more = of_flags == 0 || (of_more != 0 && of_more < of_flags);
+        (flags | more) & !DETAIL | if takes_more { of_more } else { of_flags }
+    }
+}
+
+/// How much of a detail a record is. Where a host looks back less far than it should, what is most of a detail is left out first.
+///
+/// # Shape
+/// Two bits of a record's flags. Spans and what says how they ended, exceptions, links, crumbs and triggers are always [`Level::Always`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[repr(u8)]
+pub enum Level {
+    /// Recorded wherever its trace is.
+    Always = 0,
+    /// What events, attributes and payloads are that say nothing else.
+    #[default]
+    Normal = 1,
+    /// Left out before what is normal.
+    Debug = 2,
+    /// Left out first.
+    Verbose = 3,
+}
+
+impl Level {
+    /// Every level, in the order of the codes.
+    pub const ALL: [Self; 4] = [Self::Always, Self::Normal, Self::Debug, Self::Verbose];
+
+    /// Returns the level with number `code`; unknown numbers are normal.
+    #[inline(always)]
+    pub const fn from_code(code: u8) -> Self {
+        match code {
+            0 => Self::Always,
+            2 => Self::Debug,
+            3 => Self::Verbose,
+            _ => Self::Normal,
+        }
+    }
+
+    /// Returns the level that a record's flags say.
+    #[inline(always)]
+    pub const fn of_flags(record_flags: u8) -> Self {
+        Self::from_code((record_flags & flags::DETAIL_MASK) >> flags::DETAIL_SHIFT)
+    }
+
+    /// Returns the bits of a record's flags that say this level.
+    #[inline(always)]
+    pub const fn flags(self) -> u8 {
+        (self as u8) << flags::DETAIL_SHIFT
+    }
+
+    /// Returns the lowest level of which a segment with flags `segment_flags` lacks records, `None` where it has all.
+    pub const fn left_out(segment_flags: u32) -> Option<Self> {
+        match (segment_flags & seg_flags::DETAIL) >> seg_flags::DETAIL_SHIFT {
+            0 => None,
+            code => Some(Self::from_code(code as u8)),
+        }
+    }
 }
 
 /// Kinds of a span, with OpenTelemetry's numbers.

@@ -71,8 +71,10 @@ fn constants() -> impl Iterator<Item = Vec<String>> {
 
 fn record_flags() -> impl Iterator<Item = Vec<String>> {
     let bit = |bit: u8, name: &str| vec![bit.trailing_zeros().to_string(), format!("`{name}`")];
-    let detail =
-        vec![format!("{}-{}", flags::DETAIL_SHIFT, flags::DETAIL_SHIFT + 1), "detail level, 0 always".to_owned()];
+    let detail = vec![
+        format!("{}-{}", flags::DETAIL_SHIFT, flags::DETAIL_SHIFT + 1),
+        "detail level: 0 always to 3 verbose".to_owned(),
+    ];
     let rows = [
         bit(flags::ELIDED, "ELIDED"),
         bit(flags::MORE, "MORE"),
@@ -97,7 +99,11 @@ fn segment_flags() -> impl Iterator<Item = Vec<String>> {
         (seg_flags::RANDOM_ID, "RANDOM_ID"),
         (seg_flags::RECORDED, "RECORDED"),
     ];
-    rows.into_iter().map(|(bit, name)| vec![bit.trailing_zeros().to_string(), format!("`{name}`")])
+    let (first, last) = (seg_flags::DETAIL_SHIFT, seg_flags::DETAIL.ilog2());
+    let detail =
+        vec![format!("{first}-{last}"), "`DETAIL`: the lowest detail level that was left out, 0 for none".to_owned()];
+    let bits = rows.into_iter().map(|(bit, name)| vec![bit.trailing_zeros().to_string(), format!("`{name}`")]);
+    bits.chain(std::iter::once(detail))
 }
 
 /// Returns a kind's name as the documents write it: `SpanStart` is `SPAN_START`.

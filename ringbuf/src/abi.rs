@@ -4,7 +4,7 @@
 //! [`ABI_VERSION`]: the major half where old clients could not go on.
 
 /// `major << 16 | minor`. An agent refuses another major; a newer minor only adds words that were zero.
-pub const ABI_VERSION: u32 = 1 << 16 | 1;
+pub const ABI_VERSION: u32 = 1 << 16 | 2;
 
 /// First word of a region.
 pub const REGION_MAGIC: u64 = u64::from_le_bytes(*b"bksregn1");
@@ -167,10 +167,10 @@ layout! {
     88 TICKS_PER_SECOND "agent" "rate of the record clock";
     128 RECORDING "agent" "1: record; 0: threads take no further chunk";
     136 CLOCK "agent" "0: TSC; 1: CLOCK_MONOTONIC";
-    144 RECORD_THRESHOLD "agent" "reserved, 0: record every trace";
-    152 DETAIL_THRESHOLD_1 "agent" "reserved, 0: all of detail level 1";
-    160 DETAIL_THRESHOLD_2 "agent" "reserved, 0: all of detail level 2";
-    168 DETAIL_THRESHOLD_3 "agent" "reserved, 0: all of detail level 3";
+    144 RECORD_THRESHOLD "agent" "traces of a lower priority are not recorded; 0: all are (section 4)";
+    152 DETAIL_THRESHOLD_1 "agent" "traces of a lower priority lose records of level 1";
+    160 DETAIL_THRESHOLD_2 "agent" "traces of a lower priority lose records of level 2";
+    168 DETAIL_THRESHOLD_3 "agent" "traces of a lower priority lose records of level 3; 0: none loses any";
     176 CRUMBS "agent" "bits 0-7: crumbs that travel, 0 for 3; bit 8: 1: responses name no agent";
     192 N_LEASES "agent" "leases in use are below this number";
     200 CLASS_FLOOR "agent" "smallest class that a thread should take next";

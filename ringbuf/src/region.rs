@@ -4,7 +4,9 @@ use crate::abi::{ABI_VERSION, Class, REGION_MAGIC, SLOTS_MAX, SPAN_OFFSET, heade
 use crate::storage::Storage;
 use backsight_core::clock::{CalibrationPoint, ClockSource};
 use backsight_core::context::CRUMBS_MAX;
-use backsight_core::ids::{AgentId, RegionId};
+use backsight_core::ids::{AgentId, RegionId, TraceId};
+use backsight_core::priority::{Priority, Salt};
+use backsight_core::record::Level;
 use backsight_core::sync::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use backsight_core::sync::fence;
 
@@ -154,6 +156,66 @@ pub fn is_recording<S: Storage>(store: &S) -> bool {
 /// Turns recording on or off. Agent only.
 pub fn set_recording<S: Storage>(store: &S, on: bool) {
     store.word(header::RECORDING).store(u64::from(on), Relaxed); // as above
+}
+
+/// What threads leave out, so that the host looks back further: thresholds on the priorities of traces, 0 for nothing.
+///
+/// A trace is shed where its [`Priority::hash`], with the salt of the decision, is below the threshold: the same traces on every host of a
+/// cluster that has the same thresholds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Shed {
+    /// Traces below it are not recorded at all, by [`Salt::RECORD`].
+    pub record: u64,
+    /// By detail level, that of [`Level::Normal`] first: traces below lose the records of that level, by [`Salt::DETAIL`].
+    ///
+    /// They are nested, the last being the largest: threads look at the others only where it is not 0.
+    pub detail: [u64; 3],
+}
+
+/// Where the thresholds of the detail levels stand, that of [`Level::Normal`] first.
+const DETAIL_THRESHOLDS: [u64; 3] =
+    [header::DETAIL_THRESHOLD_1, header::DETAIL_THRESHOLD_2, header::DETAIL_THRESHOLD_3];
+
+/// Says what threads leave out from now on. Agent only.
+pub fn set_shed<S: Storage>(store: &S, shed: Shed) {
+    // Relaxed, all: advice. A thread that reads an older threshold, or one of each, sheds a little more or less for a moment; what it did
+    // leave out stands in its segment's flags, whatever it had read.
+    store.word(header::RECORD_THRESHOLD).store(shed.record, Relaxed);
+    for (offset, threshold) in DETAIL_THRESHOLDS.into_iter().zip(shed.detail) {
+        store.word(offset).store(threshold, Relaxed);
+    }
+}
+
+/// Returns what threads leave out.
+pub fn shed<S: Storage>(store: &S) -> Shed {
+    let get = |offset| store.word(offset).load(Relaxed); // only the agent writes them
+    Shed { record: get(header::RECORD_THRESHOLD), detail: DETAIL_THRESHOLDS.map(get) }
+}
+
+/// Sets the seed of priorities, and which of the cluster's it is. Agent only.
+pub fn set_seed<S: Storage>(store: &S, cluster_seed: u64, epoch: u64) {
+    // Relaxed, both: advice, as the thresholds that it is for. For a moment two threads may shed different traces.
+    store.word(header::CLUSTER_SEED).store(cluster_seed, Relaxed);
+    store.word(header::SEED_EPOCH).store(epoch, Relaxed);
+}
+
+/// Returns whether `trace` is not to be recorded.
+pub(crate) fn sheds_trace<S: Storage>(store: &S, trace: TraceId) -> bool {
+    let threshold = store.word(header::RECORD_THRESHOLD).load(Relaxed); // advice, as `set_shed` says
+    threshold != 0 && hash(store, trace, Salt::RECORD) < threshold
+}
+
+/// Returns whether `trace` is not to have records of `level`.
+pub(crate) fn sheds_level<S: Storage>(store: &S, trace: TraceId, level: Level) -> bool {
+    let threshold = |offset| store.word(offset).load(Relaxed); // advice, as `set_shed` says
+    let own = (level as usize).checked_sub(1).and_then(|idx| DETAIL_THRESHOLDS.get(idx));
+    own.is_some_and(|own| {
+        threshold(header::DETAIL_THRESHOLD_3) != 0 && hash(store, trace, Salt::DETAIL) < threshold(*own)
+    })
+}
+
+fn hash<S: Storage>(store: &S, trace: TraceId, salt: Salt) -> u64 {
+    Priority::of(trace, store.word(header::CLUSTER_SEED).load(Relaxed), salt).hash() // advice, as `set_seed` says
 }
 
 /// Returns the smallest class that a thread should take next.

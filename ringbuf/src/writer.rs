@@ -7,17 +7,19 @@
 mod chunks;
 mod cold;
 mod context;
+mod marks;
 mod resume;
+mod shed;
 
 use self::context::{context_words, idle_words};
-use crate::abi::{NO_CHUNK, slot, slot_offset};
+use crate::abi::{NO_CHUNK, header, slot, slot_offset};
 #[cfg(not(any(loom, shuttle)))]
 use crate::shm::View;
 use crate::slot as thread_slot;
 use crate::storage::Storage;
 use backsight_core::context::{CRUMBS_MAX, TRIGGERS_MAX};
 use backsight_core::ids::{AgentId, SpanId, TraceId, TriggerId};
-use backsight_core::record::{Header, Kind, SEG_BYTES, SEG_END_BYTES, TIME_BYTES, align8, flags, seg_flags};
+use backsight_core::record::{Header, Kind, Level, SEG_BYTES, SEG_END_BYTES, TIME_BYTES, align8, flags};
 use backsight_core::sync::Ordering::{Relaxed, Release};
 use backsight_core::telemetry::DropReason;
 
@@ -33,6 +35,8 @@ const PENDING: u32 = 1;
 const REFUSED: u32 = 2;
 /// As [`PENDING`], and the segment that it goes on with is the last of the open chunk: its records follow there.
 const GOES_ON: u32 = 3;
+/// Nothing of the active trace is recorded: its priority is below what the agent has threads record.
+const SHED: u32 = 4;
 
 /// What a segment starts with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -57,7 +61,7 @@ pub struct SegmentStart {
 pub struct Carried {
     /// The agent of the host that the request came from, 0 for none.
     pub from_agent: AgentId,
-    /// See [`seg_flags`]; a context has those that travel.
+    /// See [`backsight_core::record::seg_flags`]; a context has those that travel.
     pub flags: u32,
     /// The API that the request calls, for kernel probes; 0 for none.
     pub api: u32,
@@ -116,7 +120,7 @@ pub struct Writer<S> {
     /// A [`Class`]'s number, 0 before the first chunk.
     class: u32,
     /// [`PENDING`], [`REFUSED`] or [`GOES_ON`] while the active segment has no SEG record of its own: it is written with the first record,
-    /// where it needs one; else 0.
+    /// where it needs one. [`SHED`] where it gets none. Else 0.
     pending: u32,
     /// 1 after a record was cut: what it named stands in another segment, where no later record may look for it.
     split: u32,
@@ -220,7 +224,7 @@ impl<S: Storage> Writer<S> {
 
     /// Starts a segment; one that is active is ended implicitly.
     ///
-    /// Returns whether it is recorded: not while no chunk is free, though it becomes so when one is had.
+    /// Returns whether it is recorded: not while no chunk is free, though it becomes so when one is had; not where the trace is shed.
     ///
     /// # Cost
     /// Six words of the log and its head, six of the thread slot, and this writer's own: no atomic read-modify-write, while the chunk has
@@ -245,6 +249,10 @@ impl<S: Storage> Writer<S> {
         let is_plain = self.segment.trace.is_none() && !trace.is_none();
         if !is_plain || self.cursor + SEG_BYTES > self.chunk_limit {
             return false;
+        }
+        // SAFETY: there is an open chunk: `chunk_limit` is not 0.
+        if unsafe { self.has_threshold(header::RECORD_THRESHOLD) } {
+            return false; // which traces are below it is found out of line
         }
         (self.segment.trace, self.segment.parent_span, self.segment.span) = (trace, parent_span, span);
         self.segment.carried = *carried;
@@ -280,10 +288,12 @@ impl<S: Storage> Writer<S> {
 
     /// Appends a record: `words`, then `tail`, to the active segment.
     ///
-    /// Returns whether it was recorded whole. A record that does not fit the chunk goes to the next one, large ones in fragments.
+    /// Returns whether it was recorded whole: not where its level is shed. A record that does not fit the chunk goes to the next one, large
+    /// ones in fragments.
     ///
     /// # Cost
-    /// The header, the words and a copy of the tail, then one release store; the cold path when the chunk is full.
+    /// The header, the words and a copy of the tail, then one release store; where its flags have a detail level, one load of a word that
+    /// seldom changes. The cold path when the chunk is full, and while the agent has anything shed.
     #[inline(always)]
     pub fn record<const N: usize>(
         &mut self,
@@ -297,6 +307,10 @@ impl<S: Storage> Writer<S> {
         let dt = now.wrapping_sub(self.base_ticks);
         if self.cursor + need > self.limit || dt > u64::from(u32::MAX) {
             return self.record_cold(now, kind, record_flags, &words, tail);
+        }
+        // SAFETY: there is an open chunk: `limit` is not 0.
+        if unsafe { self.sheds_at_once(now, record_flags) } {
+            return false;
         }
         self.put(dt as u32, kind, record_flags, &words, tail);
         true
@@ -314,19 +328,28 @@ impl<S: Storage> Writer<S> {
         tail: &[u8],
     ) -> bool {
         const { assert!(WITH_SPAN == N + 1) };
-        if self.last_span == span.0 && span.0 != 0 {
-            // The cold path may move on to another segment, where nothing may be elided: it is told by the full form instead.
-            let need = 8 + 8 * N as u64 + align8(tail.len() as u64);
-            let dt = now.wrapping_sub(self.base_ticks);
-            if self.cursor + need <= self.limit && dt <= u64::from(u32::MAX) {
-                self.put(dt as u32, kind, record_flags | flags::ELIDED, &words, tail);
-                return true;
-            }
-        }
+        let need = 8 + 8 * N as u64 + align8(tail.len() as u64);
+        let dt = now.wrapping_sub(self.base_ticks);
+        let is_elided = self.last_span == span.0 && span.0 != 0;
         let mut all = [span.0; WITH_SPAN];
         all[1..].copy_from_slice(&words);
-        self.last_span = span.0; // before the call: one that moves on to another segment takes it back
-        self.record(now, kind, record_flags, all, tail)
+        let end = self.cursor + need + if is_elided { 0 } else { 8 };
+        if end > self.limit || dt > u64::from(u32::MAX) {
+            // The cold path may move on to another segment, where nothing may be elided: it is told by the full form instead.
+            self.last_span = span.0; // before the call: one that moves on to another segment takes it back
+            return self.record_cold(now, kind, record_flags, &all, tail);
+        }
+        // SAFETY: there is an open chunk: `limit` is not 0.
+        if unsafe { self.sheds_at_once(now, record_flags) } {
+            return false;
+        }
+        if is_elided {
+            self.put(dt as u32, kind, record_flags | flags::ELIDED, &words, tail);
+        } else {
+            self.last_span = span.0;
+            self.put(dt as u32, kind, record_flags, &all, tail);
+        }
+        true
     }
 
     /// Starts span `id` under the innermost open one: writes SPAN_START with the name word `name`, and makes it the innermost.
@@ -383,27 +406,6 @@ impl<S: Storage> Writer<S> {
         self.last_span = if std::mem::take(&mut self.split) == 0 { span.0 } else { 0 };
     }
 
-    /// Sets bits of [`seg_flags`] in the active segment, where readers of an open chunk see them too.
-    pub fn mark(&mut self, bits: u32) {
-        self.segment.carried.flags |= bits;
-        if self.limit != 0 {
-            let at = self.head + u64::from(self.last_segment()) + SEG_BYTES - 8;
-            let word = self.store.word(at);
-            word.store(word.load(Relaxed) | u64::from(bits) << 32, Release); // one writer; a reader sees the bits or not yet
-        }
-    }
-
-    /// Says that `trigger` fired for the active trace: in its segment's flags, and for the requests that go out from it.
-    pub fn mark_fired(&mut self, trigger: TriggerId) {
-        self.mark(seg_flags::FIRED);
-        let known = &mut self.segment.carried.triggers;
-        if !known.contains(&trigger)
-            && let Some(free) = known.iter_mut().find(|known| known.0 == 0)
-        {
-            *free = trigger;
-        }
-    }
-
     /// Counts a drop that is no loss of an active trace.
     pub fn count_drop(&self, reason: DropReason) {
         if self.store.bytes() != 0 {
@@ -414,6 +416,28 @@ impl<S: Storage> Writer<S> {
     /// Returns whether the thread has no chunk to write to.
     pub fn is_dropping(&self) -> bool {
         self.head == 0
+    }
+
+    /// Returns whether the threshold in word `threshold` of the region's header is not 0.
+    ///
+    /// # Safety
+    /// The writer is attached, as any that has an open chunk is.
+    #[inline(always)]
+    unsafe fn has_threshold(&self, threshold: u64) -> bool {
+        // SAFETY: the header stands at the beginning of every region, and the writer has one, says the caller.
+        let word = unsafe { self.store.word_unchecked(threshold) };
+        word.load(Relaxed) != 0 // advice, as `region::set_shed` says
+    }
+
+    /// Returns whether a record with these flags is left out of the active segment, which then tells of it.
+    ///
+    /// # Safety
+    /// As of [`Writer::has_threshold`].
+    #[inline(always)]
+    unsafe fn sheds_at_once(&mut self, now: u64, record_flags: u8) -> bool {
+        let level = Level::of_flags(record_flags);
+        // SAFETY: the caller keeps the same contract. The largest threshold: where it is 0 all others are.
+        level != Level::Always && unsafe { self.has_threshold(header::DETAIL_THRESHOLD_3) } && self.sheds(now, level)
     }
 
     /// Writes the SEG record of `start`; the chunk has room for it.

@@ -13,11 +13,13 @@ mod model;
 mod region;
 
 use backsight_core::ids::{AgentId, SpanId, TraceId};
-use backsight_core::record::{Kind, align8, flags, name_word};
+use backsight_core::priority::{Priority, Salt};
+use backsight_core::record::{Kind, Level, align8, flags, name_word, seg_flags};
 use backsight_core::sync::Ordering::Relaxed;
 use backsight_core::telemetry::DropReason;
 use backsight_ringbuf::abi::{Class, slot, slot_offset};
 use backsight_ringbuf::head::Head;
+use backsight_ringbuf::region::Shed;
 use backsight_ringbuf::shm::Mapping;
 use backsight_ringbuf::storage::Storage;
 use backsight_ringbuf::writer::{Carried, SegmentStart, Writer};
@@ -38,13 +40,23 @@ enum Op {
     End,
     Pause,
     GoOn,
-    Record { shape: u8, span: u8, bytes: usize },
+    Record(Call),
     Advance(u64),
     Grant(Class, usize),
     Revoke,
     Drain,
     Recording(bool),
+    Shed(Shed, u64),
     Check,
+}
+
+/// A call that records.
+#[derive(Clone, Copy, Debug)]
+struct Call {
+    shape: u8,
+    span: u8,
+    level: u8,
+    bytes: usize,
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -63,14 +75,23 @@ fn op() -> impl Strategy<Value = Op> {
         3 => Just(Op::End),
         3 => Just(Op::Pause),
         4 => Just(Op::GoOn),
-        24 => (0_u8..6, 0_u8..3, bytes).prop_map(|(shape, span, bytes)| Op::Record { shape, span, bytes }),
+        24 => (0_u8..6, 0_u8..3, 0_u8..4, bytes)
+            .prop_map(|(shape, span, level, bytes)| Op::Record(Call { shape, span, level, bytes })),
         4 => prop_oneof![0_u64..1000, Just(1 << 33), Just(u64::from(u32::MAX)), 0_u64..5_000_000].prop_map(Op::Advance),
         6 => (class, 1_usize..20).prop_map(|(class, n)| Op::Grant(class, n)),
         1 => Just(Op::Revoke),
         4 => Just(Op::Drain),
         1 => any::<bool>().prop_map(Op::Recording),
+        2 => (shed(), 0_u64..4).prop_map(|(shed, seed)| Op::Shed(shed, seed)),
         2 => Just(Op::Check),
     ]
+}
+
+/// Nothing, or any thresholds, nested or not.
+fn shed() -> impl Strategy<Value = Shed> {
+    let threshold = || prop_oneof![2 => Just(0), 1 => any::<u64>(), 1 => Just(u64::MAX)];
+    let any = (threshold(), [threshold(), threshold(), threshold()]);
+    prop_oneof![1 => Just(Shed::default()), 2 => any.prop_map(|(record, detail)| Shed { record, detail })]
 }
 
 /// A thread, its agent, and the model of both.
@@ -83,6 +104,8 @@ struct Run<S: Storage> {
     chunks: Vec<Chunk>,
     now: u64,
     n_records: u64,
+    shed: Shed,
+    seed: u64,
 }
 
 impl<S: Storage + Clone> Run<S> {
@@ -92,7 +115,8 @@ impl<S: Storage + Clone> Run<S> {
         let writer = Writer::new(store, slot, 42);
         let (model, log) = (Model::default(), Log::default());
         let paused = SegmentStart::default();
-        Self { agent, writer, model, log, paused, chunks: Vec::new(), now: 1 << 40, n_records: 0 }
+        let (chunks, shed) = (Vec::new(), Shed::default());
+        Self { agent, writer, model, log, paused, chunks, now: 1 << 40, n_records: 0, shed, seed: 0 }
     }
 
     fn step(&mut self, op: &Op) {
@@ -102,6 +126,7 @@ impl<S: Storage + Clone> Run<S> {
                 let start = self.next_start(flags);
                 let begun = self.writer.begin(start, now);
                 self.model.begin(start, now, begun);
+                self.note_shed(self.is_below(Salt::RECORD, self.shed.record));
             }
             Op::Resume => {
                 let start = self.next_start(0);
@@ -117,8 +142,8 @@ impl<S: Storage + Clone> Run<S> {
                 self.model.end(now);
             }
             Op::GoOn => {
-                let SegmentStart { trace, span, .. } = self.paused;
-                let start = SegmentStart { trace, span, ..self.next_start(0) };
+                let SegmentStart { trace, span, carried, .. } = self.paused;
+                let start = SegmentStart { trace, span, ..self.next_start(carried.flags & seg_flags::DETAIL) };
                 self.writer.resume(start, now);
                 if !trace.is_none() {
                     self.model.go_on(start, now);
@@ -126,7 +151,7 @@ impl<S: Storage + Clone> Run<S> {
                     self.model.end(now);
                 }
             }
-            Op::Record { shape, span, bytes } => self.record(shape, span, bytes),
+            Op::Record(call) => self.record(call),
             Op::Advance(ticks) => self.now += ticks,
             Op::Grant(class, n) => {
                 let _ = (0..n).map_while(|_| self.agent.grant(class)).count();
@@ -134,6 +159,12 @@ impl<S: Storage + Clone> Run<S> {
             Op::Revoke => self.agent.revoke_all(),
             Op::Drain => self.drain(),
             Op::Recording(on) => shm_region::set_recording(&self.agent.store, on),
+            Op::Shed(shed, seed) => {
+                (self.shed, self.seed) = (shed, seed);
+                shm_region::set_shed(&self.agent.store, shed);
+                shm_region::set_seed(&self.agent.store, seed, 1);
+                assert_eq!(shm_region::shed(&self.agent.store), shed);
+            }
             Op::Check => self.check(),
         }
         self.now += 512; // a call that fills many chunks counts a tick for each, less than the time that it takes
@@ -144,22 +175,47 @@ impl<S: Storage + Clone> Run<S> {
         let n = self.model.n_visits() as u64 + 1;
         let parent_span = SpanId(1000 + n);
         SegmentStart {
-            trace: TraceId::new(n % 3, 9),
+            trace: TraceId::new(n % 3, 9 + n % 3),
             parent_span,
             span: parent_span,
             carried: Carried { from_agent: AgentId(n as u32), flags, ..Carried::default() },
         }
     }
 
-    fn record(&mut self, shape: u8, span: u8, bytes: usize) {
+    /// Returns whether the active trace's priority is below `threshold`.
+    fn is_below(&self, salt: Salt, threshold: u64) -> bool {
+        Priority::of(self.writer.trace(), self.seed, salt).hash() < threshold
+    }
+
+    fn drops(&self, reason: DropReason) -> u64 {
+        thread_slot::drops(&self.agent.store, self.writer.slot_number())[reason as usize]
+    }
+
+    /// Tells the model whether the active visit was shed by the last call, where it `may` have been.
+    fn note_shed(&mut self, may: bool) {
+        let is_noted = self.drops(DropReason::Priority) != self.model.n_shed;
+        let may_stand = self.model.may_stand(); // then it is recorded already
+        assert!(
+            if is_noted { may } else { !may || may_stand },
+            "a visit is shed by its trace's priority, and counted once"
+        );
+        if is_noted {
+            self.model.shed();
+        }
+        assert_eq!(self.writer.is_shed(), self.model.is_shed());
+    }
+
+    fn record(&mut self, Call { shape, span, level, bytes }: Call) {
         self.n_records += 1;
+        let level = if matches!(shape, 2 | 3) { Level::Always } else { Level::from_code(level) };
+        let bits = level.flags();
         let mark = self.n_records as u8;
         let tail: Vec<u8> = (0..bytes).map(|i| (i as u8).wrapping_mul(7) ^ mark ^ (i >> 8) as u8).collect();
         let (now, writer, span) = (self.now, &mut self.writer, SpanId(u64::from(span)));
         let word = name_word(u32::from(mark) + 1, 0, 5);
         let (kind, words, accepted) = match shape {
-            0 => (Kind::Raw, vec![], writer.record(now, Kind::Raw, 0, [], &tail)),
-            1 => (Kind::Named, vec![word], writer.record(now, Kind::Named, 0, [word], &tail)),
+            0 => (Kind::Raw, vec![], writer.record(now, Kind::Raw, bits, [], &tail)),
+            1 => (Kind::Named, vec![word], writer.record(now, Kind::Named, bits, [word], &tail)),
             2 => {
                 let words = [span.0, 7, word];
                 let accepted = writer.record(now, Kind::SpanStart, 0, words, &tail);
@@ -172,25 +228,47 @@ impl<S: Storage + Clone> Run<S> {
                 (Kind::Link, [&[span.0], &words[..]].concat(), accepted)
             }
             _ => {
-                let accepted = writer.record_of_span::<1, 2>(now, Kind::Attr, 0, span, [word], &tail);
+                let accepted = writer.record_of_span::<1, 2>(now, Kind::Attr, bits, span, [word], &tail);
                 (Kind::Attr, vec![span.0, word], accepted)
             }
         };
         let tail = if shape == 3 { &[] } else { tail.as_slice() };
-        self.tell(kind, &words, tail, accepted);
+        if self.is_left_out(level) {
+            return assert!(!accepted, "what is left out is not accepted");
+        }
+        self.tell(kind, level, (&words, tail), accepted);
+    }
+
+    /// Returns whether the record of `level` that was just offered had to be left out, and tells the model so.
+    fn is_left_out(&mut self, level: Level) -> bool {
+        if !self.model.is_active() {
+            return false;
+        }
+        self.note_shed(self.model.is_undecided() && self.is_below(Salt::RECORD, self.shed.record));
+        if self.model.is_shed() {
+            return true;
+        }
+        let [.., gate] = self.shed.detail;
+        let own = (level as usize).checked_sub(1).map_or(0, |idx| self.shed.detail[idx]);
+        let is_left_out = gate != 0 && self.is_below(Salt::DETAIL, own);
+        if is_left_out {
+            let lost = self.drops(DropReason::NoChunk) != self.model.n_lost();
+            self.model.leave_out(self.now, level, lost);
+        }
+        is_left_out
     }
 
     /// Tells the model of a record; one that is too long is accepted if its cut form was.
-    fn tell(&mut self, kind: Kind, words: &[u64], tail: &[u8], accepted: bool) {
+    fn tell(&mut self, kind: Kind, level: Level, (words, tail): (&[u64], &[u8]), accepted: bool) {
         let cut = &tail[..tail.len().min(PAYLOAD_MAX)];
         let body: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).chain(cut.iter().copied()).collect();
         let stored = 8 + align8(body.len() as u64);
-        let too_long = thread_slot::drops(&self.agent.store, self.writer.slot_number())[DropReason::TooLong as usize];
+        let too_long = self.drops(DropReason::TooLong);
         let truncated = too_long != self.model.n_too_long;
         assert!(!truncated || (cut.len() != tail.len() && !accepted), "cut records are not accepted whole");
         self.model.n_too_long = too_long;
         let bits = if truncated { flags::TRUNCATED } else { 0 };
-        let item = Item { ticks: self.now, kind: kind as u8, flags: bits, body };
+        let item = Item { ticks: self.now, kind: kind as u8, flags: level.flags() | bits, body };
         self.model.record(item, stored, accepted || truncated);
     }
 
@@ -215,6 +293,7 @@ impl<S: Storage + Clone> Run<S> {
         let drops = thread_slot::drops(&self.agent.store, number);
         assert_eq!(drops[DropReason::NoChunk as usize], self.model.n_lost());
         assert_eq!(drops[DropReason::NoTrace as usize], self.model.n_no_trace);
+        assert_eq!(drops[DropReason::Priority as usize], self.model.n_shed);
         let context = thread_slot::context(&self.agent.store, number).expect("nobody writes meanwhile");
         assert_eq!(context.trace, self.writer.trace());
         assert_eq!(context.trace.is_none(), !self.model.is_active());
@@ -269,8 +348,9 @@ fn run<S: Storage + Clone>(store: S, chunks: Chunks, ops: &[Op]) {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
 
-    /// For every sequence of calls, grants, revocations, drains, clock jumps and switches: what is read is what was accepted, in order
-    /// and whole; each loss is told of once, where it belongs; segments chain; spans resolve.
+    /// For every sequence of calls, grants, revocations, drains, clock jumps, thresholds and switches: what is read is what was accepted, in
+    /// order and whole; each loss is told of once, where it belongs; what is shed is what the thresholds say, and told; segments chain;
+    /// spans resolve.
     #[test]
     fn reader_finds_exactly_what_was_accepted(ops in proptest::collection::vec(op(), 1..120)) {
         let chunks = Chunks { small: 6, medium: 4, large: 20 };

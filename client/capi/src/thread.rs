@@ -2,6 +2,7 @@
 
 use crate::BKS_ABI_VERSION;
 use backsight_client::ffi::{self, ThreadBlock};
+use backsight_core::record::Level;
 
 /// Returns the face's version.
 #[unsafe(no_mangle)]
@@ -25,8 +26,10 @@ pub extern "C" fn bks_recover(frame: usize) -> i32 {
     i32::from(ffi::recover(frame))
 }
 
-/// Makes room in the open chunk for a record of `bytes` payload bytes, or for the first part of a large one. Returns whether there is.
+/// Makes room in the open chunk for a record of `bytes` payload bytes, or for the first part of a large one. Returns whether there is, and
+/// the record is not left out.
 #[unsafe(no_mangle)]
 pub extern "C" fn bks_room(bytes: usize) -> i32 {
-    i32::from(ffi::with_writer(|writer, now| writer.make_room_for(now, bytes as u64)) == Some(true))
+    let made = ffi::with_writer(|writer, now| writer.make_room_for(now, Level::Normal, bytes as u64));
+    i32::from(made == Some(true))
 }

@@ -1,7 +1,7 @@
 //! Claims about the record codec: headers round-trip, and decoding any bytes ends without a panic.
 
 use super::decode::Name;
-use super::{Header, Kind, Record, Records, SpanKind, Value, ValueType, align8, flags, name_word};
+use super::{Header, Kind, Level, Record, Records, SpanKind, Value, ValueType, align8, flags, name_word, seg_flags};
 use crate::ids::{SpanId, StringId};
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
@@ -25,6 +25,16 @@ proptest! {
     fn header_round_trips(len in any::<u16>(), kind in any::<u8>(), bits in any::<u8>(), dt in any::<u32>()) {
         let header = Header { len, kind, flags: bits, dt };
         prop_assert_eq!(Header::unpack(header.pack()), header);
+    }
+
+    /// Every bit of both, and of two levels the lower, where 0 is none: in any order, and however often.
+    #[test]
+    fn segment_flags_join(a in any::<u32>(), b in any::<u32>()) {
+        let joined = seg_flags::join(a, b);
+        prop_assert_eq!(joined & !seg_flags::DETAIL, (a | b) & !seg_flags::DETAIL);
+        let lowest = [a, b].into_iter().filter_map(Level::left_out).min();
+        prop_assert_eq!(Level::left_out(joined), lowest);
+        prop_assert_eq!((joined, joined), (seg_flags::join(b, a), seg_flags::join(joined, b)));
     }
 
     #[test]
@@ -75,4 +85,13 @@ fn a_record_longer_than_what_is_there_ends_the_walk() {
     let all: Vec<_> = Records::new(&bytes).collect();
     assert_eq!(all.len(), 2);
     assert!(all[0].is_ok() && all[1].is_err());
+}
+
+#[test]
+fn level_stands_in_two_bits_beside_the_other_flags() {
+    for level in Level::ALL {
+        assert_eq!(Level::of_flags(level.flags() | flags::ELIDED | flags::OF_EVENT | flags::TRUNCATED), level);
+        assert_eq!((level.flags() & !flags::DETAIL_MASK, Level::from_code(level as u8)), (0, level));
+    }
+    assert_eq!((Level::from_code(4), Level::default()), (Level::Normal, Level::Normal));
 }

@@ -6,7 +6,7 @@ use super::{REFUSED, SegmentStart, Writer};
 use crate::abi::slot;
 use crate::storage::Storage;
 use backsight_core::ids::{SpanId, TraceId};
-use backsight_core::record::{Kind, LOST_BYTES, PAYLOAD_MAX_BYTES, SEG_BYTES, SEG_END_BYTES, TIME_BYTES};
+use backsight_core::record::{Kind, LOST_BYTES, Level, PAYLOAD_MAX_BYTES, SEG_BYTES, SEG_END_BYTES, TIME_BYTES};
 use backsight_core::record::{align8, flags, seg_flags};
 use backsight_core::sync::Ordering::{Relaxed, Release};
 use backsight_core::telemetry::DropReason;
@@ -17,12 +17,15 @@ const WHOLE_MAX_BYTES: u64 = 512;
 const FRAGMENT_MIN_BYTES: u64 = 128;
 
 impl<S: Storage> Writer<S> {
-    /// Makes room for a record of `bytes` payload bytes, or for the first part of a large one: what `bks_reserve` calls when the chunk
-    /// is full. Returns whether there is room now and the time base is fresh.
+    /// Makes room for a record of `level` with `bytes` payload bytes, or for the first part of a large one: what `bks_reserve` calls when the
+    /// chunk is full or the agent has anything shed. Returns whether there is room now, the time base is fresh, and the record is not left out.
     #[cold]
-    pub fn make_room_for(&mut self, now: u64, bytes: u64) -> bool {
+    pub fn make_room_for(&mut self, now: u64, level: Level, bytes: u64) -> bool {
         if self.segment.trace.is_none() {
             self.count_drop(DropReason::NoTrace);
+            return false;
+        }
+        if self.leaves_out(now, level) {
             return false;
         }
         let need = 8 + align8(bytes.min(PAYLOAD_MAX_BYTES));
@@ -40,7 +43,8 @@ impl<S: Storage> Writer<S> {
         (self.segment.trace, self.limit, self.pending) = (TraceId::NONE, 0, 0);
     }
 
-    /// What [`Writer::begin`] does when another trace is active, the chunk is full, there is none, or no trace to begin.
+    /// What [`Writer::begin`] does when another trace is active, the chunk is full, there is none, some traces are shed, or there is no trace
+    /// to begin.
     #[cold]
     #[inline(never)]
     pub(super) fn begin_cold(&mut self, start: SegmentStart, now: u64) -> bool {
@@ -49,9 +53,12 @@ impl<S: Storage> Writer<S> {
         }
         self.segment = start;
         let is_some = !start.trace.is_none();
-        let recorded = is_some && (self.cursor + SEG_BYTES <= self.chunk_limit || self.next_chunk(now));
+        let is_shed = is_some && self.sheds_trace(start.trace);
+        let recorded = is_some && !is_shed && (self.cursor + SEG_BYTES <= self.chunk_limit || self.next_chunk(now));
         if recorded {
             self.put_segment(now, &start, start.carried.flags);
+        } else if is_shed {
+            self.shed_segment();
         } else if is_some {
             self.pending = REFUSED;
         }
@@ -99,12 +106,16 @@ impl<S: Storage> Writer<S> {
         }
     }
 
-    /// What [`Writer::record`] does when the chunk is full, the time base too old, or nothing is active.
+    /// What [`Writer::record`] does when the chunk is full, the time base too old, nothing is active, or what is active is shed.
     #[cold]
     #[inline(never)]
     pub(super) fn record_cold(&mut self, now: u64, kind: Kind, record_flags: u8, words: &[u64], tail: &[u8]) -> bool {
         if self.segment.trace.is_none() {
             self.count_drop(DropReason::NoTrace);
+            return false;
+        }
+        if self.leaves_out(now, Level::of_flags(record_flags)) {
+            self.last_span = 0; // the record that names it is not there
             return false;
         }
         let whole = tail.len() as u64 <= PAYLOAD_MAX_BYTES;
@@ -124,7 +135,7 @@ impl<S: Storage> Writer<S> {
     }
 
     /// Gets a chunk where the record of `need` bytes, or its first fragment, fits, with a fresh time base.
-    fn make_room(&mut self, now: u64, need: u64) -> bool {
+    pub(super) fn make_room(&mut self, now: u64, need: u64) -> bool {
         if self.limit == 0 && !self.goes_on(now, need) && !self.start_late(now) {
             return false;
         }
@@ -197,7 +208,7 @@ impl<S: Storage> Writer<S> {
     }
 
     /// Remembers that a record of `bytes` bytes was lost at `now`, in the slot too, where the agent finds it after a death.
-    fn lose(&mut self, now: u64, bytes: u64) {
+    pub(super) fn lose(&mut self, now: u64, bytes: u64) {
         if self.store.bytes() == 0 {
             return;
         }

@@ -4,7 +4,8 @@
 
 use crate::region::Chunk;
 use backsight_core::ids::{AgentId, SpanId, TraceId};
-use backsight_core::record::{Header, Kind, Record, Records, flags, seg_flags};
+use backsight_core::record::{Header, Kind, Level, Record, Records, flags, seg_flags};
+use std::collections::BTreeMap;
 
 /// A record, whole, with its span written out.
 #[derive(Clone, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub(crate) struct Visit {
     /// [`SpanId::NONE`] for one that goes on in the segment of the visit before: it has no SEG record that says it.
     pub(crate) parent_span: SpanId,
     pub(crate) from_agent: AgentId,
-    /// Those of its first segment without `IMPLICIT_END`, and `LOSS` where any segment has it.
+    /// Those of its first segment without `IMPLICIT_END` and `DETAIL`, and `LOSS` where any segment has it.
     pub(crate) flags: u32,
     pub(crate) start_ticks: u64,
     pub(crate) end_ticks: Option<u64>,
@@ -54,6 +55,8 @@ pub(crate) struct Loss {
 pub(crate) struct Log {
     pub(crate) visits: Vec<Visit>,
     pub(crate) losses: Vec<Loss>,
+    /// By trace, the lowest level that its segments say was left out.
+    pub(crate) left_out: BTreeMap<TraceId, Level>,
     /// A record whose next fragment has not been found, with its visit.
     unfinished: Option<Item>,
     last_chunk: Option<u32>,
@@ -122,9 +125,13 @@ impl Log {
             panic!("a segment begins with SEG, not {decoded:?}");
         };
         self.last_span = None;
+        if let Some(level) = Level::left_out(bits) {
+            let lowest = self.left_out.entry(trace).or_insert(level);
+            *lowest = level.min(*lowest);
+        }
         if bits & seg_flags::CONTINUED == 0 {
             self.unfinished = None;
-            let flags = bits & !seg_flags::IMPLICIT_END;
+            let flags = bits & !(seg_flags::IMPLICIT_END | seg_flags::DETAIL);
             self.visits.push(Visit {
                 trace,
                 parent_span,

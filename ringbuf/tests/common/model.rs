@@ -4,8 +4,10 @@
 //! compares with a log that was read.
 
 use crate::log::{Item, Log, Visit};
-use backsight_core::record::seg_flags;
+use backsight_core::ids::TraceId;
+use backsight_core::record::{Level, seg_flags};
 use backsight_ringbuf::writer::SegmentStart;
+use std::collections::BTreeMap;
 
 /// A record that was not accepted.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +27,10 @@ struct Expected {
     /// Whether it goes on with the visit before, so that it need not have a segment of its own.
     goes_on: bool,
     n_lost: usize,
+    /// Whether none of it is recorded, as its trace is shed.
+    shed: bool,
+    /// Whether it had to say itself that something was left out of it, for which it may have a segment.
+    told: bool,
 }
 
 /// The calls of one thread so far.
@@ -35,6 +41,10 @@ pub(crate) struct Model {
     lost: Vec<Lost>,
     pub(crate) n_no_trace: u64,
     pub(crate) n_too_long: u64,
+    /// Visits that are shed.
+    pub(crate) n_shed: u64,
+    /// By trace, the lowest level of which a record was left out.
+    left_out: BTreeMap<TraceId, Level>,
 }
 
 impl Model {
@@ -82,7 +92,8 @@ impl Model {
             end_ticks: None,
             items: Vec::new(),
         };
-        self.visits.push(Expected { visit, begun, resumed: false, goes_on: false, n_lost: 0 });
+        let (resumed, goes_on, n_lost, shed, told) = (false, false, 0, false, false);
+        self.visits.push(Expected { visit, begun, resumed, goes_on, n_lost, shed, told });
         self.active = true;
     }
 
@@ -98,6 +109,50 @@ impl Model {
         }
     }
 
+    /// The active visit, of which nothing was recorded, is shed.
+    pub(crate) fn shed(&mut self) {
+        self.n_shed += 1;
+        let visit = self.current();
+        assert!(
+            !visit.begun && !visit.told && visit.visit.items.is_empty(),
+            "what is in the log is not shed: {visit:?}"
+        );
+        visit.shed = true;
+    }
+
+    /// Returns whether the active visit is shed.
+    pub(crate) fn is_shed(&self) -> bool {
+        self.active && self.visits.last().is_some_and(|visit| visit.shed)
+    }
+
+    /// Returns whether the active visit begins with its next record, if its trace is not shed then.
+    pub(crate) fn is_undecided(&self) -> bool {
+        let awaits = |visit: &Expected| visit.resumed && !visit.told && !visit.shed && visit.visit.items.is_empty();
+        self.active && self.visits.last().is_some_and(awaits)
+    }
+
+    /// Returns whether the active visit may have a segment without a record of its own: that of the visit that it goes on with, or one in
+    /// which the beginning of a lost record stands.
+    pub(crate) fn may_stand(&self) -> bool {
+        self.active && self.visits.last().is_some_and(|visit| visit.goes_on || visit.n_lost != 0)
+    }
+
+    /// A record of `level` was left out; where no segment could be written that says so, it counts as `lost`.
+    pub(crate) fn leave_out(&mut self, now: u64, level: Level, lost: bool) {
+        if lost {
+            return self.lose(now, 56);
+        }
+        let visit = self.current();
+        let told_before = Level::left_out(visit.visit.flags); // by a segment before, or by the one that it has now
+        if told_before.is_none_or(|lowest| level < lowest) {
+            visit.told = true;
+            visit.visit.flags = seg_flags::join(visit.visit.flags, u32::from(level as u8) << seg_flags::DETAIL_SHIFT);
+        }
+        let trace = visit.visit.trace;
+        let lowest = self.left_out.entry(trace).or_insert(level);
+        *lowest = level.min(*lowest);
+    }
+
     /// The active visit ended.
     pub(crate) fn end(&mut self, now: u64) {
         if !std::mem::take(&mut self.active) {
@@ -105,7 +160,8 @@ impl Model {
         }
         let visit = self.current();
         visit.visit.end_ticks = Some(now);
-        if !visit.begun && !visit.resumed && visit.visit.items.is_empty() && visit.n_lost == 0 {
+        let is_silent = visit.visit.items.is_empty() && visit.n_lost == 0 && !visit.told && !visit.shed;
+        if !visit.begun && !visit.resumed && is_silent {
             self.lose(now, 56);
         }
     }
@@ -124,6 +180,7 @@ impl Model {
         self.check_visits(log, true);
         let told: u64 = log.losses.iter().map(|loss| u64::from(loss.n)).sum();
         assert_eq!(told + untold, self.n_lost(), "each lost record is told of once");
+        assert_eq!(log.left_out, self.left_out, "what was left out is told of, and nothing else");
         self.check_losses(log);
     }
 
@@ -184,7 +241,8 @@ fn check_visit(wanted: &Expected, found: &Visit, whole: bool) {
     let visit = &wanted.visit;
     assert_eq!(found.trace, visit.trace);
     assert!(found.parent_span.is_none() || found.from_agent == visit.from_agent);
-    assert_eq!(found.flags & !seg_flags::LOSS, visit.flags, "flags of {found:?}");
+    assert!(!wanted.shed, "found what is shed: {found:?}");
+    assert_eq!(found.flags & !seg_flags::LOSS, visit.flags & !seg_flags::DETAIL, "flags of {found:?}");
     let marked = found.flags & seg_flags::LOSS != 0;
     // The mark is set in the segment's beginning, by whichever visit of it comes last.
     assert!(marked == (wanted.n_lost != 0) || !whole, "losses mark the visit: {found:?}");

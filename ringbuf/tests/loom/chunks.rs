@@ -15,10 +15,10 @@ use loom::thread;
 const REGION: RegionId = RegionId(9);
 const SMALL: Lease = Lease { number: 0, class: Class::Small, offset: SPAN_OFFSET };
 
-/// Returns a region with the header words that claiming reads, one lease entry, and `n_words` words of its first `n` chunks.
+/// Returns a region with the header words that claiming and beginning read, one lease entry, and `n_words` words of its first `n` chunks.
 fn heap(n: u64, n_words: usize) -> Heap {
     let mut windows =
-        vec![(header::TICKS_PER_SECOND, 1), (header::RECORDING, 1), (header::N_LEASES, 3), (LEASES_OFFSET, 9)];
+        vec![(header::TICKS_PER_SECOND, 1), (header::RECORDING, 6), (header::N_LEASES, 3), (LEASES_OFFSET, 9)];
     windows.extend((0..n).map(|bit| (SMALL.offset + bit * Class::Small.bytes(), n_words)));
     windows.extend([(slot_offset(0), 10), (slot_offset(0) + slot::DROPS, 2), (slot_offset(0) + slot::LOSS_RECORDS, 4)]);
     let store = Heap::new(SPAN_OFFSET + (16 << 20), &windows);
