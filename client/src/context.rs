@@ -14,6 +14,9 @@ pub(crate) const TRAVELS: u32 = seg_flags::FIRED
     | seg_flags::RANDOM_ID
     | seg_flags::RECORDED;
 
+/// What goes on within one visit besides: what a later segment of it need not tell again.
+pub(crate) const STAYS: u32 = TRAVELS | seg_flags::DETAIL;
+
 /// The context of a request: its trace, the span that caused what comes next, and where it came from.
 ///
 /// # Shape
@@ -28,7 +31,7 @@ pub struct Context {
     /// The span that caused the segment, 0 for none.
     pub parent_span: SpanId,
     /// Where it came through, what fired, and the bits of `backsight_core::record::seg_flags` that travel: fired, head-kept, resume, and what
-    /// `traceparent` says of the trace.
+    /// `traceparent` says of the trace; of a detached one also which detail was left out so far.
     pub carried: Carried,
 }
 

@@ -159,8 +159,10 @@ fn put_crumb(writer: &mut Writer<View>, now: u64, trace: TraceId, crumb: Crumb) 
     if is_logged && flags & seg_flags::CRUMBS == 0 {
         writer.mark(seg_flags::CRUMBS);
     }
+    // Of a trace that is not recorded here, nobody asks for crumbs until it fires.
+    let is_enough = is_logged || (is_active && writer.is_shed());
     let is_urgent = flags & seg_flags::FIRED != 0 && !crumb.agent.is_none();
-    if !is_logged || is_urgent {
+    if !is_enough || is_urgent {
         signal(writer, now, trace, &crumb, is_logged);
     }
 }

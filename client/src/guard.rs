@@ -1,7 +1,7 @@
 //! Segments and spans as guards: what a thread works for, until the guard drops.
 
 use crate::block::{self, Held};
-use crate::context::{Context, TRAVELS};
+use crate::context::{Context, STAYS, TRAVELS};
 use crate::name::{Name, Resolved, StaticName};
 use crate::trigger;
 use backsight_core::ids::{SpanId, TraceId};
@@ -57,7 +57,7 @@ pub fn attach(context: &Context) -> Segment {
 fn resume(writer: &mut Writer<View>, now: u64, context: &Context) -> bool {
     let Some(now) = block::attached(writer, now) else { return false };
     // A resumed segment hangs under the span that was open when it was detached.
-    writer.resume(SegmentStart { parent_span: context.span, ..start_of(context) }, now);
+    writer.resume(SegmentStart { parent_span: context.span, ..start_of(context, STAYS) }, now);
     true
 }
 
@@ -183,7 +183,7 @@ fn begin_with(writer: &mut Writer<View>, now: u64, context: &Context) -> bool {
         return false;
     }
     let Some(now) = block::attached(writer, now) else { return false };
-    writer.begin(start_of(context), now);
+    writer.begin(start_of(context, TRAVELS), now);
     if context.carried.flags & (seg_flags::FIRED | seg_flags::RESUME) == seg_flags::FIRED {
         trigger::tell_fired(writer, now, context.trace); // on the way here: this host's part is wanted
     }
@@ -334,10 +334,11 @@ pub(crate) fn current_context() -> Option<Context> {
     (!segment.trace.is_none()).then(|| context_of(&segment))
 }
 
+/// Returns how a segment of `context` starts, with those of its flags that are in `flags`.
 #[inline(always)]
-fn start_of(context: &Context) -> SegmentStart {
+fn start_of(context: &Context, flags: u32) -> SegmentStart {
     let mut carried = context.carried;
-    carried.flags &= TRAVELS;
+    carried.flags &= flags;
     SegmentStart { trace: context.trace, parent_span: context.parent_span, span: context.span, carried }
 }
 
@@ -345,6 +346,6 @@ fn start_of(context: &Context) -> SegmentStart {
 #[inline]
 pub(crate) fn context_of(segment: &SegmentStart) -> Context {
     let mut carried = segment.carried;
-    carried.flags &= TRAVELS; // what was lost in one segment is not lost in the next
+    carried.flags &= STAYS; // what was lost in one segment is not lost in the next
     Context { trace: segment.trace, span: segment.span, parent_span: segment.parent_span, carried }
 }

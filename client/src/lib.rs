@@ -39,7 +39,7 @@ mod trigger;
 pub use autotrigger::register as register_trigger;
 pub use backsight_core::context::{KeptOthers, Others, RESPONSE_HEADER, ResponseText};
 pub use backsight_core::ids::{AgentId, SpanId, TraceId, TriggerId};
-pub use backsight_core::record::{SpanKind, StatusCode};
+pub use backsight_core::record::{Level, SpanKind, StatusCode};
 pub use backsight_ringbuf::writer::Carried;
 pub use context::Context;
 pub use edge::{Call, Connection, response_crumb};
@@ -48,7 +48,9 @@ pub use guard::{Segment, Span, attach, begin, detach, span};
 pub use name::{Name, StaticName};
 pub use process::{Missing, init};
 pub use propagate::{Incoming, Outgoing, TRACEPARENT, TRACESTATE, extract, extract_with, inject};
-pub use record::{Value, attr, event, exception, link, named, raw, rename, status};
+pub use record::{
+    Value, attr, attr_at, event, event_at, exception, link, named, named_at, raw, raw_at, rename, status,
+};
 pub use settings::Settings;
 pub use stats::{Stats, stats};
 pub use trigger::{trigger, trigger_for, trigger_with_laterals};

@@ -142,7 +142,7 @@ impl Departure {
         if let Some(writer) = writer {
             let view = writer.store();
             trail.leave(region::agent(view), region::crumbs(view).path_len.into());
-            if region::is_recording(view) {
+            if region::is_recording(view) && !writer.is_shed() {
                 trail.flags = trail.flags.with(TrailFlags::RECORDED);
             }
         }

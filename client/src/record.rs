@@ -1,11 +1,12 @@
 //! Recording within the active segment: events, attributes, payloads, links, status.
 //!
-//! Everything belongs to the innermost open span of the calling thread. Outside a segment nothing is recorded, and that is counted.
+//! Everything belongs to the innermost open span of the calling thread. Outside a segment nothing is recorded, and that is counted. Events,
+//! attributes and payloads have a detail level, [`Level::Normal`] unless their caller says another; the rest is always recorded.
 
 use crate::block;
 use crate::name::{Name, Resolved, StaticName};
 use backsight_core::ids::SpanId;
-use backsight_core::record::{Kind, StatusCode, ValueType, align8, flags, name_word};
+use backsight_core::record::{Kind, Level, StatusCode, ValueType, align8, flags, name_word};
 use backsight_ringbuf::shm::View;
 use backsight_ringbuf::writer::Writer;
 
@@ -67,25 +68,38 @@ impl From<u64> for Value<'_> {
 /// 8 bytes and the payload; a clock read, a copy and one release store, about the time of the clock read alone for small payloads.
 #[inline(always)]
 pub fn raw(payload: &[u8]) {
-    block::with_writer(|writer, now| writer.record(now, Kind::Raw, 0, [], payload));
+    raw_at(Level::Normal, payload);
 }
 
-/// What the C face calls when its inlined copy of [`raw`] finds no room: the same, out of line.
+/// Does what [`raw`] does, at another level.
+#[inline(always)]
+pub fn raw_at(level: Level, payload: &[u8]) {
+    block::with_writer(|writer, now| writer.record(now, Kind::Raw, level.flags(), [], payload));
+}
+
+/// What the C face calls when its inlined copy of [`raw_at`] does not write: the same, out of line.
 #[cold]
-pub fn raw_cold(payload: &[u8]) {
-    raw(payload);
+pub fn raw_cold(level: Level, payload: &[u8]) {
+    raw_at(level, payload);
 }
 
 /// Records bytes with a name.
 #[inline(always)]
 pub fn named<'a>(name: impl Into<Name<'a>>, payload: &[u8]) {
+    named_at(Level::Normal, name, payload);
+}
+
+/// Does what [`named`] does, at another level.
+#[inline(always)]
+pub fn named_at<'a>(level: Level, name: impl Into<Name<'a>>, payload: &[u8]) {
     let name = name.into();
     with_epoch(|writer, now, epoch| {
         let name = name.resolve_interned(writer, epoch);
         if name.text.is_empty() {
-            writer.record(now, Kind::Named, 0, [name_word(name.id.0, 0, 0)], payload);
+            writer.record(now, Kind::Named, level.flags(), [name_word(name.id.0, 0, 0)], payload);
         } else {
-            inline(name, 0, payload, |word, tail, cut| writer.record(now, Kind::Named, cut, [word], tail));
+            let put = |word, tail: &[u8], cut| writer.record(now, Kind::Named, level.flags() | cut, [word], tail);
+            inline(name, 0, payload, put);
         }
     });
 }
@@ -93,26 +107,45 @@ pub fn named<'a>(name: impl Into<Name<'a>>, payload: &[u8]) {
 /// Records an event of the innermost open span, with a message that may be empty.
 #[inline(always)]
 pub fn event<'a>(name: impl Into<Name<'a>>, message: &str) {
-    event_bytes(name.into(), message.as_bytes());
+    event_at(Level::Normal, name, message);
+}
+
+/// Does what [`event`] does, at another level.
+#[inline(always)]
+pub fn event_at<'a>(level: Level, name: impl Into<Name<'a>>, message: &str) {
+    event_bytes(level, name.into(), message.as_bytes());
 }
 
 /// Records an event whose message need not be UTF-8: what the C face is given.
 #[inline(always)]
-pub fn event_bytes(name: Name<'_>, message: &[u8]) {
+pub fn event_bytes(level: Level, name: Name<'_>, message: &[u8]) {
     with_epoch(|writer, now, epoch| {
         let name = name.resolve_interned(writer, epoch);
-        put_named(writer, now, Kind::Event, name, 0, message);
+        Noted { kind: Kind::Event, level, aux: 0 }.put(writer, now, name, message);
     });
 }
 
-/// Writes a record of the innermost open span that is a name, the word's free byte, and bytes.
-#[inline(always)]
-fn put_named(writer: &mut Writer<View>, now: u64, kind: Kind, name: Resolved<'_>, aux: u8, bytes: &[u8]) {
-    let span = writer.span();
-    if name.text.is_empty() {
-        writer.record_of_span::<1, 2>(now, kind, 0, span, [name_word(name.id.0, 0, aux)], bytes);
-    } else {
-        inline(name, aux, bytes, |word, tail, cut| writer.record_of_span::<1, 2>(now, kind, cut, span, [word], tail));
+/// What a record of the innermost open span is that is a name and bytes.
+#[derive(Clone, Copy)]
+struct Noted {
+    kind: Kind,
+    level: Level,
+    /// The name word's free byte.
+    aux: u8,
+}
+
+impl Noted {
+    #[inline(always)]
+    fn put(self, writer: &mut Writer<View>, now: u64, name: Resolved<'_>, bytes: &[u8]) {
+        let Self { kind, level, aux } = self;
+        let span = writer.span();
+        if name.text.is_empty() {
+            writer.record_of_span::<1, 2>(now, kind, level.flags(), span, [name_word(name.id.0, 0, aux)], bytes);
+        } else {
+            inline(name, aux, bytes, |word, tail, cut| {
+                writer.record_of_span::<1, 2>(now, kind, level.flags() | cut, span, [word], tail)
+            });
+        }
     }
 }
 
@@ -122,13 +155,19 @@ fn put_named(writer: &mut Writer<View>, now: u64, kind: Kind, name: Resolved<'_>
 /// 24 bytes for a number under an interned key; text and bytes are copied.
 #[inline(always)]
 pub fn attr<'a, 'b>(key: impl Into<Name<'a>>, value: impl Into<Value<'b>>) {
+    attr_at(Level::Normal, key, value);
+}
+
+/// Does what [`attr`] does, at another level.
+#[inline(always)]
+pub fn attr_at<'a, 'b>(level: Level, key: impl Into<Name<'a>>, value: impl Into<Value<'b>>) {
     let (key, value) = (key.into(), value.into());
-    with_epoch(|writer, now, epoch| put_attr(writer, now, epoch, key, value));
+    with_epoch(|writer, now, epoch| put_attr(writer, now, epoch, level, key, value));
 }
 
 /// Writes an ATTR record of the innermost open span.
 #[inline(always)]
-fn put_attr(writer: &mut Writer<View>, now: u64, epoch: u32, key: Name<'_>, value: Value<'_>) {
+fn put_attr(writer: &mut Writer<View>, now: u64, epoch: u32, level: Level, key: Name<'_>, value: Value<'_>) {
     let (code, word, tail): (ValueType, u64, &[u8]) = match value {
         Value::Bool(value) => (ValueType::Bool, u64::from(value), &[]),
         Value::I64(value) => (ValueType::I64, value.cast_unsigned(), &[]),
@@ -141,10 +180,11 @@ fn put_attr(writer: &mut Writer<View>, now: u64, epoch: u32, key: Name<'_>, valu
     let key = key.resolve_interned(writer, epoch);
     if in_tail || !key.text.is_empty() {
         let number = word.to_le_bytes();
-        put_named(writer, now, Kind::Attr, key, code as u8, if in_tail { tail } else { &number });
+        let bytes: &[u8] = if in_tail { tail } else { &number };
+        Noted { kind: Kind::Attr, level, aux: code as u8 }.put(writer, now, key, bytes);
     } else {
         let (span, key_word) = (writer.span(), name_word(key.id.0, 0, code as u8));
-        writer.record_of_span::<2, 3>(now, Kind::Attr, 0, span, [key_word, word], &[]);
+        writer.record_of_span::<2, 3>(now, Kind::Attr, level.flags(), span, [key_word, word], &[]);
     }
 }
 
@@ -191,7 +231,7 @@ pub fn exception<'a>(kind: impl Into<Name<'a>>, text: &str) {
     let kind = kind.into();
     with_epoch(|writer, now, epoch| {
         let kind = kind.resolve_interned(writer, epoch);
-        put_named(writer, now, Kind::Exception, kind, 0, text.as_bytes());
+        Noted { kind: Kind::Exception, level: Level::Always, aux: 0 }.put(writer, now, kind, text.as_bytes());
     });
 }
 

@@ -39,7 +39,7 @@ extern "C" {
 #endif
 
 /* major << 16 | minor of what this header was written for. */
-#define BKS_ABI_VERSION 0x00010002u
+#define BKS_ABI_VERSION 0x00010003u
 
 #if defined(BKS_STRONG)
 #define BKS_API_
@@ -123,6 +123,9 @@ typedef struct bks_span {
 
 enum { BKS_SPAN_INTERNAL = 1, BKS_SPAN_SERVER = 2, BKS_SPAN_CLIENT = 3, BKS_SPAN_PRODUCER = 4, BKS_SPAN_CONSUMER = 5 };
 enum { BKS_STATUS_UNSET = 0, BKS_STATUS_OK = 1, BKS_STATUS_ERROR = 2 };
+/* How much of a detail an event, an attribute or a payload is. Where the host cannot look back far enough, what is verbose is left out first,
+ * then what is debug, then what is normal, of the same traces on every host. Other numbers mean normal. */
+enum { BKS_LEVEL_ALWAYS = 0, BKS_LEVEL_NORMAL = 1, BKS_LEVEL_DEBUG = 2, BKS_LEVEL_VERBOSE = 3 };
 /* Triggers that need no name. */
 enum { BKS_TRIGGER_MANUAL = 3 };
 /* Why there is no session. */
@@ -150,7 +153,7 @@ struct bks_stats {
     uint64_t size;      /* set to sizeof(struct bks_stats) before the call */
     uint64_t region;
     uint64_t drops[16]; /* by reason: 1 no_chunk, 2 no_trace, 3 no_session, 4 reentrant, 5 thread_slots, 6 signal_full, 7 string_table,
-                           8 too_long */
+                           8 too_long, 10 priority: visits left out, as the host cannot look back far enough */
     uint32_t agent;
     int32_t missing;    /* 0 with a session, else BKS_MISSING_* */
     uint32_t recording; /* whether the agent wants records */
@@ -241,13 +244,17 @@ BKS_API_ int bks_attach(const bks_context *context);
  * whether the thread works for `next` now. */
 BKS_API_ int bks_switch(const bks_context *next, bks_context *previous);
 
-/* ---- records: all belong to the innermost open span of the active segment ---------------------------------------------------------- */
+/* ---- records: all belong to the innermost open span of the active segment -----------------------------------------------------------
+ *
+ * The calls that end in _at take a BKS_LEVEL_*; without it the level is BKS_LEVEL_NORMAL. Spans, links and status are always recorded. */
 
 /* Records `bytes` bytes that only the application understands, at most 1 MiB. Inlined; 8 bytes and the payload. */
 BKS_API_ void bks_raw(const void *payload, size_t bytes);
+BKS_API_ void bks_raw_at(int level, const void *payload, size_t bytes);
 
 /* Records an event with a message, shown as UTF-8. Inlined; 16 bytes and the message, 8 more after another span. */
 BKS_API_ void bks_event(bks_name *name, const void *message, size_t bytes);
+BKS_API_ void bks_event_at(int level, bks_name *name, const void *message, size_t bytes);
 
 /* Starts a span under the innermost open one; `kind` is a BKS_SPAN_*. 40 bytes and two clock reads with bks_span_end. */
 BKS_API_ bks_span bks_span_start(bks_name *name, int kind);
@@ -261,6 +268,11 @@ BKS_API_ void bks_attr_i64(bks_name *key, int64_t value);
 BKS_API_ void bks_attr_f64(bks_name *key, double value);
 BKS_API_ void bks_attr_str(bks_name *key, const char *value, size_t bytes);
 BKS_API_ void bks_attr_istr(bks_name *key, bks_name *value);
+BKS_API_ void bks_attr_bool_at(int level, bks_name *key, int value);
+BKS_API_ void bks_attr_i64_at(int level, bks_name *key, int64_t value);
+BKS_API_ void bks_attr_f64_at(int level, bks_name *key, double value);
+BKS_API_ void bks_attr_str_at(int level, bks_name *key, const char *value, size_t bytes);
+BKS_API_ void bks_attr_istr_at(int level, bks_name *key, bks_name *value);
 
 /* Links the span to the trace and span of `to`. */
 BKS_API_ void bks_link(const bks_context *to);
@@ -375,6 +387,18 @@ BKS_INLINE_ void bks_publish_(struct bks_block_ *block, uint64_t cursor) {
     __atomic_store_n((uint64_t *)(void *)(block->base + block->head), block->head_bias + cursor, __ATOMIC_RELEASE);
 }
 
+/* The region's word DETAIL_THRESHOLD_3: while it is not 0 the library decides which records are left out. */
+#define BKS_DETAIL_THRESHOLD_3_ 168
+
+BKS_INLINE_ int bks_sheds_(const struct bks_block_ *block) {
+    return __atomic_load_n((const uint64_t *)(const void *)(block->base + BKS_DETAIL_THRESHOLD_3_), __ATOMIC_RELAXED) != 0;
+}
+
+/* What the number of a level and a kind are in the first word of a record. */
+BKS_INLINE_ uint32_t bks_kind_at_(int level, uint32_t kind) {
+    return kind | (uint32_t)(level >= 0 && level <= 3 ? level : BKS_LEVEL_NORMAL) << 12;
+}
+
 /* Writes a record of `n_words` words and a payload; returns 0 where the library must. */
 BKS_INLINE_ int bks_put_(struct bks_block_ *block, uint32_t kind_flags, const uint64_t *words, size_t n_words, const void *payload,
                          size_t bytes) {
@@ -384,6 +408,7 @@ BKS_INLINE_ int bks_put_(struct bks_block_ *block, uint32_t kind_flags, const ui
     const uint64_t dt = bks_ticks_() - block->base_ticks;
     size_t i;
     if (BKS_UNLIKELY_(next > block->limit || dt >> 32 != 0)) return 0;
+    if ((kind_flags >> 12 & 3) != 0 && BKS_UNLIKELY_(bks_sheds_(block))) return 0; /* there is a region: `limit` is not 0 */
     bks_store_(block, at, (fixed + bytes) | (uint64_t)kind_flags << 16 | dt << 32);
     for (i = 0; i < n_words; i++) bks_store_(block, at + 8 + 8 * i, words[i]);
     if (bytes != 0) memcpy(block->base + at + fixed, payload, bytes);
@@ -391,46 +416,61 @@ BKS_INLINE_ int bks_put_(struct bks_block_ *block, uint32_t kind_flags, const ui
     return 1;
 }
 
-BKS_INLINE_ void bks_raw_(const void *payload, size_t bytes) {
+/* Records a payload; returns 0 where the library must, 1 also inside a write that a signal interrupted. */
+BKS_INLINE_ int bks_put_raw_(int level, const void *payload, size_t bytes) {
     struct bks_block_ *block = bks_block_of_thread_();
-    if (!BKS_FREE_(block)) return;
+    int done = 0;
+    if (!BKS_FREE_(block)) return 1;
     if (BKS_INLINED_(block) && bytes <= BKS_INLINE_MAX_ && payload != NULL) {
-        int done;
         block->busy = (uintptr_t)__builtin_frame_address(0);
         BKS_FENCE_();
-        done = bks_put_(block, 0x30, NULL, 0, payload, bytes);
+        done = bks_put_(block, bks_kind_at_(level, 0x30), NULL, 0, payload, bytes);
         BKS_FENCE_();
         block->busy = 0;
-        if (done) return;
     }
-    if (BKS_HAS_(bks_raw)) bks_raw(payload, bytes);
+    return done;
 }
 
-BKS_INLINE_ void bks_event_(bks_name *name, const void *message, size_t bytes) {
+BKS_INLINE_ void bks_raw_(const void *payload, size_t bytes) {
+    if (!bks_put_raw_(BKS_LEVEL_NORMAL, payload, bytes) && BKS_HAS_(bks_raw)) bks_raw(payload, bytes);
+}
+BKS_INLINE_ void bks_raw_at_(int level, const void *payload, size_t bytes) {
+    if (!bks_put_raw_(level, payload, bytes) && BKS_HAS_(bks_raw_at)) bks_raw_at(level, payload, bytes);
+}
+
+/* Records an event, as bks_put_raw_ a payload. */
+BKS_INLINE_ int bks_put_event_(int level, bks_name *name, const void *message, size_t bytes) {
     struct bks_block_ *block = bks_block_of_thread_();
-    if (!BKS_FREE_(block)) return;
+    int done = 0;
+    if (!BKS_FREE_(block)) return 1;
     if (BKS_INLINED_(block) && bytes <= BKS_INLINE_MAX_ && name != NULL && (message != NULL || bytes == 0)) {
         const uint64_t cached = __atomic_load_n(&name->cached, __ATOMIC_RELAXED);
         const uint64_t id = cached & 0xffffffffu;
-        int done = 0;
         block->busy = (uintptr_t)__builtin_frame_address(0);
         BKS_FENCE_();
         if (block->epoch != 0 && cached >> 32 == block->epoch) {
             if (block->last_span == block->span && block->span != 0) {
-                done = bks_put_(block, 0x0113, &id, 1, message, bytes); /* the span's id is that of the record before */
+                /* The span's id is that of the record before. */
+                done = bks_put_(block, bks_kind_at_(level, 0x0113), &id, 1, message, bytes);
             } else {
                 uint64_t words[2];
                 words[0] = block->span;
                 words[1] = id;
-                done = bks_put_(block, 0x0013, words, 2, message, bytes);
+                done = bks_put_(block, bks_kind_at_(level, 0x0013), words, 2, message, bytes);
                 if (done) block->last_span = block->span;
             }
         }
         BKS_FENCE_();
         block->busy = 0;
-        if (done) return;
     }
-    if (BKS_HAS_(bks_event)) bks_event(name, message, bytes);
+    return done;
+}
+
+BKS_INLINE_ void bks_event_(bks_name *name, const void *message, size_t bytes) {
+    if (!bks_put_event_(BKS_LEVEL_NORMAL, name, message, bytes) && BKS_HAS_(bks_event)) bks_event(name, message, bytes);
+}
+BKS_INLINE_ void bks_event_at_(int level, bks_name *name, const void *message, size_t bytes) {
+    if (!bks_put_event_(level, name, message, bytes) && BKS_HAS_(bks_event_at)) bks_event_at(level, name, message, bytes);
 }
 
 /* Grants room for a payload of `bytes` bytes, or fewer: at most what the chunk has. The caller writes into `data` and calls bks_commit from
@@ -447,7 +487,8 @@ BKS_INLINE_ bks_reservation bks_reserve(size_t bytes) {
         BKS_FENCE_();
         room = block->limit > block->cursor + 8 ? block->limit - block->cursor - 8 : 0;
         dt = bks_ticks_() - block->base_ticks;
-        if (dt >> 32 == 0 && (room >= want || (room >= 512 && want > 512))) {
+        /* The second time the library has said that the payload is not left out. */
+        if (dt >> 32 == 0 && (room >= want || (room >= 512 && want > 512)) && (tries != 0 || !bks_sheds_(block))) {
             granted.data = block->base + block->cursor + 8;
             granted.bytes = room < want ? (size_t)room : want;
             granted.at_ = block->cursor;
@@ -471,7 +512,8 @@ BKS_INLINE_ int bks_commit(const bks_reservation *granted, size_t used) {
     ours = block->cursor == granted->at_ && used != 0;
     if (ours) {
         const uint64_t bytes = used < granted->bytes ? used : granted->bytes;
-        bks_store_(block, granted->at_, (8 + bytes) | (uint64_t)0x30 << 16 | (uint64_t)granted->dt_ << 32);
+        bks_store_(block, granted->at_,
+                   (8 + bytes) | (uint64_t)bks_kind_at_(BKS_LEVEL_NORMAL, 0x30) << 16 | (uint64_t)granted->dt_ << 32);
         bks_publish_(block, granted->at_ + 8 + ((bytes + 7) & ~(uint64_t)7));
     }
     BKS_FENCE_();
@@ -528,6 +570,13 @@ BKS_INLINE_ void bks_attr_i64_(bks_name *key, int64_t value) { BKS_CALL_(bks_att
 BKS_INLINE_ void bks_attr_f64_(bks_name *key, double value) { BKS_CALL_(bks_attr_f64, (key, value)); }
 BKS_INLINE_ void bks_attr_str_(bks_name *key, const char *value, size_t bytes) { BKS_CALL_(bks_attr_str, (key, value, bytes)); }
 BKS_INLINE_ void bks_attr_istr_(bks_name *key, bks_name *value) { BKS_CALL_(bks_attr_istr, (key, value)); }
+BKS_INLINE_ void bks_attr_bool_at_(int level, bks_name *key, int value) { BKS_CALL_(bks_attr_bool_at, (level, key, value)); }
+BKS_INLINE_ void bks_attr_i64_at_(int level, bks_name *key, int64_t value) { BKS_CALL_(bks_attr_i64_at, (level, key, value)); }
+BKS_INLINE_ void bks_attr_f64_at_(int level, bks_name *key, double value) { BKS_CALL_(bks_attr_f64_at, (level, key, value)); }
+BKS_INLINE_ void bks_attr_str_at_(int level, bks_name *key, const char *value, size_t bytes) {
+    BKS_CALL_(bks_attr_str_at, (level, key, value, bytes));
+}
+BKS_INLINE_ void bks_attr_istr_at_(int level, bks_name *key, bks_name *value) { BKS_CALL_(bks_attr_istr_at, (level, key, value)); }
 BKS_INLINE_ void bks_link_(const bks_context *to) { BKS_CALL_(bks_link, (to)); }
 BKS_INLINE_ void bks_status_(int code, const char *text, size_t bytes) { BKS_CALL_(bks_status, (code, text, bytes)); }
 BKS_INLINE_ uint32_t bks_intern_(bks_name *name) { BKS_RETURN_(bks_intern, (name), 0); }
@@ -585,7 +634,9 @@ BKS_INLINE_ int bks_auto_category_sample_(bks_auto_category *category, const voi
 #define bks_attach(context) bks_attach_(context)
 #define bks_switch(next, previous) bks_switch_(next, previous)
 #define bks_raw(payload, bytes) bks_raw_(payload, bytes)
+#define bks_raw_at(level, payload, bytes) bks_raw_at_(level, payload, bytes)
 #define bks_event(name, message, bytes) bks_event_(name, message, bytes)
+#define bks_event_at(level, name, message, bytes) bks_event_at_(level, name, message, bytes)
 #define bks_span_start(name, kind) bks_span_start_(name, kind)
 #define bks_span_end(span) bks_span_end_(span)
 #define bks_attr_bool(key, value) bks_attr_bool_(key, value)
@@ -593,6 +644,11 @@ BKS_INLINE_ int bks_auto_category_sample_(bks_auto_category *category, const voi
 #define bks_attr_f64(key, value) bks_attr_f64_(key, value)
 #define bks_attr_str(key, value, bytes) bks_attr_str_(key, value, bytes)
 #define bks_attr_istr(key, value) bks_attr_istr_(key, value)
+#define bks_attr_bool_at(level, key, value) bks_attr_bool_at_(level, key, value)
+#define bks_attr_i64_at(level, key, value) bks_attr_i64_at_(level, key, value)
+#define bks_attr_f64_at(level, key, value) bks_attr_f64_at_(level, key, value)
+#define bks_attr_str_at(level, key, value, bytes) bks_attr_str_at_(level, key, value, bytes)
+#define bks_attr_istr_at(level, key, value) bks_attr_istr_at_(level, key, value)
 #define bks_link(to) bks_link_(to)
 #define bks_status(code, text, bytes) bks_status_(code, text, bytes)
 #define bks_intern(name) bks_intern_(name)

@@ -2,7 +2,7 @@
 
 use crate::name::{bks_name, resolve};
 use crate::text;
-use backsight_client::{Context, SpanId, SpanKind, TraceId, Value, ffi};
+use backsight_client::{Context, Level, SpanId, SpanKind, TraceId, Value, ffi};
 use backsight_core::record::{Kind, StatusCode};
 use std::ffi::c_char;
 
@@ -22,7 +22,17 @@ pub struct bks_span {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bks_raw(payload: *const u8, n_bytes: usize) {
     // SAFETY: the caller's contract is the same.
-    ffi::raw_cold(unsafe { text::bytes(payload, n_bytes) });
+    ffi::raw_cold(Level::Normal, unsafe { text::bytes(payload, n_bytes) });
+}
+
+/// Does what [`bks_raw`] does, at detail level `level`.
+///
+/// # Safety
+/// As of [`bks_raw`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bks_raw_at(level: i32, payload: *const u8, n_bytes: usize) {
+    // SAFETY: the caller's contract is the same.
+    ffi::raw_cold(level_of(level), unsafe { text::bytes(payload, n_bytes) });
 }
 
 /// Records an event of the innermost open span.
@@ -32,10 +42,32 @@ pub unsafe extern "C" fn bks_raw(payload: *const u8, n_bytes: usize) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bks_event(name: *const bks_name, message: *const u8, n_bytes: usize) {
     // SAFETY: the caller's contract is the same.
+    unsafe { event_at(Level::Normal, name, message, n_bytes) };
+}
+
+/// Does what [`bks_event`] does, at detail level `level`.
+///
+/// # Safety
+/// As of [`bks_event`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bks_event_at(level: i32, name: *const bks_name, message: *const u8, n_bytes: usize) {
+    // SAFETY: the caller's contract is the same.
+    unsafe { event_at(level_of(level), name, message, n_bytes) };
+}
+
+/// # Safety
+/// As of [`bks_event`].
+unsafe fn event_at(level: Level, name: *const bks_name, message: *const u8, n_bytes: usize) {
+    // SAFETY: the caller's contract is the same.
     let name = unsafe { resolve(name) };
     // SAFETY: as above.
     let message = unsafe { text::bytes(message, n_bytes) };
-    ffi::event_bytes(name, message);
+    ffi::event_bytes(level, name, message);
+}
+
+/// Returns the level that C calls `level`; other numbers are the normal one.
+fn level_of(level: i32) -> Level {
+    u8::try_from(level).map_or(Level::Normal, Level::from_code)
 }
 
 /// Starts a span under the innermost open one; an empty one where nothing is recorded.
@@ -70,7 +102,17 @@ pub unsafe extern "C" fn bks_span_end(span: *const bks_span) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bks_attr_bool(key: *const bks_name, value: i32) {
     // SAFETY: the caller's contract is the same.
-    backsight_client::attr(unsafe { resolve(key) }, value != 0);
+    unsafe { attr_at(Level::Normal, key, Value::Bool(value != 0)) };
+}
+
+/// Does what [`bks_attr_bool`] does, at detail level `level`.
+///
+/// # Safety
+/// As of [`bks_attr_bool`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bks_attr_bool_at(level: i32, key: *const bks_name, value: i32) {
+    // SAFETY: the caller's contract is the same.
+    unsafe { attr_at(level_of(level), key, Value::Bool(value != 0)) };
 }
 
 /// Records an integer attribute of the innermost open span.
@@ -80,7 +122,17 @@ pub unsafe extern "C" fn bks_attr_bool(key: *const bks_name, value: i32) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bks_attr_i64(key: *const bks_name, value: i64) {
     // SAFETY: the caller's contract is the same.
-    backsight_client::attr(unsafe { resolve(key) }, value);
+    unsafe { attr_at(Level::Normal, key, Value::I64(value)) };
+}
+
+/// Does what [`bks_attr_i64`] does, at detail level `level`.
+///
+/// # Safety
+/// As of [`bks_attr_i64`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bks_attr_i64_at(level: i32, key: *const bks_name, value: i64) {
+    // SAFETY: the caller's contract is the same.
+    unsafe { attr_at(level_of(level), key, Value::I64(value)) };
 }
 
 /// Records a floating-point attribute of the innermost open span.
@@ -90,7 +142,17 @@ pub unsafe extern "C" fn bks_attr_i64(key: *const bks_name, value: i64) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bks_attr_f64(key: *const bks_name, value: f64) {
     // SAFETY: the caller's contract is the same.
-    backsight_client::attr(unsafe { resolve(key) }, value);
+    unsafe { attr_at(Level::Normal, key, Value::F64(value)) };
+}
+
+/// Does what [`bks_attr_f64`] does, at detail level `level`.
+///
+/// # Safety
+/// As of [`bks_attr_f64`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bks_attr_f64_at(level: i32, key: *const bks_name, value: f64) {
+    // SAFETY: the caller's contract is the same.
+    unsafe { attr_at(level_of(level), key, Value::F64(value)) };
 }
 
 /// Records a text attribute of the innermost open span; text that is not UTF-8 is recorded as bytes.
@@ -100,10 +162,21 @@ pub unsafe extern "C" fn bks_attr_f64(key: *const bks_name, value: f64) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bks_attr_str(key: *const bks_name, value: *const c_char, n_bytes: usize) {
     // SAFETY: the caller's contract is the same.
-    let key = unsafe { resolve(key) };
+    let value = unsafe { text_value(value, n_bytes) };
     // SAFETY: as above.
-    let bytes = unsafe { text::bytes(value.cast(), n_bytes) };
-    backsight_client::attr(key, std::str::from_utf8(bytes).map_or(Value::Bytes(bytes), Value::Str));
+    unsafe { attr_at(Level::Normal, key, value) };
+}
+
+/// Does what [`bks_attr_str`] does, at detail level `level`.
+///
+/// # Safety
+/// As of [`bks_attr_str`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bks_attr_str_at(level: i32, key: *const bks_name, value: *const c_char, n_bytes: usize) {
+    // SAFETY: the caller's contract is the same.
+    let value = unsafe { text_value(value, n_bytes) };
+    // SAFETY: as above.
+    unsafe { attr_at(level_of(level), key, value) };
 }
 
 /// Records a text attribute whose value is interned: for values of which there are few.
@@ -113,9 +186,36 @@ pub unsafe extern "C" fn bks_attr_str(key: *const bks_name, value: *const c_char
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bks_attr_istr(key: *const bks_name, value: *const bks_name) {
     // SAFETY: the caller's contract is the same.
-    let key = unsafe { resolve(key) };
+    let value = unsafe { resolve(value) };
     // SAFETY: as above.
-    backsight_client::attr(key, Value::Name(unsafe { resolve(value) }));
+    unsafe { attr_at(Level::Normal, key, Value::Name(value)) };
+}
+
+/// Does what [`bks_attr_istr`] does, at detail level `level`.
+///
+/// # Safety
+/// As of [`bks_attr_istr`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bks_attr_istr_at(level: i32, key: *const bks_name, value: *const bks_name) {
+    // SAFETY: the caller's contract is the same.
+    let value = unsafe { resolve(value) };
+    // SAFETY: as above.
+    unsafe { attr_at(level_of(level), key, Value::Name(value)) };
+}
+
+/// # Safety
+/// `key` is null or a valid `bks_name`.
+unsafe fn attr_at(level: Level, key: *const bks_name, value: Value<'_>) {
+    // SAFETY: the caller's contract is the same.
+    backsight_client::attr_at(level, unsafe { resolve(key) }, value);
+}
+
+/// # Safety
+/// `text` is null or points to `n_bytes` bytes, which live during `'a`.
+unsafe fn text_value<'a>(text: *const c_char, n_bytes: usize) -> Value<'a> {
+    // SAFETY: the caller's contract is the same.
+    let bytes = unsafe { text::bytes(text.cast(), n_bytes) };
+    std::str::from_utf8(bytes).map_or(Value::Bytes(bytes), Value::Str)
 }
 
 /// Links the innermost open span to the span of another trace that `to` stands for.

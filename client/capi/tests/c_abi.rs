@@ -8,7 +8,9 @@ mod c_abi {
 
 use backsight_client::ffi::ThreadBlock;
 use backsight_core::ids::TraceId;
-use backsight_core::record::Kind;
+use backsight_core::record::{Kind, Level};
+use backsight_ringbuf::abi::header;
+use backsight_ringbuf::region::Shed;
 use backsight_ringbuf::shm::View;
 use backsight_ringbuf::writer::Writer;
 use c_abi::agent::{Agent, Seen};
@@ -168,7 +170,10 @@ fn the_header_has_the_library_s_layout() {
     assert_eq!(of_header("bks_context.triggers"), offset_of!(Context, carried.triggers));
     assert_eq!(of_header("sizeof.call"), size_of::<backsight_client::Call>());
     assert_eq!(of_header("sizeof.connection"), size_of::<backsight_client::Connection>());
-    assert_eq!(of_header("version"), 1 << 16 | 2);
+    assert_eq!(of_header("word.detail_threshold_3") as u64, header::DETAIL_THRESHOLD_3);
+    let levels = ["always", "normal", "debug", "verbose"].map(|name| of_header(&format!("level.{name}")));
+    assert_eq!(levels, Level::ALL.map(|level| level as usize));
+    assert_eq!(of_header("version"), 1 << 16 | 3);
 }
 
 #[test]
@@ -204,6 +209,48 @@ fn a_program_of_another_major_version_records_through_the_library() {
         assert!(bodies(Kind::Event).all(|body| body.ends_with(b"no funds")) && bodies(Kind::Event).count() == 1);
         assert_eq!((bodies(Kind::SpanStart).count(), bodies(Kind::SpanEnd).count()), (1, 1));
     }
+}
+
+/// The inlined part and the library write the same levels, and leave the same ones out.
+#[test]
+fn programs_of_every_compiler_say_levels_and_lose_what_is_shed() {
+    let link = link_options();
+    for compiler in compilers() {
+        let extra: Vec<&str> = ["-O2"].into_iter().chain(link.iter().map(String::as_str)).collect();
+        let program = compile(*compiler, "levels.c", "levels", &extra);
+        for n_lost in 0..=3 {
+            let detail = [1, 2, 3].map(|level| if level > 3 - n_lost { u64::MAX } else { 0 });
+            let name = format!("levels-{n_lost}-{}", compiler.0);
+            let agent = Agent::start_shedding(Path::new(FOLDER), &name, Shed { detail, ..Shed::default() });
+            let output = run(Command::new(&program).env("BACKSIGHT_SOCKET", &agent.socket));
+            check_levels(&agent, 3 - n_lost as u8, &output);
+        }
+    }
+}
+
+/// Checks what `levels.c` left where levels above `highest` are shed: each record says its level by its bytes, too.
+fn check_levels(agent: &Agent, highest: u8, output: &str) {
+    let records = agent.records();
+    let of = |kind| records.iter().filter(move |seen| seen.kind == kind);
+    let levels: Vec<u8> = (0..=highest).chain((highest >= 1).then_some(1)).collect(); // a level that does not exist is normal
+    let sorted = |kind| {
+        let mut found: Vec<u8> = of(kind).map(|seen| seen.level as u8).collect();
+        found.sort_unstable();
+        found
+    };
+    let twice = |levels: &[u8]| levels.iter().flat_map(|level| [*level; 2]).collect::<Vec<_>>();
+    let mut wanted = levels.clone();
+    wanted.sort_unstable();
+    assert_eq!(sorted(Kind::Event), twice(&wanted), "inlined and through the library");
+    let n_reserved = usize::from(highest >= 1);
+    assert_eq!(of(Kind::Raw).count(), 2 * levels.len() + n_reserved, "{records:?}");
+    for seen in of(Kind::Raw) {
+        assert_eq!(seen.body, [b'0' + seen.level as u8]);
+    }
+    assert_eq!(of(Kind::Attr).count(), 5 * (usize::from(highest) + 1));
+    assert!(output.contains(&format!("reserved={n_reserved}")), "{output}");
+    let wanted = (highest < 3).then(|| Level::from_code(highest + 1));
+    assert_eq!(agent.left_out(), [wanted]);
 }
 
 #[test]

@@ -31,6 +31,11 @@ int main(void) {
     printf("sizeof.call %zu\n", sizeof(bks_call));
     printf("sizeof.connection %zu\n", sizeof(bks_connection));
     printf("sizeof.context %zu\n", sizeof(bks_context));
+    printf("word.detail_threshold_3 %d\n", BKS_DETAIL_THRESHOLD_3_);
+    printf("level.always %d\n", BKS_LEVEL_ALWAYS);
+    printf("level.normal %d\n", BKS_LEVEL_NORMAL);
+    printf("level.debug %d\n", BKS_LEVEL_DEBUG);
+    printf("level.verbose %d\n", BKS_LEVEL_VERBOSE);
     printf("version %u\n", BKS_ABI_VERSION);
     return 0;
 }

@@ -13,6 +13,16 @@
 //! }
 //! println!("{:?}", backsight::stats());
 //! ```
+//! # Detail
+//! Events, attributes and payloads have a [`Level`]. Where a host cannot look back far enough, the recorder leaves out what is
+//! [`Level::Verbose`], then [`Level::Debug`], then [`Level::Normal`], always of the same traces on every host, and says so in the trace.
+//! Spans, errors and triggers stay, and so does what is said to be [`Level::Always`].
+//! ```
+//! use backsight::{Level, attr, event, payload};
+//! event!(Level::Debug, "cache miss", "key 17");
+//! attr!(Level::Always, "service.name", "checkout");
+//! payload!(Level::Verbose, "request.body", b"{}");
+//! ```
 //! # Requests between hosts
 //! A server reads what a request brings along, and its answer says where it was served. A client takes the context along and says when
 //! it was answered; a call that never is stays *open*, and the trace is not taken for complete. One whose request never left, because the
@@ -54,11 +64,11 @@
 pub use backsight_client::autotrigger;
 pub use backsight_client::last_words;
 pub use backsight_client::{
-    AgentId, Call, Carried, Connection, Context, InSegment, Incoming, KeptOthers, Missing, Name, Others, Outgoing,
-    RESPONSE_HEADER, ResponseText, Segment, SegmentExt, Settings, Span, SpanId, SpanKind, StaticName, Stats,
+    AgentId, Call, Carried, Connection, Context, InSegment, Incoming, KeptOthers, Level, Missing, Name, Others,
+    Outgoing, RESPONSE_HEADER, ResponseText, Segment, SegmentExt, Settings, Span, SpanId, SpanKind, StaticName, Stats,
     StatusCode, TRACEPARENT, TRACESTATE, TraceId, TriggerId, Value, attach, begin, detach, exception, extract,
-    extract_with, init, inject, link, raw, register_trigger, response_crumb, stats, status, trigger, trigger_for,
-    trigger_with_laterals,
+    extract_with, init, inject, link, raw, raw_at, register_trigger, response_crumb, stats, status, trigger,
+    trigger_for, trigger_with_laterals,
 };
 
 /// Starts a span whose name is interned once: `span!("checkout")`, or `span!("checkout", SpanKind::Server)`.
@@ -73,37 +83,50 @@ macro_rules! span {
     }};
 }
 
-/// Records an event of the innermost open span: `event!("retry")`, or `event!("retry", message)`.
+/// Records an event of the innermost open span: `event!("retry")`, or `event!("retry", message)`; with a [`Level`] in front where that is not
+/// [`Level::Normal`]: `event!(Level::Debug, "retry", message)`.
 #[macro_export]
 macro_rules! event {
     ($name:literal) => {
-        $crate::event!($name, "")
+        $crate::event!($crate::Level::Normal, $name, "")
     };
-    ($name:literal, $message:expr) => {{
+    ($name:literal, $message:expr) => {
+        $crate::event!($crate::Level::Normal, $name, $message)
+    };
+    ($level:expr, $name:literal) => {
+        $crate::event!($level, $name, "")
+    };
+    ($level:expr, $name:literal, $message:expr) => {{
         static NAME: $crate::StaticName = $crate::StaticName::new($name);
-        $crate::macros::event(&NAME, $message)
+        $crate::macros::event_at($level, &NAME, $message)
     }};
 }
 
-/// Records an attribute of the innermost open span: `attr!("db.rows", 12)`.
+/// Records an attribute of the innermost open span: `attr!("db.rows", 12)`, or `attr!(Level::Verbose, "db.plan", plan)`.
 #[macro_export]
 macro_rules! attr {
-    ($key:literal, $value:expr) => {{
+    ($key:literal, $value:expr) => {
+        $crate::attr!($crate::Level::Normal, $key, $value)
+    };
+    ($level:expr, $key:literal, $value:expr) => {{
         static KEY: $crate::StaticName = $crate::StaticName::new($key);
-        $crate::macros::attr(&KEY, $value)
+        $crate::macros::attr_at($level, &KEY, $value)
     }};
 }
 
-/// Records bytes with a name: `payload!("request.body", &bytes)`.
+/// Records bytes with a name: `payload!("request.body", &bytes)`, or `payload!(Level::Verbose, "request.body", &bytes)`.
 #[macro_export]
 macro_rules! payload {
-    ($name:literal, $bytes:expr) => {{
+    ($name:literal, $bytes:expr) => {
+        $crate::payload!($crate::Level::Normal, $name, $bytes)
+    };
+    ($level:expr, $name:literal, $bytes:expr) => {{
         static NAME: $crate::StaticName = $crate::StaticName::new($name);
-        $crate::macros::named(&NAME, $bytes)
+        $crate::macros::named_at($level, &NAME, $bytes)
     }};
 }
 
 /// What the macros call; the same functions with names made at run time.
 pub mod macros {
-    pub use backsight_client::{attr, event, named, rename, span};
+    pub use backsight_client::{attr, attr_at, event, event_at, named, named_at, rename, span};
 }

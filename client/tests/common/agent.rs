@@ -13,7 +13,7 @@ use backsight_core::trace::{Trace, assemble};
 use backsight_ringbuf::abi::{ABI_VERSION, CHUNKS_PER_LEASE, ChunkId, Class, SLOTS_MAX, SPAN_OFFSET, header};
 use backsight_ringbuf::lease::{self, Lease};
 use backsight_ringbuf::reader;
-use backsight_ringbuf::region::{self, CrumbRules, Identity};
+use backsight_ringbuf::region::{self, CrumbRules, Identity, Shed};
 use backsight_ringbuf::ring::{self, Signal};
 use backsight_ringbuf::shm::Mapping;
 use backsight_ringbuf::slot::{self, State};
@@ -207,6 +207,11 @@ impl Agent {
     /// Turns recording on or off, everywhere.
     pub(crate) fn set_recording(&self, on: bool) {
         self.look(|sessions| sessions.iter().for_each(|session| region::set_recording(&session.mapping, on)));
+    }
+
+    /// Says everywhere what is left out.
+    pub(crate) fn shed(&self, shed: Shed) {
+        self.look(|sessions| sessions.iter().for_each(|session| region::set_shed(&session.mapping, shed)));
     }
 
     /// Says everywhere that the agent sleeps.

@@ -2,13 +2,14 @@
 
 use backsight_core::clock::ClockSource;
 use backsight_core::ids::{AgentId, RegionId, TraceId, TriggerId};
-use backsight_core::record::{Kind, RawRecord, Records};
+use backsight_core::record::{Kind, Level, RawRecord, Records};
 use backsight_core::session::{Attachment, MESSAGE_MAX_BYTES, Message};
 use backsight_ringbuf::abi::{ChunkId, Class, SPAN_OFFSET};
 use backsight_ringbuf::lease::{self, Lease};
-use backsight_ringbuf::region::{self, Identity};
+use backsight_ringbuf::reader::{self, SegmentInfo};
+use backsight_ringbuf::region::{self, Identity, Shed};
 use backsight_ringbuf::shm::Mapping;
-use backsight_ringbuf::{reader, strings};
+use backsight_ringbuf::strings;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::net::{AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketType};
 use std::io::IoSlice;
@@ -26,6 +27,7 @@ const REGION_BYTES: u64 = SPAN_OFFSET + Class::Small.lease_bytes() + LARGE_LEASE
 pub(crate) struct Seen {
     pub(crate) trace: TraceId,
     pub(crate) kind: Kind,
+    pub(crate) level: Level,
     pub(crate) body: Vec<u8>,
 }
 
@@ -37,6 +39,11 @@ pub(crate) struct Agent {
 
 impl Agent {
     pub(crate) fn start(folder: &Path, name: &str) -> Self {
+        Self::start_shedding(folder, name, Shed::default())
+    }
+
+    /// Starts an agent that has threads leave something out.
+    pub(crate) fn start_shedding(folder: &Path, name: &str, shed: Shed) -> Self {
         let socket = folder.join(format!("{name}.sock"));
         let _ = std::fs::remove_file(&socket);
         let listener = rustix::net::socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
@@ -44,14 +51,14 @@ impl Agent {
         rustix::net::listen(&listener, 16).unwrap();
         let regions = Arc::new(Mutex::new(Vec::new()));
         let of_thread = regions.clone();
-        let mut spare = make(RegionId(100)); // made ahead: a forked child waits for 2 ms
+        let mut spare = make(RegionId(100), shed); // made ahead: a forked child waits for 2 ms
         std::thread::spawn(move || {
             let mut sessions = Vec::new(); // a closed one would be a dead agent
             while let Ok(session) = rustix::net::accept(&listener) {
                 let next = RegionId(100 + sessions.len() as u64);
                 serve(&session, next, spare, &of_thread);
                 sessions.push(session);
-                spare = make(RegionId(next.0 + 1));
+                spare = make(RegionId(next.0 + 1), shed);
             }
         });
         Self { socket, regions }
@@ -66,6 +73,26 @@ impl Agent {
 
     /// Returns every record of every region so far.
     pub(crate) fn records(&self) -> Vec<Seen> {
+        let see = |trace, record: RawRecord<'_>| Seen {
+            trace,
+            kind: Kind::from_code(record.header.kind).unwrap(),
+            level: Level::of_flags(record.header.flags),
+            body: record.body.to_vec(),
+        };
+        let segments = self.segments();
+        let records = segments
+            .iter()
+            .flat_map(|(info, bytes)| Records::new(bytes).map(move |record| see(info.trace, record.unwrap())));
+        records.collect()
+    }
+
+    /// Returns the lowest level that each segment says was left out.
+    pub(crate) fn left_out(&self) -> Vec<Option<Level>> {
+        self.segments().iter().map(|(info, _)| Level::left_out(info.flags)).collect()
+    }
+
+    /// Returns every segment of every region so far, with its bytes.
+    fn segments(&self) -> Vec<(SegmentInfo, Vec<u8>)> {
         let regions = self.regions.lock().unwrap();
         let mut seen = Vec::new();
         for (region, number) in regions.iter().flat_map(|region| (0..=LARGE_LEASES).map(move |n| (region, n))) {
@@ -76,12 +103,7 @@ impl Agent {
                     let segment = segment.unwrap();
                     let mut bytes = Vec::new();
                     reader::copy(region, lease, bit, segment.offset, segment.end, &mut bytes);
-                    let see = |record: RawRecord<'_>| Seen {
-                        trace: segment.trace,
-                        kind: Kind::from_code(record.header.kind).unwrap(),
-                        body: record.body.to_vec(),
-                    };
-                    seen.extend(Records::new(&bytes).map(|record| see(record.unwrap())));
+                    seen.push((segment, bytes));
                 }
             }
         }
@@ -101,7 +123,7 @@ fn serve(session: &OwnedFd, id: RegionId, made: (Mapping, OwnedFd), regions: &Mu
     send(session, Message::Attach(Attachment::Doorbell), Some(doorbell.as_fd()));
 }
 
-fn make(id: RegionId) -> (Mapping, OwnedFd) {
+fn make(id: RegionId, shed: Shed) -> (Mapping, OwnedFd) {
     let (mapping, fd) = Mapping::create(REGION_BYTES).unwrap();
     let identity = Identity {
         region: id,
@@ -115,6 +137,7 @@ fn make(id: RegionId) -> (Mapping, OwnedFd) {
         crumbs: Default::default(),
     };
     region::initialise(&mapping, &identity);
+    region::set_shed(&mapping, shed);
     let small = Lease { number: 0, class: Class::Small, offset: SPAN_OFFSET };
     let large = (0..LARGE_LEASES).map(|i| {
         let offset = small.offset + Class::Small.lease_bytes() + u64::from(i) * Class::Large.lease_bytes();

@@ -7,10 +7,10 @@ use super::{CallEnd, Recorded, Setup, Tracer, VisitEnd, attribute};
 use crate::plan::{Place, Plan};
 use crate::rpc::VisitRequest;
 use anyhow::{Context as _, Result};
-use backsight::macros::attr;
+use backsight::macros::{attr, attr_at};
 use backsight::{
-    Connection, Context, KeptOthers, Others, RESPONSE_HEADER, SegmentExt as _, Settings, Span, SpanKind, StaticName,
-    StatusCode, TRACEPARENT, TRACESTATE, TriggerId,
+    Connection, Context, KeptOthers, Level, Others, RESPONSE_HEADER, SegmentExt as _, Settings, Span, SpanKind,
+    StaticName, StatusCode, TRACEPARENT, TRACESTATE, TriggerId,
 };
 use std::future::Future;
 use std::sync::OnceLock;
@@ -137,7 +137,7 @@ impl Tracer for Backsight {
         attr(&PATH, request.path.cast_signed());
         attr(&PAYLOAD_BYTES, request.payload.len() as u64);
         if self.is_shared {
-            attr(&SERVICE_NAME, self.service(place).name);
+            attr_at(Level::Always, &SERVICE_NAME, self.service(place).name);
         }
         // The span stays open over the awaits: the context that goes along with the future stands inside it.
         let scope = backsight::detach().unwrap_or(incoming.context);
