@@ -7,9 +7,12 @@
 pub mod category;
 pub mod exception;
 pub mod percentile;
+mod turn;
 
 pub use category::Category;
 pub use percentile::Percentile;
+
+pub(crate) use crate::slab::generation;
 
 use crate::process;
 use backsight_core::ids::TriggerId;

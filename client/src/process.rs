@@ -140,6 +140,8 @@ pub(crate) struct Process {
     session: Published<Own>,
     /// The process that this memory is of, 0 before its first attempt.
     owner: AtomicU32,
+    /// See `slab::generation`, which writes it in the first block alone; 0 until then.
+    pub(crate) generation: AtomicU32,
     drops: Counters,
     missing: AtomicU64,
     /// CLOCK_MONOTONIC nanoseconds before which no further attempt is made.

@@ -28,6 +28,8 @@ static SLAB: MadeOnce<u8> = MadeOnce { made: AtomicPtr::new(std::ptr::null_mut()
 static OWNED: [AtomicU32; THREAD_BLOCKS] = [const { AtomicU32::new(0) }; THREAD_BLOCKS];
 /// Which of the process blocks counts. Ordinary memory: a child finds its own, of that number, zeroed.
 static CURRENT: Current = Current(AtomicU32::new(0));
+/// Numbers that processes of this line of forks have taken. Ordinary memory: a child goes on where its parent was.
+static GENERATIONS: AtomicU32 = AtomicU32::new(0);
 /// Where to look for a free block first: a hint.
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -49,6 +51,23 @@ pub(crate) fn next_process(prepare: impl FnOnce(&Process)) {
         prepare(process);
         CURRENT.move_to(next);
     }
+}
+
+/// Returns the number of this process in the line of its forks: no process that it descends from has it. Not 0.
+///
+/// # Cost
+/// Two loads once it is known.
+pub(crate) fn generation() -> u32 {
+    // The first block, whichever counts: what is asked for outlives sessions.
+    let Some(process) = process_at(0) else { return 1 };
+    let known = process.generation.load(Ordering::Relaxed); // all there is to know
+    if known != 0 {
+        return known;
+    }
+    let next = GENERATIONS.fetch_add(1, Ordering::Relaxed) + 1; // inherited with the count of those before
+    // Relaxed, as above: of two threads that come at once, one has the number for both.
+    let taken = process.generation.compare_exchange(0, next, Ordering::Relaxed, Ordering::Relaxed);
+    taken.err().unwrap_or(next)
 }
 
 fn process_at(number: usize) -> Option<&'static Process> {

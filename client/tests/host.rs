@@ -8,6 +8,7 @@ mod host;
 
 use agent::{Agent, Options};
 use backsight_client::autotrigger::Percentile;
+use backsight_client::autotrigger::percentile::Histogram;
 use backsight_client::{
     Context, StaticName, TriggerId, attr, begin, event, raw, register_trigger, span, stats, trigger,
 };
@@ -96,6 +97,38 @@ fn forked_child_leaves_its_parents_names_of_triggers_though_the_agent_copied_no_
     });
     assert_eq!(code, 0);
     assert_eq!((agent.n_with_name("of the parent"), agent.n_with_name("of the child")), (2, 1));
+}
+
+/// A child may be forked while a thread of the parent, which the child does not have, adds up what a trigger has counted.
+#[test]
+fn forked_child_goes_on_adding_up_what_a_thread_of_the_parent_was_at() {
+    let (histogram, is_over) = (Histogram::new(0.99).unwrap(), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for value in 0_u64.. {
+                histogram.sample(value % 1000, 1);
+                if is_over.load(Ordering::Relaxed) != 0 {
+                    break;
+                }
+            }
+        });
+        while histogram.threshold().is_none() {
+            std::thread::yield_now();
+        }
+        // The thread adds up for a good part of its time: some of the children find it at that.
+        let codes: Vec<i32> = (0..40)
+            .map(|_| {
+                host::fork(|| {
+                    for value in 0..200_000 {
+                        histogram.sample(1_000_000 + value % 1000, 0);
+                    }
+                    histogram.threshold() > Some(1_000_000)
+                })
+            })
+            .collect();
+        is_over.store(1, Ordering::Relaxed);
+        assert_eq!(codes, [0; 40]);
+    });
 }
 
 /// An agent that does not know the parent has copied no strings: ids that were cached before the fork name nothing there, or worse,

@@ -1,14 +1,17 @@
 //! Models of what threads of a process hand to each other, over all interleavings and all reorderings that the memory model allows: of the
-//! session that one opens and the others record in, of its end where the agent was replaced, of the slab, and of its blocks.
+//! session that one opens and the others record in, of its end where the agent was replaced, of the slab, of its blocks, and of what
+//! autotriggers share.
 //!
 //! `LOOM_MAX_PREEMPTIONS=2 LOOM_MAX_BRANCHES=10000 RUSTFLAGS="--cfg loom" cargo test -p backsight-client --release --test loom`
-//! What is explored is `client/src/publication.rs` as it ships; connecting is left out. Forks are not modelled, nor that after 63 further
+//! What is explored is `client/src/publication.rs`, and `turn.rs` of autotriggers, as they ship; connecting is left out. Forks are not modelled, nor that after 63 further
 //! sessions a process block is used again, for which nothing but time vouches. Each model was seen to fail with what it says weakened.
 
 #![cfg(loom)]
 
 #[path = "../src/publication.rs"]
 mod publication;
+#[path = "../src/autotrigger/turn.rs"]
+mod turn;
 
 use backsight_core::sync::Ordering::Relaxed;
 use backsight_core::sync::{AtomicU32, AtomicU64};
@@ -16,6 +19,12 @@ use loom::sync::Arc;
 use loom::thread::{self, JoinHandle};
 use publication::{Current, MadeOnce, Published, give_back, take_one};
 use std::convert::Infallible;
+use turn::Turn;
+
+/// What `autotrigger.rs` has for `turn.rs`: one process.
+fn generation() -> u32 {
+    1
+}
 
 /// A session in the model: the number of its agent, told twice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -254,5 +263,29 @@ fn block_has_one_thread_and_passes_on_what_it_left() {
         let mut n_visits = 0;
         blocks[0].renew(|found| n_visits = *found);
         assert_eq!(n_visits, n);
+    });
+}
+
+/// The turn is one thread's at a time, and who has it next sees what was done in it.
+///
+/// Catches: the exchange or the store relaxed; the exchange split into load and store.
+#[test]
+fn turn_is_taken_by_one_and_passed_on_whole() {
+    loom::model(|| {
+        let shared = Arc::new((Turn::new(), [AtomicU64::new(0), AtomicU64::new(0)]));
+        let step = |(turn, words): &(Turn, [AtomicU64; 2])| {
+            turn.attempt(|| {
+                let found = words.each_ref().map(|word| word.load(Relaxed));
+                assert_eq!(found[0], found[1], "of one turn");
+                words.iter().for_each(|word| word.store(found[0] + 1, Relaxed));
+            })
+        };
+        let other = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || step(&shared))
+        };
+        let done = [step(&shared), other.join().unwrap()];
+        let n_done = done.iter().filter(|done| **done).count() as u64;
+        assert!(n_done >= 1 && shared.1[0].load(Relaxed) == n_done, "{done:?}");
     });
 }

@@ -3,9 +3,10 @@
 //! Called once per request with, for instance, its API, status or region. The first 1024 labels are counted exactly, later ones share 256
 //! counters, so a million labels cost no more memory than a thousand; sharing can only make a label look more common than it is.
 
+use super::turn::Turn;
 use super::{AutotriggerError, SHARDS};
 use backsight_core::ids::TriggerId;
-use backsight_core::sync::Ordering::{Acquire, Relaxed, Release};
+use backsight_core::sync::Ordering::Relaxed;
 use backsight_core::sync::{AtomicU32, AtomicU64};
 
 /// Labels with a counter of their own.
@@ -52,8 +53,8 @@ pub struct Shares {
     shards: Box<[Shard]>,
     /// A count at or below it is rare; 0 until `1 / f` samples were seen.
     rare: AtomicU64,
-    /// 1 while a thread halves the counters.
-    halving: AtomicU32,
+    /// Whose turn it is to halve the counters.
+    halving: Turn,
 }
 
 impl Shares {
@@ -74,7 +75,7 @@ impl Shares {
             shared: (0..SHARED_COUNTERS).map(|_| zero()).collect(),
             shards: (0..SHARDS).map(|_| Shard { total: zero(), samples: zero() }).collect(),
             rare: zero(),
-            halving: AtomicU32::new(0),
+            halving: Turn::new(),
         })
     }
 
@@ -146,24 +147,24 @@ impl Shares {
     fn refresh(&self) {
         let total: u64 = self.shards.iter().map(|shard| shard.total.load(Relaxed)).sum();
         self.rare.store((total as f64 * self.share) as u64, Relaxed);
+        if total >= 2 * self.half_life * ONE {
+            self.halving.attempt(|| self.halve());
+        }
+    }
+
+    /// Halves all counters, unless another thread has done so meanwhile.
+    fn halve(&self) {
+        let total: u64 = self.shards.iter().map(|shard| shard.total.load(Relaxed)).sum();
         if total < 2 * self.half_life * ONE {
             return;
         }
-        // Acquire pairs with the release below: counters halved by another thread are seen halved.
-        if self.halving.compare_exchange(0, 1, Acquire, Relaxed).is_err() {
-            return;
+        let counts = self.places.iter().map(|place| &place.count);
+        let totals = self.shards.iter().map(|shard| &shard.total);
+        for word in counts.chain(&self.shared).chain(totals) {
+            let count = word.load(Relaxed);
+            word.fetch_sub(count - count / 2, Relaxed); // what is added meanwhile stays
         }
-        let total: u64 = self.shards.iter().map(|shard| shard.total.load(Relaxed)).sum();
-        if total >= 2 * self.half_life * ONE {
-            let counts = self.places.iter().map(|place| &place.count);
-            let totals = self.shards.iter().map(|shard| &shard.total);
-            for word in counts.chain(&self.shared).chain(totals) {
-                let count = word.load(Relaxed);
-                word.fetch_sub(count - count / 2, Relaxed); // what is added meanwhile stays
-            }
-            self.rare.store((total as f64 / 2.0 * self.share) as u64, Relaxed);
-        }
-        self.halving.store(0, Release); // pairs with the exchange above
+        self.rare.store((total as f64 / 2.0 * self.share) as u64, Relaxed);
     }
 }
 

@@ -5,9 +5,10 @@
 //! A sample only adds to a bucket and compares with that value. Nobody ever waits: a thread that finds another folding leaves its counts
 //! for later.
 
+use super::turn::Turn;
 use super::{AutotriggerError, SHARDS};
 use backsight_core::ids::TriggerId;
-use backsight_core::sync::Ordering::{Acquire, Relaxed, Release};
+use backsight_core::sync::Ordering::Relaxed;
 use backsight_core::sync::{AtomicU32, AtomicU64};
 
 /// Buckets per octave; the value that a bucket stands for is at most 1/32 (3.2 %) off.
@@ -49,7 +50,7 @@ fn bounds_of(idx: usize) -> (u64, u64) {
 struct Shard {
     /// Samples since the last fold; a lost one only delays the next.
     samples: AtomicU32,
-    // What follows belongs to whoever holds `folding`.
+    // What follows belongs to whoever has the turn to fold.
     /// The median bucket of an earlier window, [`NO_PIVOT`] before the first.
     pivot: AtomicU32,
     /// The share of that window at or above the pivot, as bits of an `f32`.
@@ -76,9 +77,9 @@ pub struct Histogram {
     tail_share: f64,
     half_life: f64,
     shards: Box<[Shard]>,
-    /// 1 while a thread folds.
-    folding: AtomicU32,
-    // What follows belongs to whoever holds `folding`; all are bits of an `f64`.
+    /// Whose turn it is to fold.
+    folding: Turn,
+    // What follows belongs to whoever has that turn; all are bits of an `f64`.
     /// The weight of the next sample; it grows instead of all others shrinking.
     weight: AtomicU64,
     total: AtomicU64,
@@ -101,7 +102,7 @@ impl Histogram {
             tail_share,
             half_life: HALF_LIFE_MIN.max(10.0 / tail_share),
             shards: (0..SHARDS).map(|_| Shard::new()).collect(),
-            folding: AtomicU32::new(0),
+            folding: Turn::new(),
             weight: AtomicU64::new(1_f64.to_bits()),
             total: AtomicU64::new(0),
             weights: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect(),
@@ -138,16 +139,14 @@ impl Histogram {
 
     #[cold]
     fn try_fold(&self, shard: &Shard) {
-        // Acquire pairs with the release below: the fields of the folder before are seen.
-        if self.folding.compare_exchange(0, 1, Acquire, Relaxed).is_err() {
-            return; // another thread folds: the next sample tries again
-        }
-        shard.samples.store(0, Relaxed); // as in `sample`
-        self.fold(shard);
-        self.folding.store(0, Release); // pairs with the exchange above
+        // Where another thread folds, the next sample tries again.
+        self.folding.attempt(|| {
+            shard.samples.store(0, Relaxed); // as in `sample`
+            self.fold(shard);
+        });
     }
 
-    // Relaxed throughout what follows: only the holder of `folding` is here, and `folding` orders one holder after the other.
+    // Relaxed throughout what follows: only who has the turn is here, and that orders one holder after the other.
     fn fold(&self, shard: &Shard) {
         let weight = f64::from_bits(self.weight.load(Relaxed));
         let changed = shard.look_for_change(self.window_samples());
