@@ -232,10 +232,11 @@ impl Shard {
     /// itself, as threads may well have different work.
     fn look_for_change(&self, window_samples: u32) -> bool {
         let pivot = self.pivot.load(Relaxed);
-        let counts = || self.counts.iter().map(|count| count.load(Relaxed));
-        let n = counts().fold(0_u32, u32::saturating_add);
-        let from_pivot = (pivot as usize).min(BUCKETS);
-        let above = self.above.load(Relaxed).saturating_add(counts().skip(from_pivot).fold(0, u32::saturating_add));
+        let sum = |counts: &[AtomicU32]| counts.iter().map(|count| count.load(Relaxed)).fold(0, u32::saturating_add);
+        let (below_pivot, from_pivot) = self.counts.split_at((pivot as usize).min(BUCKETS));
+        let n_from_pivot = sum(from_pivot);
+        let n = n_from_pivot.saturating_add(sum(below_pivot));
+        let above = self.above.load(Relaxed).saturating_add(n_from_pivot);
         let window = self.window.load(Relaxed).saturating_add(n);
         self.above.store(above, Relaxed);
         self.window.store(window, Relaxed);
