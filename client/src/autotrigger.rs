@@ -1,16 +1,30 @@
 //! Autotriggers: symptoms that a program notices by itself, and the names of triggers.
 //!
 //! Called by applications, on any thread, once per request or value. All memory is allocated when a trigger is made; a sample takes
-//! constant time, no lock and no system call. What decides ([`percentile::Histogram`], [`category::Shares`]) knows nothing of agents and
-//! can be tested as arithmetic; firing is [`crate::trigger`](fn@crate::trigger).
+//! constant time, no lock and no system call. What decides ([`percentile::Histogram`], [`category::Shares`], [`burn::BurnRate`], [`rate::EventRate`], and
+//! [`Condition`], which composes them) knows nothing of agents and clocks and can be tested as arithmetic; firing is
+//! [`crate::trigger`](fn@crate::trigger).
 
+pub mod burn;
 pub mod category;
+pub mod condition;
 pub mod exception;
 pub mod percentile;
+pub mod queue;
+pub mod rate;
+mod recent;
+pub mod set;
 mod turn;
+mod window;
 
+pub use burn::{Burn, Burning};
 pub use category::Category;
+pub use condition::{Condition, Sample};
 pub use percentile::Percentile;
+pub use queue::Queue;
+pub use rate::Rate;
+pub use set::Set;
+pub use window::{Outcome, Spans};
 
 pub(crate) use crate::slab::generation;
 
@@ -69,7 +83,7 @@ pub enum AutotriggerError {
         /// The name that came too late.
         name: String,
     },
-    /// A share or percentile outside of what works.
+    /// A parameter outside of what works.
     OutOfRange {
         /// Which parameter.
         what: &'static str,
@@ -207,6 +221,16 @@ fn leave_name(view: &View, name: &str, id: TriggerId) {
 pub(crate) fn shard() -> usize {
     // Blocks are handed out in turn, so their numbers spread threads evenly.
     crate::block::current().map_or(0, |block| block.number() % SHARDS)
+}
+
+/// Returns empty windows of `spans`.
+///
+/// # Errors
+/// Spans outside of what works; the value is the short one, in seconds.
+fn windows(spans: Spans) -> Result<window::Windows, AutotriggerError> {
+    let expected = "0.1 to 600 seconds, and the long one as long up to 60 times as long";
+    let value = spans.short.as_secs_f64();
+    window::Windows::new(spans).ok_or(AutotriggerError::OutOfRange { what: "short window", value, expected })
 }
 
 #[cfg(test)]

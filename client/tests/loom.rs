@@ -3,25 +3,36 @@
 //! autotriggers share.
 //!
 //! `LOOM_MAX_PREEMPTIONS=2 LOOM_MAX_BRANCHES=10000 RUSTFLAGS="--cfg loom" cargo test -p backsight-client --release --test loom`
-//! What is explored is `client/src/publication.rs`, and `turn.rs` of autotriggers, as they ship; connecting is left out. Forks are not modelled, nor that after 63 further
+//! What is explored is `client/src/publication.rs`, and `turn.rs`, `recent.rs` and `window.rs` of autotriggers, as they ship; connecting is left out. Forks are not modelled, nor that after 63 further
 //! sessions a process block is used again, for which nothing but time vouches. Each model was seen to fail with what it says weakened.
 
 #![cfg(loom)]
 
 #[path = "../src/publication.rs"]
 mod publication;
+#[allow(dead_code, reason = "the model makes rings of few places")]
+#[path = "../src/autotrigger/recent.rs"]
+mod recent;
 #[path = "../src/autotrigger/turn.rs"]
 mod turn;
+#[allow(dead_code, unreachable_pub, reason = "the model makes windows of few slots, and decides by what they count")]
+#[path = "../src/autotrigger/window.rs"]
+mod window;
 
+use backsight_core::ids::TraceId;
 use backsight_core::sync::Ordering::Relaxed;
 use backsight_core::sync::{AtomicU32, AtomicU64};
 use loom::sync::Arc;
 use loom::thread::{self, JoinHandle};
 use publication::{Current, MadeOnce, Published, give_back, take_one};
+use recent::Recent;
 use std::convert::Infallible;
 use turn::Turn;
+use window::{Outcome, Seen, Windows};
 
-/// What `autotrigger.rs` has for `turn.rs`: one process.
+/// What `autotrigger.rs` has for these files: few counters, and one process.
+const SHARDS: usize = 2;
+
 fn generation() -> u32 {
     1
 }
@@ -287,5 +298,51 @@ fn turn_is_taken_by_one_and_passed_on_whole() {
         let done = [step(&shared), other.join().unwrap()];
         let n_done = done.iter().filter(|done| **done).count() as u64;
         assert!(n_done >= 1 && shared.1[0].load(Relaxed) == n_done, "{done:?}");
+    });
+}
+
+/// Two threads add to a ring of one place, where they meet: no trace is found that was not added.
+///
+/// Catches: a check that is not compared.
+#[test]
+fn ring_tells_no_trace_that_was_not_added() {
+    loom::model(|| {
+        let recent = Arc::new(Recent::with_places(1));
+        let whole = |n: u64| TraceId::new(n + 10, n);
+        let other = {
+            let recent = Arc::clone(&recent);
+            thread::spawn(move || recent.push(whole(1)))
+        };
+        let look = || {
+            let mut found = [TraceId::NONE];
+            let n_found = recent.copy_to(&mut found, TraceId::NONE);
+            assert!(n_found == 0 || found[0] == whole(found[0].lo), "{found:?}");
+        };
+        recent.push(whole(2));
+        look();
+        other.join().unwrap();
+        look();
+    });
+}
+
+/// Two threads count while a slot ends: whoever adds up, at the latest the next slot, finds every event once.
+///
+/// Catches: the exchange of what is pending split into load and store; the turn's orderings relaxed.
+#[test]
+fn windows_count_every_event_once() {
+    loom::model(|| {
+        let windows = Arc::new(Windows::with_slots(10, [1, 4]));
+        let other = {
+            let windows = Arc::clone(&windows);
+            thread::spawn(move || {
+                windows.count(Outcome::Bad, 0, 10, |_| false);
+                windows.count(Outcome::Good, 0, 20, |_| false);
+            })
+        };
+        windows.count(Outcome::Bad, 1, 10, |_| false);
+        windows.count(Outcome::Good, 1, 20, |_| false);
+        other.join().unwrap();
+        let all = |Seen { long, .. }: Seen| (long.n_all, long.n_bad) == (5, 2);
+        assert!(windows.count(Outcome::Good, 0, 30, all));
     });
 }

@@ -58,6 +58,26 @@
 //! # let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned();
 //! # checkout(&Headers::from([("traceparent".to_owned(), parent)]));
 //! ```
+//! # Symptoms that a program notices by itself
+//! An [`autotrigger`] is told of every request, and fires for those that are unusual; what is usual it learns as it goes.
+//! ```
+//! use backsight::autotrigger::{Condition, Outcome, Percentile, Sample, Set};
+//! use std::sync::LazyLock;
+//!
+//! /// One request in a thousand, the slowest of late.
+//! static SLOW: LazyLock<Percentile> = LazyLock::new(|| Percentile::new("slow checkout", 0.999).expect("a fit name"));
+//! /// Failures of APIs that are seldom called, with the ten requests that came before.
+//! static ODD: LazyLock<Set> = LazyLock::new(|| {
+//!     let odd = Condition::category(0.01).and_then(|rare| Condition::all_of([rare, Condition::bad()]));
+//!     odd.and_then(|odd| Set::new("odd failure", odd, 10)).expect("a fit name")
+//! });
+//!
+//! fn answered(api: &str, latency_us: u64, outcome: Outcome) {
+//!     SLOW.sample(latency_us);
+//!     ODD.sample(&Sample { label: api, outcome, ..Sample::default() });
+//! }
+//! # answered("/cart", 120, Outcome::Good);
+//! ```
 //! Without an agent on the host all of this does nothing, and [`stats`](fn@stats) says why.
 #![forbid(unsafe_code)]
 

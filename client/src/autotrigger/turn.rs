@@ -1,6 +1,6 @@
 //! Whose turn it is to gather what all threads have counted: one thread's at a time, and nobody waits for it.
 //!
-//! Called by `percentile` and `category`, now and then; explored by `client/tests/loom.rs`. A thread that finds the turn taken goes on and
+//! Called by `percentile`, `category` and `window`, now and then; explored by `client/tests/loom.rs`. A thread that finds the turn taken goes on and
 //! tries again at a later sample. A signal handler that leaves a turn by `longjmp` leaves it taken: the trigger then decides by what it knew.
 
 use super::generation;
