@@ -172,6 +172,38 @@ typedef struct bks_reservation {
 
 typedef struct bks_auto_percentile bks_auto_percentile;
 typedef struct bks_auto_category bks_auto_category;
+typedef struct bks_auto_queue bks_auto_queue;
+typedef struct bks_auto_burn bks_auto_burn;
+typedef struct bks_auto_rate bks_auto_rate;
+typedef struct bks_auto_set bks_auto_set;
+
+/* Kinds of conditions. */
+enum {
+    BKS_AUTO_PERCENTILE = 1, /* values in the top 1 - parameter of late */
+    BKS_AUTO_CATEGORY = 2,   /* labels whose share of late is at most the parameter */
+    BKS_AUTO_BURN = 3,       /* any request while the error budget `parameter` burns too fast */
+    BKS_AUTO_RATE = 4,       /* any request while more than `parameter` come in a second */
+    BKS_AUTO_BAD = 5,        /* bad requests */
+    BKS_AUTO_ALL_OF = 6,     /* what each of the members holds for */
+    BKS_AUTO_ANY_OF = 7      /* what at least one of the members holds for */
+};
+
+/* What decides about a request: at most 16 conditions, compositions included. Read when a trigger is made, and not kept. */
+typedef struct bks_auto_condition {
+    uint32_t kind;      /* BKS_AUTO_* */
+    uint32_t n_members; /* of a composition */
+    double parameter;   /* of any other, as in the bks_auto_*_new of its name */
+    const struct bks_auto_condition *members;
+} bks_auto_condition;
+
+/* What one request shows. Each condition looks at its part; the others may be 0. */
+typedef struct bks_auto_sample {
+    uint64_t value;    /* for percentiles */
+    const char *label; /* UTF-8, for categories */
+    uint64_t label_bytes;
+    int32_t bad; /* whether it failed what was promised, for burn rates */
+    uint32_t reserved;
+} bks_auto_sample;
 
 /* The calling thread's writer: the library's. Only the inlined part below reads it; docs/spec/c-abi.md section 2. */
 struct bks_block_ {
@@ -201,6 +233,8 @@ BKS_ASSERT_(span, sizeof(bks_span) == 32);
 BKS_ASSERT_(name, sizeof(bks_name) == 24);
 BKS_ASSERT_(settings, sizeof(struct bks_settings) == 24);
 BKS_ASSERT_(stats, sizeof(struct bks_stats) == 416);
+BKS_ASSERT_(auto_condition, sizeof(bks_auto_condition) == 24);
+BKS_ASSERT_(auto_sample, sizeof(bks_auto_sample) == 32);
 BKS_ASSERT_(block_cursor, offsetof(struct bks_block_, cursor) == 32);
 BKS_ASSERT_(block_span, offsetof(struct bks_block_, span) == 128);
 
@@ -333,6 +367,36 @@ BKS_API_ bks_auto_category *bks_auto_category_new(const char *name, double share
 
 /* Counts a label, and fires for the active trace where it is rare. Returns whether it was. NULL counts nothing. */
 BKS_API_ int bks_auto_category_sample(bks_auto_category *category, const void *label, size_t bytes);
+
+/* Makes a trigger for requests that waited unusually long in a queue, in the top 1 - p of late; the `n_laterals` traces, at most 32, that
+ * left it last are collected along. Otherwise as bks_auto_percentile_new; 150 KiB. */
+BKS_API_ bks_auto_queue *bks_auto_queue_new(const char *name, double p, uint32_t n_laterals, char *why, size_t why_bytes);
+
+/* Counts that the active trace left the queue after `waited`, in any unit, and fires for it where that is unusually long. Returns whether it
+ * was. NULL counts nothing. */
+BKS_API_ int bks_auto_queue_sample(bks_auto_queue *queue, uint64_t waited);
+
+/* Makes a trigger for bad requests while the error budget burns too fast: `budget` is the share that may be bad, 0.00001 to 0.069, and 14.4
+ * times as much over 10 s and over 60 s is too much. Otherwise as above; 3 KiB. */
+BKS_API_ bks_auto_burn *bks_auto_burn_new(const char *name, double budget, char *why, size_t why_bytes);
+
+/* Counts a request, and fires for the active trace where it is bad and the budget burns. Returns whether it did. NULL counts nothing. */
+BKS_API_ int bks_auto_burn_sample(bks_auto_burn *burn, int bad);
+
+/* Makes a trigger for events while more than `per_s` come in a second, 0.01 to 1e9, over 10 s and over 60 s. Otherwise as above; 3 KiB. */
+BKS_API_ bks_auto_rate *bks_auto_rate_new(const char *name, double per_s, char *why, size_t why_bytes);
+
+/* Counts an event, and fires for the active trace while they come too often. Returns whether it did. NULL counts nothing. */
+BKS_API_ int bks_auto_rate_sample(bks_auto_rate *rate);
+
+/* Makes a trigger for requests that `condition` holds for; the `n_laterals` traces, at most 32, that it was tested for last are collected
+ * along. Otherwise as above; what its conditions take, 150 KiB for a percentile, 40 KiB for a category, 3 KiB for a rate. */
+BKS_API_ bks_auto_set *bks_auto_set_new(const char *name, const bks_auto_condition *condition, uint32_t n_laterals, char *why,
+                                        size_t why_bytes);
+
+/* Tests the active trace by what `sample` shows of it; every condition counts it, and where they hold together, fires. Returns whether they do.
+ * NULL counts nothing. */
+BKS_API_ int bks_auto_set_sample(bks_auto_set *set, const bks_auto_sample *sample);
 
 /* ---- for the inlined part only ----------------------------------------------------------------------------------------------------- */
 
@@ -622,6 +686,35 @@ BKS_INLINE_ bks_auto_category *bks_auto_category_new_(const char *name, double s
 BKS_INLINE_ int bks_auto_category_sample_(bks_auto_category *category, const void *label, size_t bytes) {
     BKS_RETURN_(bks_auto_category_sample, (category, label, bytes), 0);
 }
+BKS_INLINE_ bks_auto_queue *bks_auto_queue_new_(const char *name, double p, uint32_t n_laterals, char *why, size_t why_bytes) {
+    if (BKS_HAS_(bks_auto_queue_new)) return bks_auto_queue_new(name, p, n_laterals, why, why_bytes);
+    if (why != NULL && why_bytes != 0) why[0] = 0;
+    return NULL;
+}
+BKS_INLINE_ int bks_auto_queue_sample_(bks_auto_queue *queue, uint64_t waited) {
+    BKS_RETURN_(bks_auto_queue_sample, (queue, waited), 0);
+}
+BKS_INLINE_ bks_auto_burn *bks_auto_burn_new_(const char *name, double budget, char *why, size_t why_bytes) {
+    if (BKS_HAS_(bks_auto_burn_new)) return bks_auto_burn_new(name, budget, why, why_bytes);
+    if (why != NULL && why_bytes != 0) why[0] = 0;
+    return NULL;
+}
+BKS_INLINE_ int bks_auto_burn_sample_(bks_auto_burn *burn, int bad) { BKS_RETURN_(bks_auto_burn_sample, (burn, bad), 0); }
+BKS_INLINE_ bks_auto_rate *bks_auto_rate_new_(const char *name, double per_s, char *why, size_t why_bytes) {
+    if (BKS_HAS_(bks_auto_rate_new)) return bks_auto_rate_new(name, per_s, why, why_bytes);
+    if (why != NULL && why_bytes != 0) why[0] = 0;
+    return NULL;
+}
+BKS_INLINE_ int bks_auto_rate_sample_(bks_auto_rate *rate) { BKS_RETURN_(bks_auto_rate_sample, (rate), 0); }
+BKS_INLINE_ bks_auto_set *bks_auto_set_new_(const char *name, const bks_auto_condition *condition, uint32_t n_laterals, char *why,
+                                            size_t why_bytes) {
+    if (BKS_HAS_(bks_auto_set_new)) return bks_auto_set_new(name, condition, n_laterals, why, why_bytes);
+    if (why != NULL && why_bytes != 0) why[0] = 0;
+    return NULL;
+}
+BKS_INLINE_ int bks_auto_set_sample_(bks_auto_set *set, const bks_auto_sample *sample) {
+    BKS_RETURN_(bks_auto_set_sample, (set, sample), 0);
+}
 
 #define bks_init(settings) bks_init_(settings)
 #define bks_leave_last_words() bks_leave_last_words_()
@@ -665,6 +758,14 @@ BKS_INLINE_ int bks_auto_category_sample_(bks_auto_category *category, const voi
 #define bks_auto_percentile_sample(percentile, value) bks_auto_percentile_sample_(percentile, value)
 #define bks_auto_category_new(name, share, why, why_bytes) bks_auto_category_new_(name, share, why, why_bytes)
 #define bks_auto_category_sample(category, label, bytes) bks_auto_category_sample_(category, label, bytes)
+#define bks_auto_queue_new(name, p, n_laterals, why, why_bytes) bks_auto_queue_new_(name, p, n_laterals, why, why_bytes)
+#define bks_auto_queue_sample(queue, waited) bks_auto_queue_sample_(queue, waited)
+#define bks_auto_burn_new(name, budget, why, why_bytes) bks_auto_burn_new_(name, budget, why, why_bytes)
+#define bks_auto_burn_sample(burn, bad) bks_auto_burn_sample_(burn, bad)
+#define bks_auto_rate_new(name, per_s, why, why_bytes) bks_auto_rate_new_(name, per_s, why, why_bytes)
+#define bks_auto_rate_sample(rate) bks_auto_rate_sample_(rate)
+#define bks_auto_set_new(name, condition, n_laterals, why, why_bytes) bks_auto_set_new_(name, condition, n_laterals, why, why_bytes)
+#define bks_auto_set_sample(set, sample) bks_auto_set_sample_(set, sample)
 
 /* ---- named tracepoints: a record, and a place for uprobes and perf (SystemTap SDT v3 note; the five-byte nop is cheap to probe) -------- */
 

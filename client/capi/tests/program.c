@@ -163,6 +163,50 @@ static void autotriggers(int linked) {
     CHECK(bks_trigger_id(NULL) == 0 && bks_trigger_id("") == 0 && bks_trigger_id("manual") == 0);
 }
 
+static void conditions(int linked) {
+    static bks_auto_condition slow_or_rare[2] = {{BKS_AUTO_PERCENTILE, 0, 0.99, NULL}, {BKS_AUTO_CATEGORY, 0, 0.01, NULL}};
+    static bks_auto_condition parts[2] = {{BKS_AUTO_BAD, 0, 0, NULL}, {BKS_AUTO_ANY_OF, 2, 0, slow_or_rare}};
+    const bks_auto_condition whole = {BKS_AUTO_ALL_OF, 2, 0, parts};
+    const bks_auto_condition odd = {99, 0, 0, NULL}, empty = {BKS_AUTO_ALL_OF, 2, 0, NULL};
+    bks_auto_condition endless = {BKS_AUTO_ANY_OF, 1, 0, NULL};
+    bks_auto_sample sample = {0, "get", 3, 0, 0}, other = {0, "delete", 6, 1, 0};
+    bks_context context = context_of(8, 1);
+    char why[200] = "";
+    int i, burnt = 0;
+    static bks_auto_queue *queue;
+    static bks_auto_burn *burn;
+    static bks_auto_rate *rate;
+    static bks_auto_set *set;
+    queue = bks_auto_queue_new("c queue", 0.99, 32, why, sizeof why);
+    burn = bks_auto_burn_new("c burn", 0.001, why, sizeof why);
+    rate = bks_auto_rate_new("c rate", 1e6, why, sizeof why);
+    set = bks_auto_set_new("c set", &whole, 2, why, sizeof why);
+    CHECK((queue != NULL) == linked && (burn != NULL) == linked && (rate != NULL) == linked && (set != NULL) == linked);
+    for (i = 0; i < 5000; i++) {
+        CHECK(bks_auto_queue_sample(queue, 1) == 0);
+        CHECK(bks_auto_rate_sample(rate) == 0);
+        CHECK(bks_auto_set_sample(set, &sample) == 0);
+        burnt += bks_auto_burn_sample(burn, i % 2);
+    }
+    CHECK(linked ? burnt > 2000 && burnt <= 2500 : burnt == 0);
+    bks_begin(&context);
+    CHECK(bks_auto_queue_sample(queue, 1000) == linked);
+    CHECK(bks_auto_set_sample(set, &other) == linked); /* bad, and rare */
+    bks_end();
+    endless.members = &endless;
+    CHECK(bks_auto_set_new("c odd", &odd, 0, why, sizeof why) == NULL);
+    if (linked) CHECK(strstr(why, "kind of condition is 99") != NULL);
+    CHECK(bks_auto_set_new("c empty", &empty, 0, why, sizeof why) == NULL);
+    CHECK(bks_auto_set_new("c none", NULL, 0, why, sizeof why) == NULL);
+    CHECK(bks_auto_set_new("c endless", &endless, 0, why, sizeof why) == NULL);
+    if (linked) CHECK(strstr(why, "number of conditions is 17") != NULL);
+    CHECK(bks_auto_queue_new("c long", 0.99, 33, why, sizeof why) == NULL);
+    if (linked) CHECK(strstr(why, "number of laterals is 33") != NULL);
+    CHECK(bks_auto_burn_new("c spent", 0.07, NULL, 0) == NULL && bks_auto_rate_new("c never", 0, NULL, 0) == NULL);
+    CHECK(bks_auto_set_sample(set, NULL) == 0 && bks_auto_set_sample(NULL, &sample) == 0);
+    CHECK(bks_auto_queue_sample(NULL, 1) == 0 && bks_auto_burn_sample(NULL, 1) == 0 && bks_auto_rate_sample(NULL) == 0);
+}
+
 static void *thread_work(void *number) {
     bks_context context = context_of(2, (uint64_t)(uintptr_t)number);
     int i;
@@ -281,6 +325,7 @@ int main(int argc, char **argv) {
     named_span();
     requests(linked);
     autotriggers(linked);
+    conditions(linked);
     threads();
     handlers();
     longjmps();
