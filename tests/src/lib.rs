@@ -3,6 +3,7 @@
 //! Called by the bins in `bench/` and the tests in `it/`. It is no part of what users install, and nothing but tests may depend on it.
 #![deny(unsafe_code)]
 
+pub mod autotrigger;
 pub mod bench;
 pub mod harness;
 pub mod hop;
