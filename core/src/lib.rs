@@ -35,6 +35,7 @@ pub mod context;
 pub mod coordination;
 pub mod holding;
 pub mod ids;
+pub mod loglinear;
 pub mod names;
 pub mod priority;
 pub mod record;

@@ -8,14 +8,10 @@
 use super::turn::Turn;
 use super::{AutotriggerError, SHARDS};
 use backsight_core::ids::TriggerId;
+use backsight_core::loglinear::{BUCKETS, bucket_of, value_below_tail};
 use backsight_core::sync::Ordering::Relaxed;
 use backsight_core::sync::{AtomicU32, AtomicU64};
 
-/// Buckets per octave; the value that a bucket stands for is at most 1/32 (3.2 %) off.
-const SUB_BUCKETS: u64 = 32;
-const SUB_SHIFT: u32 = SUB_BUCKETS.trailing_zeros();
-/// Buckets: 1920 that a `u64` can reach, rounded up so that an index needs no check beyond a mask.
-const BUCKETS: usize = 2048;
 /// Samples of a shard between two folds.
 const FOLD_SAMPLES: u32 = 1024;
 /// The shortest half-life, in samples.
@@ -28,21 +24,6 @@ const SHIFT_SIGMAS: f64 = 5.0;
 const KNOWN_WINDOWS: u32 = 7;
 /// Standing for no pivot yet.
 const NO_PIVOT: u32 = u32::MAX;
-
-/// Returns the bucket of `value`: exact below 32, then 32 buckets per octave.
-#[inline(always)]
-fn bucket_of(value: u64) -> usize {
-    let octave = (63 - (value | (SUB_BUCKETS - 1)).leading_zeros()).saturating_sub(SUB_SHIFT - 1);
-    // In octave 0 (values below 32) the bucket is the value; above, the five bits behind the leading one.
-    let shift = octave.saturating_sub(1);
-    ((u64::from(shift) << SUB_SHIFT) + (value >> shift)) as usize & (BUCKETS - 1)
-}
-
-/// Returns the least value of bucket `idx` and the number of values in it.
-fn bounds_of(idx: usize) -> (u64, u64) {
-    let (octave, sub) = (idx as u64 >> SUB_SHIFT, idx as u64 & (SUB_BUCKETS - 1));
-    if octave == 0 { (sub, 1) } else { ((SUB_BUCKETS + sub) << (octave - 1), 1 << (octave - 1)) }
-}
 
 /// Counts of the threads that share it, since their last fold, and what it takes to notice that their values have changed.
 #[derive(Debug)]
@@ -184,19 +165,11 @@ impl Histogram {
         self.total.store(0, Relaxed);
     }
 
-    /// Returns the value that `tail` of the weight lies at or above, taking values as evenly spread within a bucket.
+    /// Returns the value that `tail` of the weight lies at or above.
     fn value_below_tail(&self, tail: f64) -> u64 {
-        let mut above = 0.0;
-        for (idx, bucket) in self.weights.iter().enumerate().rev() {
-            let here = f64::from_bits(bucket.load(Relaxed));
-            if here > 0.0 && above + here >= tail {
-                let (least, width) = bounds_of(idx);
-                let from_top = ((tail - above) / here).clamp(0.0, 1.0);
-                return least.saturating_add((width as f64 * (1.0 - from_top)).ceil() as u64);
-            }
-            above += here;
-        }
-        u64::MAX
+        let weights = self.weights.iter().enumerate().rev();
+        let weights = weights.map(|(idx, bucket)| (idx, f64::from_bits(bucket.load(Relaxed))));
+        value_below_tail(weights, tail).unwrap_or(u64::MAX)
     }
 
     /// Scales all weights down before they leave the range where adding is exact; returns the new weight of a sample.
@@ -329,6 +302,3 @@ impl Percentile {
         self.histogram.threshold()
     }
 }
-
-#[cfg(test)]
-mod tests;
