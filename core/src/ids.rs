@@ -192,8 +192,11 @@ impl TriggerId {
     pub const CLI: Self = Self(4);
     /// Fired on another host, which did not say what.
     pub const ELSEWHERE: Self = Self(5);
+    /// Fired by an expression of the agent that nobody named.
+    pub const EXPRESSION: Self = Self(9);
     /// Those that have a number and a name of their own.
-    pub const RESERVED: [Self; 5] = [Self::HEAD, Self::PROCESS_DEATH, Self::MANUAL, Self::CLI, Self::ELSEWHERE];
+    pub const RESERVED: [Self; 6] =
+        [Self::HEAD, Self::PROCESS_DEATH, Self::MANUAL, Self::CLI, Self::ELSEWHERE, Self::EXPRESSION];
     /// The ids below this one are reserved; no name may hash to them.
     pub const FIRST_NAMED: u32 = 256;
 
@@ -223,6 +226,7 @@ impl TriggerId {
             3 => Some("manual"),
             4 => Some("cli"),
             5 => Some("elsewhere"),
+            9 => Some("expression"),
             _ => None,
         }
     }

@@ -16,6 +16,8 @@
 //! - **thread slot**: the 4 KiB of a region that belong to one thread: its context, its counters, its signal ring.
 //! - **horizon**: the age at which data that nobody asked for is overwritten.
 //! - **symptom**, **trigger**: what shows that a trace was worth keeping; the rule that says so, by id.
+//! - **expression**: the text of a trigger that an agent fires by itself, for spans that are as the text says ([`expr`]).
+//! - **back-test**: holding an expression against what is retained, without keeping anything.
 //! - **name** of a trigger: the text whose hash is the trigger's id; people read it where it is known, else the id.
 //! - **laterals**: other traces collected with the symptomatic one.
 //! - **crumb** (breadcrumb): the id of an agent, left where a request came from or went to.
@@ -33,6 +35,7 @@ pub mod checksum;
 pub mod clock;
 pub mod context;
 pub mod coordination;
+pub mod expr;
 pub mod holding;
 pub mod ids;
 pub mod loglinear;

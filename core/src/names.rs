@@ -102,6 +102,15 @@ impl TriggerName {
     }
 }
 
+/// Returns the id of the trigger called `name` that fires by an expression: `expression` is the one that nobody named.
+///
+/// # Errors
+/// As [`TriggerName::new`]; also for the other reserved triggers, which fire for reasons of their own.
+pub fn expression_trigger(name: &str) -> Result<TriggerId, TriggerNameError> {
+    let is_unnamed = TriggerId::EXPRESSION.reserved_name() == Some(name);
+    if is_unnamed { Ok(TriggerId::EXPRESSION) } else { TriggerName::check(name) }
+}
+
 /// Names of triggers, by id.
 ///
 /// # Shape

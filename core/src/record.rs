@@ -249,6 +249,15 @@ impl StatusCode {
             _ => Self::Unset,
         }
     }
+
+    /// Returns the lowercase name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unset => "unset",
+            Self::Ok => "ok",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// Types of an attribute's value, as they stand in the record.

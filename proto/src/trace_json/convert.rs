@@ -5,7 +5,7 @@ use super::{
     NotesJson, OpenEdgeJson, PayloadJson, PlaceJson, ProcessJson, SpanJson, TraceJson, ValueJson, VisitJson,
 };
 use backsight_core::ids::SpanId;
-use backsight_core::record::{CrumbDirection, StatusCode};
+use backsight_core::record::CrumbDirection;
 use backsight_core::trace::{
     Attribute, AttributeValue, Event, Notes, Payload, ProcessClock, ProcessInfo, Span, Trace, Visit,
 };
@@ -96,7 +96,7 @@ impl Source<'_> {
                 duration_ns: span.end_ns.map(|end| end.saturating_sub(span.start_ns)),
                 is_cut: span.is_cut,
             },
-            status: status_name(span.status).to_owned(),
+            status: span.status.name().to_owned(),
             status_text: span.status_text.to_string(),
             is_started: span.is_started,
             links: span
@@ -213,14 +213,6 @@ fn value(from: &AttributeValue) -> ValueJson {
         AttributeValue::Str(text) => ValueJson::Str(text.to_string()),
         AttributeValue::Bytes(bytes) => ValueJson::Bytes(hex(bytes)),
         AttributeValue::Array(values) => ValueJson::Array(values.iter().map(value).collect()),
-    }
-}
-
-const fn status_name(status: StatusCode) -> &'static str {
-    match status {
-        StatusCode::Unset => "unset",
-        StatusCode::Ok => "ok",
-        StatusCode::Error => "error",
     }
 }
 
