@@ -21,7 +21,7 @@ const SHOWN_CHARS_MAX: usize = 80;
 /// A key that a file may set.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
-    /// Its section and its name there: `pool.budget_bytes`.
+    /// Its section and its name there: `pool.budget_bytes`. A list of tables has a name only.
     pub name: &'static str,
     /// What it may be set to.
     pub form: Form,
@@ -34,16 +34,14 @@ impl Key {
     }
 
     fn in_section(&self) -> (&'static str, &'static str) {
-        self.name.split_once('.').unwrap_or(("", self.name))
+        self.name.split_once('.').unwrap_or((self.name, ""))
     }
 
     /// Checks a value which `origin` set and wrote as `written`.
     fn check(&self, origin: &str, value: &Value<'_>, written: &str) -> Result<(), ConfigError> {
-        if self.form.takes(value) {
-            return Ok(());
-        }
+        let Some(allowed) = self.form.refusal(value) else { return Ok(()) };
         let shown = self.form.show(value, &shortened(written));
-        Err(ConfigError::refused(origin, self.name, shown, self.form.to_string()))
+        Err(ConfigError::refused(origin, self.name, shown, allowed))
     }
 }
 
@@ -143,7 +141,11 @@ pub fn parse<T: DeserializeOwned>(text: &str, origin: &str, keys: &[Key]) -> Res
     let file = File { text, origin, keys };
     for (section, value) in tree.get_ref() {
         let written = file.written(value.span());
-        file.section(section.get_ref(), value.get_ref(), written)?;
+        let listed = keys.iter().find(|key| key.in_section().1.is_empty() && key.name == &**section.get_ref());
+        match listed {
+            Some(key) => file.tables(key, value.get_ref(), written)?,
+            None => file.section(section.get_ref(), value.get_ref(), written)?,
+        }
     }
     // The table allows nothing that the structure does not take.
     toml::from_str(text).map_err(syntax)
@@ -194,6 +196,24 @@ impl<'a> File<'a> {
         Ok(())
     }
 
+    /// Checks a list of tables, and each key in each of them.
+    fn tables(&self, key: &Key, value: &DeValue<'_>, written: &str) -> Result<(), ConfigError> {
+        key.check(self.origin, &Value::of(value), written)?;
+        let (Form::Tables(keys), DeValue::Array(list)) = (key.form, value) else { return Ok(()) };
+        for table in list.iter().filter_map(|table| table.get_ref().as_table()) {
+            for (name, value) in table {
+                let name = name.get_ref();
+                let Some(inner) = keys.iter().find(|inner| inner.in_section().1 == &**name) else {
+                    let nearest = keys.iter().min_by_key(|inner| n_edits(inner.in_section().1, name));
+                    let dotted = format!("{}.{}", key.name, bare(name));
+                    return Err(self.unknown("key", &dotted, nearest.map_or("", |inner| inner.name)));
+                };
+                inner.check(self.origin, &Value::of(value.get_ref()), self.written(value.span()))?;
+            }
+        }
+        Ok(())
+    }
+
     fn unknown(&self, what: &'static str, name: &str, nearest: &'static str) -> ConfigError {
         ConfigError::Unknown { origin: self.origin.to_owned(), what, name: shortened(name), nearest }
     }
@@ -206,7 +226,8 @@ impl<'a> File<'a> {
     /// Returns the key that was probably meant: one of that very name in another section, else the one with the fewest letters changed.
     fn nearest_key(&self, section: &str, name: &str) -> &'static str {
         let n_changed = |key: &&Key| {
-            let (of_section, known) = key.in_section();
+            // A list of tables has no name beside its section's.
+            let (of_section, known) = if key.in_section().1.is_empty() { ("", key.name) } else { key.in_section() };
             if known == name { 1 } else { n_edits(known, name) + n_edits(of_section, section) }
         };
         self.keys.iter().min_by_key(n_changed).map_or("", |key| key.name)

@@ -2,6 +2,9 @@
 //!
 //! Called for each value of a file and each flag. Pure.
 
+use super::Key;
+use backsight_core::expr;
+use backsight_core::names::expression_trigger;
 use backsight_core::units::Bytes;
 use std::ffi::OsStr;
 use std::fmt;
@@ -40,6 +43,12 @@ pub enum Form {
     Address,
     /// A list of at most one `http://host:port`.
     Peer,
+    /// What an agent's own trigger may be called.
+    TriggerName,
+    /// A trigger expression.
+    Expression,
+    /// Tables, each with keys of these.
+    Tables(&'static [Key]),
 }
 
 /// A value of a file or a flag.
@@ -132,8 +141,24 @@ impl Form {
             (Self::Peer, Value::List(peers)) => {
                 peers.len() <= 1 && peers.iter().all(|peer| peer.text().is_some_and(is_peer))
             }
+            (Self::TriggerName, value) => value.text().is_some_and(|name| expression_trigger(name).is_ok()),
+            (Self::Expression, value) => value.text().is_some_and(|text| expr::parse(text).is_ok()),
+            (Self::Tables(_), Value::List(tables)) => tables.iter().all(|table| *table == Value::Table),
             _ => false,
         }
+    }
+
+    /// Returns what an error says is allowed where `value` is not: of a text that says something wrong, with what that is.
+    pub(super) fn refusal(&self, value: &Value<'_>) -> Option<String> {
+        if self.takes(value) {
+            return None;
+        }
+        let wrong = value.text().and_then(|text| match self {
+            Self::TriggerName => expression_trigger(text).err().map(|error| error.to_string()),
+            Self::Expression => expr::parse(text).err().map(|error| error.to_string()),
+            _ => None,
+        });
+        Some(wrong.map_or_else(|| self.to_string(), |wrong| format!("{self}; {wrong}")))
     }
 
     /// Returns what an error says of a value that was `written` so.
@@ -161,6 +186,12 @@ impl fmt::Display for Form {
             Self::Text => f.write_str("a string"),
             Self::Path { len_max } => write!(f, "a path of 1 to {len_max} B, as a string"),
             Self::Address => f.write_str("an address and a port, as \"127.0.0.1:4390\""),
+            Self::TriggerName => f.write_str("the name of a trigger that is not reserved"),
+            Self::Expression => f.write_str("a trigger expression, as 'duration > 250ms and status = error'"),
+            Self::Tables(keys) => {
+                let section = keys.first().map_or("", |key| key.in_section().0);
+                write!(f, "a list of tables, each begun by a line [[{section}]]")
+            }
             Self::Peer => f.write_str("a list of none or one, as [\"http://127.0.0.1:4390\"]"),
         }
     }

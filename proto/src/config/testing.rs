@@ -26,12 +26,25 @@ fn samples(form: Form) -> (Vec<String>, Vec<String>) {
         }
         Form::Address => (text(&["\"[::1]:0\""]), text(&["\"nowhere\"", "\"1.2.3.4\"", "4390"])),
         Form::Peer => (text(&["[]", "[\"http://a:1\"]"]), text(&["\"http://a:1\"", "[\"a:1\"]"])),
+        Form::TriggerName => (text(&["\"x\""]), text(&["\"\"", "\"cli\"", "\"\\n\"", "1"])),
+        Form::Expression => (text(&["\"duration > 1s\""]), text(&["\"\"", "\"duration >\"", "1"])),
+        Form::Tables(keys) => (vec!["[]".to_owned(), format!("[{}]", table(keys, &[]))], text(&["[1]", "7"])),
     };
-    let is_text = matches!(form, Form::Text | Form::Path { .. });
+    let is_text = matches!(form, Form::Text | Form::Path { .. } | Form::TriggerName);
     refused.extend(text(&["1979-05-27", "07:32:00", "[[]]", "{}", "[1, 2]"]));
     refused.extend((!is_text).then(|| "\"64 MiB\"".to_owned()));
     refused.extend((!matches!(form, Form::Flag)).then(|| "true".to_owned()));
     (taken, refused)
+}
+
+/// Returns a table of all `keys`, each set to what it takes, but those of `others`, which are set to that.
+fn table(keys: &[Key], others: &[(&str, &str)]) -> String {
+    let field = |key: &Key| {
+        let (_, name) = key.in_section();
+        let other = others.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned());
+        format!("{name} = {}", other.or_else(|| samples(key.form).0.pop()).unwrap())
+    };
+    format!("{{ {} }}", keys.iter().map(field).collect::<Vec<_>>().join(", "))
 }
 
 /// Each key takes what it says it takes, changes the configuration by it, and refuses all else by name. `load` loads a file of a text, and
@@ -52,6 +65,13 @@ pub fn every_key_takes_what_is_allowed_and_refuses_the_rest<C: Debug + Default +
             assert!(error.starts_with(&format!("FILE: {} is ", key.name)), "{error}");
             assert!(error.ends_with(&format!(", allowed is {}", key.form)), "{error}");
         }
+        let Form::Tables(inner) = key.form else { continue };
+        for (of, value) in inner.iter().flat_map(|of| samples(of.form).1.into_iter().map(move |value| (of, value))) {
+            let error =
+                load(&format!("{} = [{}]", key.name, table(inner, &[(of.in_section().1, &value)]))).unwrap_err();
+            assert!(error.starts_with(&format!("FILE: {} is ", of.name)), "{error}");
+            assert!(error.contains(&format!(", allowed is {}", of.form)), "{error}");
+        }
     }
 }
 
@@ -62,14 +82,21 @@ pub fn every_key_takes_what_is_allowed_and_refuses_the_rest<C: Debug + Default +
 pub fn table_structures_and_document_agree<C: DeserializeOwned + Debug>(keys: &[Key], document: &str) {
     let mut found = Vec::new();
     for section in known_beside::<C>("x_.x_".to_owned()) {
-        let known = known_beside::<C>(format!("{section}.x_"));
-        found.extend(known.into_iter().map(|key| format!("{section}.{key}")));
+        let known = match keys.iter().any(|key| key.name == section) {
+            true => vec![section],
+            false => known_beside::<C>(format!("{section}.x_")).iter().map(|key| format!("{section}.{key}")).collect(),
+        };
+        found.extend(known);
     }
     let mut known: Vec<_> = keys.iter().map(|key| key.name.to_owned()).collect();
     known.sort();
     found.sort();
     assert_eq!(found, known);
-    for key in keys {
+    let of_tables = |key: &Key| match key.form {
+        Form::Tables(inner) => inner.to_vec(),
+        _ => Vec::new(),
+    };
+    for key in keys.iter().flat_map(|key| of_tables(key).into_iter().chain([*key])) {
         let row = document.lines().find(|line| line.starts_with(&format!("| `{}` |", key.name)));
         let allowed = row.unwrap_or_else(|| panic!("no row of {}", key.name)).split('|').nth(3).unwrap().trim();
         let expected = match key.form {

@@ -16,6 +16,15 @@ const KEYS: &[Key] = &[
     Key::new("agent.collectors", Form::Peer),
 ];
 
+/// A list of tables beside a section.
+const LISTED: &[Key] = &[
+    Key::new("agent.id", Form::Text),
+    Key::new(
+        "trigger",
+        Form::Tables(&[Key::new("trigger.name", Form::TriggerName), Key::new("trigger.when", Form::Expression)]),
+    ),
+];
+
 fn read(text: &str) -> Result<toml::Table, String> {
     parse(text, "c.toml", KEYS).map_err(|error| error.to_string())
 }
@@ -73,6 +82,42 @@ fn a_refused_value_is_shown_as_it_was_written_with_what_is_allowed() {
         check(&format!("[[{key}]]"), &format!("{key} is a list of tables, allowed is {allowed}"));
     }
     assert_eq!(refused.len(), KEYS.len());
+}
+
+#[test]
+fn lists_of_tables_are_checked_table_by_table() {
+    let read = |text: &str| parse::<toml::Table>(text, "c.toml", LISTED).map_err(|error| error.to_string());
+    for text in
+        ["", "trigger = []", "[[trigger]]\nname = 'slow'\nwhen = 'duration > 1s'\n[[trigger]]\nname = 'expression'"]
+    {
+        assert!(read(text).is_ok(), "{text}");
+    }
+    let (list, expression) = (
+        "a list of tables, each begun by a line [[trigger]]",
+        "a trigger expression, as 'duration > 250ms and status = error'",
+    );
+    for (text, said) in [
+        ("[trigger]\nname = 'slow'", format!("trigger is a table, allowed is {list}")),
+        ("trigger = 7", format!("trigger is 7, allowed is {list}")),
+        ("trigger = [1]", format!("trigger is [1], allowed is {list}")),
+        ("[[trigger]]\nwhen = 1", format!("trigger.when is 1, allowed is {expression}")),
+        (
+            "[[trigger]]\n[[trigger]]\nwhen = 'duration > 5'",
+            format!(
+                "trigger.when is 'duration > 5', allowed is {expression}; column 12: found `5`, expected a duration with a unit (ns, us, ms, s, m or h) of at most 584 years"
+            ),
+        ),
+        (
+            "[[trigger]]\nname = 'head'",
+            "trigger.name is 'head', allowed is the name of a trigger that is not reserved; it is read as trigger head"
+                .into(),
+        ),
+        ("[[trigger]]\nwhn = 'x'", "unknown key trigger.whn, the nearest known one is trigger.when".into()),
+        ("[[triger]]\n", "unknown key triger, the nearest known one is trigger".into()),
+        ("[triger]\n", "unknown section triger, the nearest known one is trigger".into()),
+    ] {
+        assert_eq!(read(text), Err(format!("c.toml: {said}")));
+    }
 }
 
 #[test]
