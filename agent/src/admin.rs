@@ -2,6 +2,7 @@
 //!
 //! The HTTP server ([`http`]) runs on a thread of its own; the loop answers between two rounds and never waits for it.
 
+mod expressions;
 mod http;
 mod refused;
 
@@ -9,10 +10,11 @@ pub use refused::RefusedRequests;
 
 use crate::recorder::Fired;
 use crate::sessions::socket::Listener;
+use backsight_core::expr::Expr;
 use backsight_core::ids::{TraceId, TriggerId};
 use backsight_core::names::TriggerNames;
 use backsight_core::segment::Slice;
-use backsight_proto::admin::{HorizonReport, KeptList, Status, TriggerList};
+use backsight_proto::admin::{HorizonReport, KeptList, SetTriggerReply, Status, TestReply, TriggerList};
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -49,6 +51,22 @@ pub enum Command {
         /// Traces to collect with it.
         laterals: Vec<TraceId>,
     },
+    /// Have a trigger fire by an expression, or by none.
+    SetTrigger {
+        /// Its name.
+        name: String,
+        /// The expression.
+        when: Option<Expr>,
+    },
+    /// Start a back-test.
+    StartTest {
+        /// Of what.
+        expr: Expr,
+        /// Traces to name.
+        n_traces: u32,
+    },
+    /// A back-test, by its number.
+    Test(u64),
 }
 
 /// What the loop answers.
@@ -75,6 +93,12 @@ pub enum Reply {
     Metrics(String),
     /// See [`Command::Fire`].
     Fired(Fired),
+    /// See [`Command::SetTrigger`]; why not is for people.
+    TriggerSet(Result<SetTriggerReply, String>),
+    /// See [`Command::Test`]; `None` where another one was begun since.
+    Test(Option<Box<TestReply>>),
+    /// Another back-test is running.
+    TestBusy,
 }
 
 type Asked = (Command, oneshot::Sender<Reply>);

@@ -81,6 +81,11 @@ pub fn monotonic() -> Nanos {
     Nanos(nanoseconds(ClockId::Monotonic))
 }
 
+/// Returns the time of a core that the calling thread has used.
+pub fn thread_time() -> Nanos {
+    Nanos(nanoseconds(ClockId::ThreadCPUTime))
+}
+
 /// Returns the processor's counter where `cpuinfo` says that it never stops and never changes its rate, the system call elsewhere.
 fn choose_source(cpuinfo: &str) -> ClockSource {
     let flags = cpuinfo.lines().find(|line| line.starts_with("flags")).unwrap_or_default();

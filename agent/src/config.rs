@@ -2,10 +2,13 @@
 //!
 //! Called once, by `main` and by tests. Every error names the file or the command line, the key, the value and what is allowed.
 
+use crate::expressions::EXPRESSIONS_MAX;
 use backsight_core::context::CRUMBS_MAX;
+use backsight_core::ids::TriggerId;
 use backsight_core::units::Bytes;
 use backsight_proto::config::{ConfigError, Form, Key, Origin, Value, check_flag, read};
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The smallest pool that works: below it the fixed parts leave no room for data.
@@ -34,6 +37,8 @@ pub const KEYS: &[Key] = &[
     Key::new("triggers.linger_ms", Form::Number { min: 0, max: 600_000 }),
     Key::new("triggers.lateral_max", Form::Number { min: 0, max: 32 }),
     Key::new("triggers.process_death_ms", Form::Number { min: 0, max: 600_000 }),
+    Key::new("trigger", Form::Tables(TRIGGER_KEYS)),
+    Key::new("walk.cpu_share", Form::Share),
     Key::new("crumbs.path_len", Form::Number { min: 1, max: CRUMBS_MAX as u64 }),
     Key::new("crumbs.response", Form::Flag),
     Key::new("uplink.collectors", Form::Peer),
@@ -46,6 +51,9 @@ pub const KEYS: &[Key] = &[
     Key::new("agent.id", Form::Text),
 ];
 
+/// The keys of each table `[[trigger]]`.
+const TRIGGER_KEYS: &[Key] = &[Key::new("trigger.name", Form::TriggerName), Key::new("trigger.when", Form::Expression)];
+
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -56,6 +64,10 @@ pub struct Config {
     pub horizon: HorizonConfig,
     /// What triggers may do.
     pub triggers: TriggersConfig,
+    /// The host's own triggers: each fires for spans that are as its expression says.
+    pub trigger: Vec<TriggerConfig>,
+    /// What reading the records of all spans may take.
+    pub walk: WalkConfig,
     /// How far breadcrumbs reach.
     pub crumbs: CrumbsConfig,
     /// Who is told of what fires.
@@ -145,6 +157,35 @@ impl Default for TriggersConfig {
             lateral_max: 32,
             process_death_ms: 5_000,
         }
+    }
+}
+
+/// `[[trigger]]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TriggerConfig {
+    /// Its name, of which its id is the hash.
+    #[serde(default = "unnamed")]
+    pub name: String,
+    /// The expression by which it fires: `docs/spec/trigger-expressions.md`.
+    pub when: String,
+}
+
+fn unnamed() -> String {
+    TriggerId::EXPRESSION.to_string()
+}
+
+/// `[walk]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WalkConfig {
+    /// The most of a core that reading sealed chunks takes; a back-test takes as much besides.
+    pub cpu_share: f64,
+}
+
+impl Default for WalkConfig {
+    fn default() -> Self {
+        Self { cpu_share: 0.05 }
     }
 }
 
@@ -242,7 +283,26 @@ impl Config {
         if config.agent.socket == config.agent.admin_socket {
             return Err(config.one_socket(file, of_flag));
         }
+        if let Some(file) = file {
+            config.check_triggers(file)?;
+        }
         Ok(config)
+    }
+
+    /// Checks what the file's triggers are beside each other.
+    fn check_triggers(&self, file: &Path) -> Result<(), ConfigError> {
+        let mut names = BTreeSet::new();
+        for (idx, trigger) in self.trigger.iter().enumerate() {
+            let wrong = if idx >= EXPRESSIONS_MAX {
+                format!("one of the first {EXPRESSIONS_MAX}")
+            } else if !names.insert(trigger.name.as_str()) {
+                "a name that no other trigger of the file has".to_owned()
+            } else {
+                continue;
+            };
+            return Err(ConfigError::beside(Origin::File(file), "trigger.name", &trigger.name, wrong));
+        }
+        Ok(())
     }
 
     fn apply(&mut self, overrides: Overrides) -> Result<(), ConfigError> {

@@ -4,10 +4,11 @@
 //! client, a file or the admin thread.
 
 mod clients;
+mod triggers;
 mod uplink;
 
 use crate::admin::{self, Command, Commands, Reply};
-use crate::clock::{HostClock, monotonic};
+use crate::clock::{HostClock, monotonic, thread_time};
 use crate::config::{self, Config};
 use crate::ident;
 use crate::notify;
@@ -57,6 +58,14 @@ pub enum StartError {
     /// Another agent has the state directory.
     #[error(transparent)]
     StateDir(#[from] InUse),
+    /// A trigger cannot fire by its expression.
+    #[error("trigger {name:?}: {why}")]
+    Trigger {
+        /// Its name.
+        name: String,
+        /// Why not.
+        why: String,
+    },
     /// The kernel lacks something, or a limit is too low.
     #[error("{what}")]
     System {
@@ -179,11 +188,13 @@ impl Daemon {
         let settings = settings(config, identified.agent, &clock, budget(config));
         let limits =
             SessionLimits { sessions_max: config.pool.sessions_max, sessions_per_uid: config.pool.sessions_per_uid };
+        let mut recorder = Recorder::new(settings, now);
+        triggers::install(&mut recorder, &config.trigger)?;
         let daemon = Self {
             agent: identified.agent,
             _state_dir: state_dir,
             clock,
-            recorder: Recorder::new(settings, now),
+            recorder,
             sessions: Sessions::new(limits),
             collector,
             listener,
@@ -280,7 +291,8 @@ impl Daemon {
             Pace::Dozing => POLL_DOZING,
             Pace::Asleep => POLL_ASLEEP,
         };
-        self.serve_collector().map_or(sleep, |until| until.min(sleep))
+        let walk = self.recorder.walk(self.now(), &thread_time);
+        self.serve_collector().into_iter().chain(walk).fold(sleep, Nanos::min)
     }
 
     fn now(&self) -> Now {
@@ -332,6 +344,9 @@ impl Daemon {
                 self.recorder.note_name(&name);
                 Reply::Fired(self.recorder.fire(trigger, trace, laterals, now))
             }
+            Command::SetTrigger { name, when } => self.set_trigger(&name, when),
+            Command::StartTest { expr, n_traces } => self.start_test(expr, n_traces),
+            Command::Test(id) => self.look_at_test(id),
         }
     }
 }
@@ -383,6 +398,7 @@ fn settings(config: &Config, agent: AgentId, clock: &HostClock, budget: Bytes) -
             linger: Nanos::from_ms(config.triggers.linger_ms),
             lateral_max: config.triggers.lateral_max,
         },
+        walk_cpu_share: config.walk.cpu_share,
         is_reporting: !config.uplink.collectors.is_empty(),
     }
 }

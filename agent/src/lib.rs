@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod afterlife;
+pub mod backtest;
 pub mod carried;
 pub mod chains;
 pub mod clock;
@@ -15,6 +16,7 @@ pub mod crumbs;
 pub mod daemon;
 pub mod deaths;
 pub mod demand;
+pub mod expressions;
 pub mod horizon;
 pub mod ident;
 pub mod index;
@@ -32,3 +34,4 @@ pub mod status;
 pub mod totals;
 pub mod triggers;
 pub mod uplink;
+pub mod walk;

@@ -12,10 +12,12 @@ mod loss;
 mod rest;
 mod seal;
 mod view;
+mod watch;
 
 pub use death::Ending;
 pub use fire::Fired;
 pub use rest::Pace;
+pub use watch::{Busy, WalkCounts, WalkStatus};
 
 use crate::afterlife::Afterlife;
 use crate::carried::Carried;
@@ -103,6 +105,8 @@ pub struct Settings {
     pub process_death: Nanos,
     /// What triggers may do.
     pub rules: Rules,
+    /// See `walk.cpu_share`.
+    pub walk_cpu_share: f64,
     /// Whether anybody takes the news of what is kept.
     pub is_reporting: bool,
 }
@@ -209,6 +213,7 @@ pub struct Recorder {
     /// What segments said was triggered while a trigger was being served; decided about in the next round.
     pending: Vec<Event>,
     names: Names,
+    watch: watch::Watch,
     /// When a process last took much of what it had ahead.
     last_pressed: Option<Nanos>,
     swept: Nanos,
@@ -246,6 +251,7 @@ impl Recorder {
             n_spare: 0,
             pending: Vec::new(),
             names: Names::default(),
+            watch: watch::Watch::new(settings.walk_cpu_share, settings.ticks_per_second, now),
             last_pressed: None,
             swept: now.time,
         }

@@ -82,6 +82,22 @@ impl Retention {
         numbers.filter_map(|number| self.queue.get(usize::try_from(number - self.front).ok()?)?.as_ref())
     }
 
+    /// Returns the number that the next chunk gets: those of retained ones are below.
+    pub fn end(&self) -> u64 {
+        self.front + self.queue.len() as u64
+    }
+
+    /// Returns the first retained chunk whose number is not below `number`, with its number.
+    ///
+    /// # Cost
+    /// Constant, but for chunks that left from the middle and are skipped.
+    pub fn from_number(&self, number: u64) -> Option<(u64, &Sealed)> {
+        let start = number.max(self.front);
+        let place = usize::try_from(start - self.front).ok()?;
+        let mut after = (start..).zip(self.queue.iter().skip(place));
+        after.find_map(|(number, sealed)| Some((number, sealed.as_ref()?)))
+    }
+
     /// Returns all retained chunks, oldest first, so that their index positions can be changed.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Sealed> {
         self.queue.iter_mut().flatten()
@@ -102,7 +118,7 @@ impl Retention {
 mod tests {
     use super::{Retention, Sealed};
     use backsight_ringbuf::abi::{ChunkId, Class};
-    use proptest::prelude::{any, prop, prop_assert_eq, proptest};
+    use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
 
     fn sealed(n: u64, region: u32) -> Sealed {
         let class = if n.is_multiple_of(3) { Class::Large } else { Class::Small };
@@ -130,6 +146,11 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(queue.oldest(), model.first());
+                let first = queue.from_number(0);
+                prop_assert_eq!(first.map(|(_, sealed)| sealed), model.first());
+                let mut numbered = std::iter::successors(first, |(number, _)| queue.from_number(number + 1));
+                prop_assert!(model.iter().all(|sealed| numbered.next().map(|(_, sealed)| sealed) == Some(sealed)));
+                prop_assert!(numbered.next().is_none() && queue.from_number(queue.end()).is_none());
                 prop_assert_eq!(queue.n_entries(), 2 * model.len() as u64);
                 prop_assert_eq!(queue.bytes().0, model.iter().map(|sealed| sealed.class.bytes()).sum::<u64>());
                 let newest_first: Vec<_> = model.iter().rev().filter(|sealed| sealed.region == region).collect();

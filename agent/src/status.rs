@@ -4,7 +4,7 @@
 
 use crate::admin::RefusedRequests;
 use crate::clock::HostClock;
-use crate::recorder::{Now, Recorder};
+use crate::recorder::{Now, Recorder, WalkStatus};
 use crate::sessions::Sessions;
 use crate::totals::{Listed, by_name};
 use backsight_core::clock::ClockSource;
@@ -133,6 +133,7 @@ pub fn metrics(
     out.counter("released_traces", "Kept traces that a collector has and that made room.", totals.released_traces);
     out.counter("remote_triggers", "Groups that the coordinator asked for, refused ones included.", remote.fired);
     out.counter("remote_triggers_refused", "Those of them that the rate refused.", remote.refused);
+    out.walk(&recorder.walk_status());
     if let Some((status, details)) = uplink {
         out.uplink(status, details);
     }
@@ -174,6 +175,23 @@ impl Exposition {
             let value = value.replace('\\', "\\\\").replace('"', "\\\"");
             self.line(format_args!("backsight_agent_{name}_total{{{label}=\"{value}\"}} {n}"));
         }
+    }
+
+    fn walk(&mut self, status: &WalkStatus) {
+        let WalkStatus { counts, shortfalls, n_carried, n_unlearnt, taken_share, backtests } = *status;
+        self.head("walk_taken_share", "The share of traces that expressions look at.", "gauge");
+        self.line(format_args!("backsight_agent_walk_taken_share {taken_share}"));
+        self.gauge("walk_carried_spans", "Spans of which the start or the end has not been read.", Some(n_carried));
+        self.counter("walk_cpu_us", "Time of a core for expressions and back-tests.", counts.cpu.0 / 1000);
+        self.counter("walk_bytes", "Bytes of segments read for expressions.", counts.bytes);
+        self.counter("walk_spans", "Spans held against expressions.", counts.spans);
+        self.counter("walk_skipped_segments", "Segments passed over by priority.", counts.skipped_segments);
+        self.counter("walk_missed_chunks", "Chunks evicted before they were read.", counts.missed_chunks);
+        self.counter("walk_given_up_spans", "Spans whose other half came too late.", shortfalls.spans_given_up);
+        self.counter("walk_given_up_threads", "Threads forgotten between chunks.", shortfalls.threads_given_up);
+        self.counter("walk_cut_notes", "Texts and events not looked at in full.", shortfalls.notes_cut);
+        self.counter("walk_unlearnt_spans", "Spans under too many names to learn percentiles.", n_unlearnt);
+        self.counter("backtests", "Back-tests begun.", backtests);
     }
 
     fn uplink(&mut self, status: &UplinkStatus, details: &UplinkDetails) {

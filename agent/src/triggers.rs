@@ -26,6 +26,8 @@ pub enum Origin {
     Elsewhere,
     /// The agent, at the death of a process.
     Death,
+    /// The agent, for a span that is as an expression says.
+    Expression,
     /// A person.
     Admin,
     /// The coordinator: it fired on another host.

@@ -9,12 +9,19 @@
 //! | `GET /v1/horizon` | | [`HorizonReport`] |
 //! | `GET /v1/triggers` | | [`TriggerList`] |
 //! | `POST /v1/triggers/fire` | [`FireRequest`] | [`FireReply`]; 404 for an unknown trigger, 429 where a limit refused |
+//! | `POST /v1/triggers/set` | [`SetTriggerRequest`] | [`SetTriggerReply`]; 400 with the column where the expression is none |
+//! | `POST /v1/triggers/test` | [`TestRequest`] | [`TestReply`], mostly not over yet; 409 while another back-test runs |
+//! | `GET /v1/triggers/test/{n}` | | [`TestReply`]; 404 where another one was begun since |
 //! | `GET /v1/traces` | | [`KeptList`] |
 //! | `GET /v1/traces/{id}` | | [`crate::trace_json::TraceJson`]; 404 where nothing of it is kept or retained |
 //! | `GET /metrics` | | Prometheus text |
 //! | `GET /healthz` | | `ok` |
 //!
 //! Trace ids are 32 hex digits, agents 7 base32 digits. Sizes are bytes; a `_share` lies in 0..=1.
+
+mod expressions;
+
+pub use expressions::{MatchedTrace, SetTriggerReply, SetTriggerRequest, TEST_TRACES_MAX, TestReply, TestRequest};
 
 use crate::text;
 use backsight_core::ids::{AgentId, TraceId};
@@ -33,6 +40,10 @@ pub mod route {
     pub const TRIGGERS: &str = "/v1/triggers";
     /// See [`super::FireRequest`].
     pub const FIRE: &str = "/v1/triggers/fire";
+    /// See [`super::SetTriggerRequest`].
+    pub const SET_TRIGGER: &str = "/v1/triggers/set";
+    /// See [`super::TestRequest`]; a back-test is below it.
+    pub const TEST: &str = "/v1/triggers/test";
     /// See [`super::KeptList`]; a trace is below it.
     pub const TRACES: &str = "/v1/traces";
     /// Prometheus text.
@@ -43,6 +54,11 @@ pub mod route {
     /// Returns the path of one trace.
     pub fn trace(id: TraceId) -> String {
         format!("{TRACES}/{id}")
+    }
+
+    /// Returns the path of one back-test.
+    pub fn test(number: u64) -> String {
+        format!("{TEST}/{number}")
     }
 }
 
@@ -251,6 +267,9 @@ pub struct TriggerStatus {
     pub kept_traces: u64,
     /// Their bytes.
     pub kept_bytes: u64,
+    /// The expression by which the agent fires it; empty where it does not.
+    #[serde(default)]
+    pub when: String,
 }
 
 /// Fires a trigger by hand.

@@ -1,7 +1,7 @@
 //! HTTP/1.1 over the admin socket: routes to commands, replies to JSON.
 
 use super::refused::Reason;
-use super::{AskError, Client, Command, RefusedRequests, Reply};
+use super::{AskError, Client, Command, RefusedRequests, Reply, expressions};
 use backsight_core::ids::{TraceId, TriggerId};
 use backsight_core::trace::{Trace, assemble};
 use backsight_proto::admin::{ErrorReply, FireReply, FireRequest, KeptState, REQUEST_MAX_BYTES, route};
@@ -13,6 +13,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,10 +73,10 @@ pub(super) async fn serve(socket: std::os::unix::net::UnixListener, client: Clie
     }
 }
 
-type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Full<Bytes>>;
 
 /// A request that is answered with an error.
-struct Refused {
+pub(super) struct Refused {
     status: StatusCode,
     error: String,
     /// Why it is counted, if it is.
@@ -83,7 +84,7 @@ struct Refused {
 }
 
 impl Refused {
-    fn new(status: StatusCode, error: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Self {
         Self { status, error: error.into(), reason: None }
     }
 
@@ -116,38 +117,44 @@ async fn answer(request: Request<Incoming>, client: &Client) -> Result<Answer, I
 
 async fn route_request(request: Request<Incoming>, client: &Client) -> Result<Answer, Refused> {
     let path = request.uri().path().trim_end_matches('/').to_owned();
-    let is_fire = path == route::FIRE;
-    let allowed = if is_fire { Method::POST } else { Method::GET };
+    let is_posted = matches!(path.as_str(), route::FIRE | route::SET_TRIGGER | route::TEST);
+    let allowed = if is_posted { Method::POST } else { Method::GET };
     let command = match path.as_str() {
-        route::HEALTH | route::FIRE => None,
+        route::HEALTH | route::FIRE | route::SET_TRIGGER | route::TEST => None,
         route::STATUS => Some(Command::Status),
         route::HORIZON => Some(Command::Horizon),
         route::TRIGGERS => Some(Command::Triggers),
         route::TRACES => Some(Command::Kept),
         route::METRICS => Some(Command::Metrics),
-        path => Some(trace_command(path)?),
+        path => Some(command_below(path)?),
     };
     if request.method() != allowed {
         let refused = Refused::new(StatusCode::METHOD_NOT_ALLOWED, format!("{path} takes {allowed} only"));
         return Err(refused.because(Reason::Method));
     }
-    match command {
-        Some(command) => reply(client.ask(command).await?).await,
-        None if is_fire => fire(request, client).await,
-        None => Ok(text(TEXT_TYPE, "ok\n".into())),
+    match (command, path.as_str()) {
+        (Some(Command::Test(id)), _) => expressions::look_at_test(id, client).await,
+        (Some(command), _) => reply(client.ask(command).await?).await,
+        (None, route::FIRE) => fire(request, client).await,
+        (None, route::SET_TRIGGER) => expressions::set(request, client).await,
+        (None, route::TEST) => expressions::test(request, client).await,
+        (None, _) => Ok(text(TEXT_TYPE, "ok\n".into())),
     }
 }
 
-fn trace_command(path: &str) -> Result<Command, Refused> {
-    let id = path.strip_prefix(route::TRACES).and_then(|rest| rest.strip_prefix('/'));
-    let id = id.ok_or_else(|| {
-        Refused::new(StatusCode::NOT_FOUND, format!("no such path: {path}")).because(Reason::UnknownName)
-    })?;
-    let trace = id.parse::<TraceId>().map_err(|error| bad(error.to_string()))?;
-    Ok(Command::Trace(trace))
+/// Returns what is asked of one trace or back-test.
+fn command_below(path: &str) -> Result<Command, Refused> {
+    let below = |parent: &str| path.strip_prefix(parent).and_then(|rest| rest.strip_prefix('/'));
+    if let Some(id) = below(route::TRACES) {
+        return Ok(Command::Trace(id.parse::<TraceId>().map_err(|error| bad(error.to_string()))?));
+    }
+    if let Some(id) = below(route::TEST) {
+        return Ok(Command::Test(id.parse().map_err(|_| bad(format!("a back-test has a number, not `{id}`")))?));
+    }
+    Err(Refused::new(StatusCode::NOT_FOUND, format!("no such path: {path}")).because(Reason::UnknownName))
 }
 
-fn bad(error: String) -> Refused {
+pub(super) fn bad(error: String) -> Refused {
     Refused::new(StatusCode::BAD_REQUEST, error).because(Reason::Malformed)
 }
 
@@ -173,6 +180,9 @@ async fn reply(reply: Reply) -> Result<Answer, Refused> {
         Reply::Fired(fired) if fired.state == KeptState::Refused => {
             return Err(Refused::new(StatusCode::TOO_MANY_REQUESTS, "the trigger fires more often than its limit"));
         }
+        Reply::TriggerSet(_) | Reply::Test(_) | Reply::TestBusy => {
+            return Err(Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "the agent answered something else"));
+        }
         Reply::Fired(fired) => {
             let reply = FireReply { state: fired.state, n_segments: fired.n_segments, bytes: fired.bytes };
             json(StatusCode::OK, &reply)
@@ -180,10 +190,15 @@ async fn reply(reply: Reply) -> Result<Answer, Refused> {
     })
 }
 
-async fn fire(request: Request<Incoming>, client: &Client) -> Result<Answer, Refused> {
+/// Reads the body of a request.
+pub(super) async fn read<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Refused> {
     let body = Limited::new(request.into_body(), REQUEST_MAX_BYTES).collect().await;
     let body = body.map_err(|_| bad(format!("the body is over {REQUEST_MAX_BYTES} B, or was cut short")))?;
-    let request: FireRequest = serde_json::from_slice(&body.to_bytes()).map_err(|e| bad(e.to_string()))?;
+    serde_json::from_slice(&body.to_bytes()).map_err(|error| bad(error.to_string()))
+}
+
+async fn fire(request: Request<Incoming>, client: &Client) -> Result<Answer, Refused> {
+    let request: FireRequest = read(request).await?;
     let trigger = TriggerId::from_text(&request.trigger).ok_or_else(|| {
         let error = format!("no trigger can be called `{}`", request.trigger);
         Refused::new(StatusCode::NOT_FOUND, error).because(Reason::UnknownName)
@@ -192,7 +207,7 @@ async fn fire(request: Request<Incoming>, client: &Client) -> Result<Answer, Ref
     reply(client.ask(command).await?).await
 }
 
-fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
     let body = serde_json::to_vec(value).unwrap_or_default();
     let mut answer = Response::new(Full::new(Bytes::from(body)));
     *answer.status_mut() = status;

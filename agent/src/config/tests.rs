@@ -54,6 +54,16 @@ fn errors_name_file_key_value_and_what_is_allowed() {
             "[agent]\nsocket = \"/a\"\nadmin_socket = \"/a\"\n",
             "agent.admin_socket is \"/a\", allowed is another path than agent.socket".into(),
         ),
+        (
+            "[[trigger]]\nname = \"slow\"\nwhen = \"duration > 5 parsecs\"\n",
+            "trigger.when is \"duration > 5 parsecs\", allowed is a trigger expression, as 'duration > 250ms and status = \
+             error'; column 12: found `5`, expected a duration with a unit (ns, us, ms, s, m or h) of at most 584 years"
+                .into(),
+        ),
+        (
+            "[[trigger]]\nwhen = \"status = error\"\n[[trigger]]\nwhen = \"status = ok\"\n",
+            "trigger.name is \"expression\", allowed is a name that no other trigger of the file has".into(),
+        ),
     ];
     for (text, expected) in cases {
         assert_eq!(load(text).unwrap_err(), format!("FILE: {expected}"));

@@ -127,8 +127,9 @@ impl Recorder {
     /// Returns the triggers seen so far, with the reserved ones.
     pub fn trigger_list(&self) -> TriggerList {
         let (counts, kept) = (self.triggers.counts(), self.kept.by_trigger());
+        let when: BTreeMap<TriggerId, String> = self.expressions().map(|(id, expr)| (id, expr.to_string())).collect();
         let ids: std::collections::BTreeSet<TriggerId> =
-            counts.keys().chain(kept.keys()).copied().chain(TriggerId::RESERVED).collect();
+            counts.keys().chain(kept.keys()).copied().chain(TriggerId::RESERVED).chain(when.keys().copied()).collect();
         let status = |id: TriggerId| {
             let counts = counts.get(&id).copied().unwrap_or_default();
             let (kept_traces, kept_bytes) = kept.get(&id).copied().unwrap_or_default();
@@ -139,6 +140,7 @@ impl Recorder {
                 refused_total: counts.refused,
                 kept_traces,
                 kept_bytes,
+                when: when.get(&id).cloned().unwrap_or_default(),
             }
         };
         TriggerList { triggers: ids.into_iter().map(status).collect() }

@@ -8,6 +8,7 @@ mod client;
 mod collector;
 mod death;
 mod drops;
+mod expressions;
 mod harness;
 mod hostile;
 mod retention;
