@@ -12,7 +12,7 @@ use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use value::{CollectorUrl, duration, trigger_id, trigger_name};
+use value::{CollectorUrl, duration, expression, expression_name, trigger_id, trigger_name};
 
 /// The admin socket where none is named.
 const AGENT_DEFAULT: &str = "/run/backsight/admin.sock";
@@ -113,7 +113,7 @@ pub(crate) enum Command {
     /// Look at traces
     #[command(subcommand)]
     Trace(TraceCommand),
-    /// Look at triggers, or fire one
+    /// Look at triggers, set, test or fire one
     #[command(subcommand)]
     Trigger(TriggerCommand),
     /// Check what this host offers, and say what to do about the rest
@@ -266,7 +266,47 @@ pub(crate) enum TriggerCommand {
         #[arg(long = "lateral", value_name = "ID")]
         laterals: Vec<TraceId>,
     },
+    /// Have the agent of this host fire a trigger by itself, for spans that are as an expression says
+    #[command(after_help = SET_EXAMPLES)]
+    Set {
+        /// Name of the trigger
+        #[arg(value_name = "NAME", value_parser = expression_name)]
+        name: String,
+        /// The expression
+        #[arg(value_name = "EXPRESSION", required_unless_present = "remove", value_parser = expression)]
+        when: Option<String>,
+        /// Have it fire by no expression any more
+        #[arg(long, conflicts_with = "when")]
+        remove: bool,
+    },
+    /// Try an expression on what the agent of this host retains: how often it would fire, and what that would take
+    #[command(after_help = TEST_EXAMPLES)]
+    Test {
+        /// The expression
+        #[arg(value_name = "EXPRESSION", value_parser = expression)]
+        when: String,
+        /// Matching traces to name, the newest, up to 1000
+        #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=1000))]
+        traces: u32,
+    },
 }
+
+const SET_EXAMPLES: &str = "\
+Name, service, kind, duration, status, attributes and events of one span are compared; docs/spec/trigger-expressions.md has all of it.
+What is set here is forgotten when the agent ends: what is to stay belongs in its configuration, as [[trigger]].
+
+Examples:
+  backsight trigger set checkout.slow 'name = \"POST /checkout\" and duration > 250ms'
+  backsight trigger set failing 'attr(\"http.status_code\") >= 500 rate > 5/s'
+  backsight trigger set checkout.slow --remove";
+
+const TEST_EXAMPLES: &str = "\
+Nothing is kept by it. The agent reads what it retains at no more than walk.cpu_share of a core, so this may take a minute.
+
+Examples:
+  backsight trigger test 'duration > p99.9'
+  backsight trigger test 'kind = server and (status = error or event = \"exception\")' --traces 100
+  backsight trigger test 'status = error' --json | jq .fires_per_s";
 
 const FIRE_EXAMPLES: &str = "\
 Examples:

@@ -42,6 +42,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Command::Trigger(TriggerCommand::Fire { trace, trigger, laterals }) => {
             trigger::fire(&asked, *trace, trigger, laterals)
         }
+        Command::Trigger(TriggerCommand::Set { name, when, .. }) => trigger::set(&asked, name, when.as_deref()),
+        Command::Trigger(TriggerCommand::Test { when, traces }) => trigger::test(&asked, when, *traces),
         Command::Doctor => doctor::run(&asked),
     }
 }

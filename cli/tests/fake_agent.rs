@@ -202,6 +202,44 @@ fn firing_says_what_is_kept_and_refusals_exit_with_one() {
 }
 
 #[test]
+fn a_back_test_is_asked_for_until_it_is_over() {
+    let half = ("200 OK", r#"{"test":7,"is_done":false,"progress_share":0.5}"#);
+    let done = r#"{"test":7,"when":"duration > 1s","is_done":true,"n_traces":1,"n_matches":2,"n_spans":9,"rate_per_s":5,
+        "traces":[{"trace":"000000000000000000000000000000ab","duration_ns":1500000000}]}"#;
+    let agent = FakeAgent::answering_all(vec![half, half, ("200 OK", done)]);
+    let output = backsight(&agent.socket, &["trigger", "test", "duration > 1s", "--traces", "3"]);
+    let printed = text(&output.stdout);
+    assert!(printed.starts_with("expression  duration > 1s\n") && printed.contains("1 traces by 2 spans"), "{printed}");
+    assert!(printed.ends_with("000000000000000000000000000000ab  1.50 s\n"), "{printed}");
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""), "no terminal, no progress");
+    assert_eq!(agent.asked().0, "GET /v1/triggers/test/7 HTTP/1.1");
+
+    let agent = FakeAgent::answering("409 Conflict", r#"{"error":"another back-test is running"}"#);
+    let output = backsight(&agent.socket, &["trigger", "test", "status = error"]);
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(1), "backsight: another back-test is running\n"));
+    assert_eq!(agent.asked().1, r#"{"when":"status = error","n_traces":10}"#);
+}
+
+#[test]
+fn a_trigger_is_set_and_removed() {
+    let set = ("200 OK", r#"{"id":4711,"when":"status = error"}"#);
+    let agent = FakeAgent::answering_all(vec![set]);
+    let output = backsight(&agent.socket, &["trigger", "set", "failing", "status==error"]);
+    assert_eq!(text(&output.stdout), "trigger failing fires when status = error, until the agent ends\n");
+    let (request, body) = agent.asked();
+    assert_eq!(request, "POST /v1/triggers/set HTTP/1.1");
+    assert_eq!(body, r#"{"name":"failing","when":"status==error"}"#);
+    let agent = FakeAgent::answering("200 OK", r#"{"id":4711,"when":""}"#);
+    let output = backsight(&agent.socket, &["trigger", "set", "failing", "--remove"]);
+    assert_eq!(text(&output.stdout), "trigger failing fires by no expression any more\n");
+    assert_eq!(agent.asked().1, r#"{"name":"failing","when":null}"#);
+    // What is no expression is refused before anybody is asked.
+    let output = backsight(Path::new("/nonexistent/admin.sock"), &["trigger", "test", "duration > 5 parsecs"]);
+    let said = text(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.contains("column 12: found `5`"), "{said}");
+}
+
+#[test]
 fn usage_errors_exit_with_two_and_a_missing_agent_with_one() {
     let nowhere = Path::new("/nonexistent/admin.sock");
     for bad in [
@@ -213,6 +251,10 @@ fn usage_errors_exit_with_two_and_a_missing_agent_with_one() {
         &["--collector", "https://localhost:4390", "trace", "search"],
         &["trace", "search", "--service", ""],
         &["trace", "search", "--trigger", ""],
+        &["trigger", "set", "slow"],
+        &["trigger", "set", "slow", "status = error", "--remove"],
+        &["trigger", "set", "head", "status = error"],
+        &["trigger", "test", "status = eror"],
     ] {
         let output = backsight(nowhere, bad);
         assert_eq!(output.status.code(), Some(2), "{bad:?}: {}", text(&output.stderr));

@@ -1,6 +1,8 @@
 //! Single values of the command line, read from their texts.
 
+use backsight_core::expr;
 use backsight_core::ids::TriggerId;
+use backsight_core::names::expression_trigger;
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
@@ -71,4 +73,14 @@ pub(super) fn trigger_id(text: &str) -> Result<TriggerId, String> {
 /// Reads the name of a trigger that can be fired.
 pub(super) fn trigger_name(text: &str) -> Result<String, String> {
     trigger_id(text).map(|_| text.to_owned())
+}
+
+/// Reads the name of a trigger that fires by an expression.
+pub(super) fn expression_name(text: &str) -> Result<String, String> {
+    expression_trigger(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+/// Reads a trigger expression.
+pub(super) fn expression(text: &str) -> Result<String, String> {
+    expr::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }

@@ -1,4 +1,8 @@
-//! `backsight trigger`: the triggers that an agent knows, and firing one.
+//! `backsight trigger`: the triggers that an agent knows, setting the expression of one, and firing one.
+
+mod test;
+
+pub(super) use test::test;
 
 use super::Asked;
 use super::table::{Align, table};
@@ -7,11 +11,23 @@ use crate::render::{clean, utc};
 use anyhow::Result;
 use backsight_core::ids::{TraceId, TriggerId};
 use backsight_core::units::Bytes;
-use backsight_proto::admin::{FireReply, FireRequest, KeptList, KeptState, KeptTrace, TriggerList, route};
+use backsight_proto::admin::{
+    FireReply, FireRequest, KeptList, KeptState, KeptTrace, SetTriggerReply, SetTriggerRequest, TriggerList, route,
+};
 use std::process::ExitCode;
 
 pub(super) fn list(asked: &Asked<'_>) -> Result<ExitCode> {
     asked.print(&asked.admin.get(route::TRIGGERS)?, triggers)
+}
+
+/// Has a trigger fire by an expression, or by none.
+pub(super) fn set(asked: &Asked<'_>, name: &str, when: Option<&str>) -> Result<ExitCode> {
+    let request = SetTriggerRequest { name: name.to_owned(), when: when.map(str::to_owned) };
+    let reply = asked.admin.post(route::SET_TRIGGER, &request)?;
+    asked.print(&reply, |set: &SetTriggerReply| match set.when.as_str() {
+        "" => format!("trigger {} fires by no expression any more\n", clean(name)),
+        when => format!("trigger {} fires when {}, until the agent ends\n", clean(name), clean(when)),
+    })
 }
 
 /// Fires a trigger; the exit code says whether the trace is now kept.
@@ -60,8 +76,15 @@ fn triggers(list: &TriggerList) -> String {
         return "the agent knows no trigger yet\n".to_owned();
     }
     let (left, right) = (Align::Left, Align::Right);
-    let columns =
-        [("TRIGGER", left), ("ID", right), ("FIRED", right), ("REFUSED", right), ("KEPT", right), ("SIZE", right)];
+    let columns = [
+        ("TRIGGER", left),
+        ("ID", right),
+        ("FIRED", right),
+        ("REFUSED", right),
+        ("KEPT", right),
+        ("SIZE", right),
+        ("WHEN", left),
+    ];
     let rows = list.triggers.iter().map(|trigger| {
         let id = TriggerId(trigger.id);
         [
@@ -71,6 +94,7 @@ fn triggers(list: &TriggerList) -> String {
             trigger.refused_total.to_string(),
             trigger.kept_traces.to_string(),
             Bytes(trigger.kept_bytes).to_string(),
+            trigger.when.clone(),
         ]
     });
     table(columns, &rows.collect::<Vec<_>>())
