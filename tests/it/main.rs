@@ -6,5 +6,6 @@ mod checkout;
 mod cli;
 mod client;
 mod collector;
+mod expressions;
 mod hosts;
 mod kill;
