@@ -4,10 +4,11 @@
 //! bounded. It reads the same walk as the live triggers, so that it finds what they would have.
 
 use crate::expressions::Watched;
-use crate::limits::TokenBucket;
+use crate::limits::PriorityLimit;
 use crate::walk::{EndedSpan, SegmentCopy, Walk};
 use backsight_core::expr::{Expr, Verdict, Wanted};
-use backsight_core::ids::TraceId;
+use backsight_core::ids::{TraceId, TriggerId};
+use backsight_core::priority::{Priority, Salt};
 use backsight_core::record::seg_flags;
 use backsight_core::units::Nanos;
 use backsight_ringbuf::reader::SegmentInfo;
@@ -226,8 +227,10 @@ impl Backtest {
         let mut by_end: Vec<_> = self.found.iter().map(|(trace, found)| (*trace, *found)).collect();
         by_end.sort_by_key(|(trace, found)| (found.end, *trace));
         let first = by_end.first().map_or(Nanos(0), |(_, found)| found.end);
-        let mut bucket = TokenBucket::new(rate_per_s, first);
-        let n_refused = by_end.iter().filter(|(_, found)| !bucket.take(found.end)).count() as u64;
+        let mut limit = PriorityLimit::new(rate_per_s, first);
+        // How many it would refuse does not depend on the name that the trigger gets, only which.
+        let priority = |trace| Priority::of(trace, 0, Salt::of_trigger(TriggerId::EXPRESSION));
+        let n_refused = by_end.iter().filter(|(trace, found)| !limit.admit(priority(*trace), found.end)).count() as u64;
         let n_complete = by_end.iter().filter(|(_, found)| found.is_complete(retained_since)).count() as u64;
         Summary {
             counts: self.counts,

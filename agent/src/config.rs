@@ -32,6 +32,7 @@ pub const KEYS: &[Key] = &[
     Key::new("pool.grant_reserve_ms", Form::Number { min: 1, max: 10_000 }),
     Key::new("pool.grant_reserve_share", Form::Share),
     Key::new("horizon.target_ms", Form::Number { min: 1, max: 3_600_000 }),
+    Key::new("horizon.record_share", Form::Share),
     Key::new("triggers.rate_per_s", Form::Number { min: 1, max: 1_000_000 }),
     Key::new("triggers.remote_rate_per_s", Form::Number { min: 1, max: 10_000_000 }),
     Key::new("triggers.linger_ms", Form::Number { min: 0, max: 600_000 }),
@@ -124,11 +125,13 @@ impl Default for PoolConfig {
 pub struct HorizonConfig {
     /// The age that data should reach before it is overwritten.
     pub target_ms: u64,
+    /// The share of traces that is recorded.
+    pub record_share: f64,
 }
 
 impl Default for HorizonConfig {
     fn default() -> Self {
-        Self { target_ms: 10_000 }
+        Self { target_ms: 10_000, record_share: 1.0 }
     }
 }
 

@@ -391,6 +391,7 @@ fn settings(config: &Config, agent: AgentId, clock: &HostClock, budget: Bytes) -
         slots_per_process: config.pool.slots_per_process,
         crumbs: CrumbRules { path_len: config.crumbs.path_len, in_responses: config.crumbs.response },
         horizon_target: Nanos::from_ms(config.horizon.target_ms),
+        record_share: config.horizon.record_share,
         process_death: Nanos::from_ms(config.triggers.process_death_ms),
         rules: Rules {
             rate_per_s: config.triggers.rate_per_s,

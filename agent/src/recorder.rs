@@ -11,6 +11,7 @@ mod holding;
 mod loss;
 mod rest;
 mod seal;
+mod shed;
 mod view;
 mod watch;
 
@@ -25,7 +26,8 @@ use crate::crumbs::RingCrumbs;
 use crate::deaths::Deaths;
 use crate::demand::{Demand, PerClass, idx};
 use crate::horizon::history::History;
-use crate::horizon::{Horizon, RATE_WINDOW, WriteRate};
+use crate::horizon::objective::Objective;
+use crate::horizon::{Horizon, RATE_WINDOW, RATE_WINDOW_SHORT, WriteRate};
 use crate::index::Index;
 use crate::kept::Kept;
 use crate::losses::Losses;
@@ -45,6 +47,7 @@ use backsight_ringbuf::region::{self, CrumbRules, Identity};
 use backsight_ringbuf::shm::ShmError;
 use backsight_ringbuf::{slot, strings};
 use rest::Rest;
+use shed::Unrecorded;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::BorrowedFd;
 
@@ -101,6 +104,8 @@ pub struct Settings {
     pub crumbs: CrumbRules,
     /// See `horizon.target_ms`.
     pub horizon_target: Nanos,
+    /// See `horizon.record_share`.
+    pub record_share: f64,
     /// See `triggers.process_death_ms`.
     pub process_death: Nanos,
     /// What triggers may do.
@@ -187,6 +192,11 @@ pub struct Recorder {
     /// The horizon of what processes over their share lost of their own.
     horizon_over_share: Horizon,
     rate: WriteRate,
+    rate_short: WriteRate,
+    objective: Objective,
+    unrecorded: Unrecorded,
+    /// The cluster's seed and its epoch.
+    cluster_seed: (u64, u64),
     history: History,
     triggers: Triggers,
     kept: Kept,
@@ -234,6 +244,10 @@ impl Recorder {
             horizon: Horizon::default(),
             horizon_over_share: Horizon::default(),
             rate: WriteRate::new(RATE_WINDOW),
+            rate_short: WriteRate::new(RATE_WINDOW_SHORT),
+            objective: Objective::new(settings.horizon_target, settings.record_share),
+            unrecorded: Unrecorded::default(),
+            cluster_seed: (0, 0),
             history: History::default(),
             triggers: Triggers::new(settings.rules, now.time),
             kept: Kept::new(share(settings.kept_share), 0),
@@ -308,6 +322,7 @@ impl Recorder {
             None => self.members.push(Some(member)),
         }
         let position = position as u32;
+        self.tell_shed(position);
         self.measure(position);
         self.grant_ahead(position, now);
         if self.member(position).is_some_and(|member| member.region.n_ahead() == [0; 3]) {
@@ -349,8 +364,10 @@ impl Recorder {
         if is_sweep {
             self.sweep(&due, now);
         }
-        self.rate.add(Bytes(self.totals.written_bytes - written_before));
-        self.rate.tick(now.time);
+        for rate in [&mut self.rate, &mut self.rate_short] {
+            rate.add(Bytes(self.totals.written_bytes - written_before));
+            rate.tick(now.time);
+        }
         let offenders = self.live().filter(|(_, m)| m.n_corrupt > CORRUPT_MAX).map(|(position, _)| position).collect();
         Round { pace: self.settle(&due, now), offenders }
     }
@@ -394,6 +411,7 @@ impl Recorder {
         self.look_at_losses(now);
         self.revisit(now);
         self.triggers.step(now.time, Event::Tick);
+        self.pursue_objective(now);
         let horizon = self.horizon_status(now);
         self.history.tick(now.time, now.wall_ns / 1_000_000, horizon);
         let is_done = |member: &Member| !member.is_live && member.region.n_retained() == 0;

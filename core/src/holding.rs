@@ -11,6 +11,9 @@ pub const CRUMBS_MAX: usize = 256;
 /// Intervals of loss that one holding names at most; beyond, they are merged.
 pub const LOSSES_MAX: usize = 16;
 
+/// The detail of a holding where the host did not record such traces at all, for a time at least.
+pub const DETAIL_UNRECORDED: u8 = 4;
+
 /// Deaths that one holding names at most: the newest.
 pub const DEATHS_MAX: usize = 16;
 
@@ -100,7 +103,7 @@ pub struct Holding {
     /// Since when the host remembers of which traces it overwrote segments, in nanoseconds since 1970: of what ended before it cannot say
     /// whether there was any.
     pub remembers_since_ns: u64,
-    /// The level of detail that was recorded: 0 all of it, 1 to 3 what was left out.
+    /// What was left out: 0 for nothing, 1 to 3 for the lowest detail level of which records were, [`DETAIL_UNRECORDED`].
     pub detail: u8,
     /// How far back the agent could look then, in milliseconds; `None` until anything was overwritten.
     pub horizon_ms: Option<u64>,

@@ -8,7 +8,7 @@ use crate::triggers::Triggered;
 use backsight_core::clock::Timeline;
 use backsight_core::holding::{CRUMBS_MAX, CrumbTo};
 use backsight_core::ids::{AgentId, RegionId, StringId};
-use backsight_core::record::seg_flags;
+use backsight_core::record::{Level, seg_flags};
 use backsight_core::segment::{LastWords, Process, Segment, SegmentKey, Slice};
 use backsight_core::units::Nanos;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +37,8 @@ pub struct KeptTrace {
     pub record_bytes: u64,
     /// Whether another host has given its part up.
     pub(super) is_incoherent: bool,
+    /// See [`KeptTrace::detail`].
+    detail: u8,
     crumbs: BTreeSet<CrumbTo>,
     n_crumbs_left_out: u64,
     left_out: BTreeSet<SegmentKey>,
@@ -91,6 +93,7 @@ impl KeptTrace {
             bytes: TRACE_OVERHEAD,
             record_bytes: 0,
             is_incoherent: false,
+            detail: 0,
             crumbs: BTreeSet::new(),
             n_crumbs_left_out: 0,
             left_out: BTreeSet::new(),
@@ -126,6 +129,9 @@ impl KeptTrace {
             interval: (interval.0, interval.0),
         });
         let (key, len, flags) = (segment.key, segment.bytes.len(), collect::seg_flags_of(&segment.bytes));
+        if let Some(level) = Level::left_out(flags) {
+            self.detail = if self.detail == 0 { level as u8 } else { self.detail.min(level as u8) };
+        }
         let known = slice.segments.get_mut(&key);
         let before = known.as_ref().map(|known| (known.segment.bytes.len(), known.base_ticks, known.is_ended));
         if let Some(known) = known
@@ -191,6 +197,11 @@ impl KeptTrace {
     /// Takes the number of crumbs left out since the last call.
     pub(super) const fn take_crumbs_left_out(&mut self) -> u64 {
         std::mem::replace(&mut self.n_crumbs_left_out, 0)
+    }
+
+    /// Returns the lowest detail level of which records were left out, 0 for none.
+    pub const fn detail(&self) -> u8 {
+        self.detail
     }
 
     /// Returns how many segments did not fit.

@@ -61,7 +61,7 @@ impl Recorder {
             n_left_out: kept.map_or(0, crate::kept::KeptTrace::n_left_out),
             n_evicted: gone.as_ref().map_or(0, |gone| gone.n_segments),
             remembers_since_ns: timeline.realtime_ns(self.remembers_since()).unwrap_or(u64::MAX),
-            detail: 0,
+            detail: self.detail_of(trace),
             horizon_ms,
             crumbs: crumbs.into_iter().take(CRUMBS_MAX).collect(),
             losses: self.losses.within(first, last, timeline),
@@ -151,12 +151,6 @@ impl Recorder {
     /// Notes that the collector has all that is kept of a trace.
     pub fn note_acked(&mut self, trace: TraceId) {
         self.kept.note_acked(trace);
-    }
-
-    /// Takes the cluster's seed.
-    pub fn set_cluster_seed(&mut self, cluster_seed: u64) {
-        self.triggers.set_cluster_seed(cluster_seed);
-        self.kept.set_cluster_seed(cluster_seed);
     }
 
     /// Says something to the collector, if there is one.

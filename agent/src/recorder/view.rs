@@ -42,13 +42,15 @@ impl Recorder {
 
     /// Returns how far back the recorder can look.
     pub fn horizon_status(&self, now: Now) -> Horizon {
+        let shedding = self.objective.shedding();
+        let permille = |share: f64| (share * 1000.0).round() as u16;
         Horizon {
             horizon_ms: self.horizon.age_ticks(now.ticks).map(|age| self.ms_of(age)),
             predicted_ms: crate::horizon::predict(self.room_for_data(), &self.rate).map(Nanos::as_ms),
             target_ms: self.settings.horizon_target.as_ms(),
             bytes_per_s: self.rate.bytes_per_s() as u64,
-            shed_permille: [0; 3],
-            unrecorded_permille: 0,
+            shed_permille: shedding.detail.map(permille),
+            unrecorded_permille: permille(shedding.record),
         }
     }
 
@@ -63,7 +65,7 @@ impl Recorder {
     }
 
     /// Returns what sealed chunks will take once the pool is full: all but what is fixed, kept, indexed, open or granted ahead.
-    fn room_for_data(&self) -> Bytes {
+    pub(super) fn room_for_data(&self) -> Bytes {
         let held: u64 = self.live().map(|(_, member)| member.region.held_bytes().0).sum();
         let fixed: u64 = self.members.iter().flatten().map(|member| member.region.fixed_bytes().0).sum();
         Bytes(self.settings.budget.0.saturating_sub(held + fixed + self.heap_bytes().0))

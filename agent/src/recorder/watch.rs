@@ -233,7 +233,7 @@ impl Recorder {
     }
 
     fn walk_backtest(&mut self, now: Now, cpu: &dyn Fn() -> Nanos) -> Option<Nanos> {
-        let (rate_per_s, retained_since) = (self.rate_per_s(), self.retained_since());
+        let (rate_per_s, retained_since) = (self.rate_per_s(), self.overwritten_until());
         let Self { watch, retention, members, .. } = self;
         let Watch { backtest, backtest_allowance: allowance, counts, .. } = watch;
         allowance.refill(now.time);

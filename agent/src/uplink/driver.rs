@@ -188,7 +188,7 @@ impl<P: Port> Driver<P> {
                 Heard::Connected(greeting) => {
                     info!(collector = self.url, instance = greeting.instance, "collector reached");
                     (self.greeting, self.changed) = (Some(greeting), now);
-                    recorder.set_cluster_seed(greeting.cluster_seed);
+                    recorder.set_cluster_seed(greeting.cluster_seed, greeting.seed_epoch);
                     Event::Connected(greeting)
                 }
                 Heard::Disconnected(why) => {

@@ -2,6 +2,7 @@
 
 use super::{AgentPartJson, CertificateJson, CompletenessJson};
 use backsight_core::certificate::{AgentPart, Certificate, Gap, GapKind, Verdict};
+use backsight_core::holding::DETAIL_UNRECORDED;
 
 impl From<&Certificate> for CertificateJson {
     fn from(certificate: &Certificate) -> Self {
@@ -46,6 +47,9 @@ pub fn why(gap: &Gap) -> String {
         GapKind::Unreachable => format!("agent {agent} cannot be reached"),
         GapKind::SegmentsMissing => {
             format!("{} not arrived from agent {agent}, which announced more", have(n, "segment"))
+        }
+        GapKind::Detail if n == u64::from(DETAIL_UNRECORDED) => {
+            format!("agent {agent} did not record such traces for a while")
         }
         GapKind::Detail => format!("agent {agent} recorded without detail level {n}"),
         GapKind::Loss => format!("{} lost on the host of agent {agent} meanwhile", were(n, "record")),

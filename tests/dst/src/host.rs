@@ -221,7 +221,9 @@ fn settings(agent: AgentId, incarnation: u64, plan: &Plan) -> Settings {
         reserve_share: 0.10,
         slots_per_process: 512,
         crumbs: CrumbRules::default(),
-        horizon_target: Nanos::from_ms(10_000),
+        horizon_target: Nanos::from_ms(plan.horizon_target_ms),
+        record_share: 1.0,
+        walk_cpu_share: 0.05,
         process_death: Nanos::from_ms(5_000),
         rules: triggers::Rules {
             rate_per_s: plan.rate_per_s,

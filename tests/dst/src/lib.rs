@@ -8,7 +8,7 @@
 //! A [`world::World`] is a queue of events by time. [`host`] is an agent with the processes that record on its host, [`request`] what travels
 //! through them, [`network`] what is between agents and collector, [`collector`] what is at its other end. [`check`] holds what is stored in
 //! the end against what requests really did.
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 pub mod check;
 pub mod collector;

@@ -42,6 +42,8 @@ pub struct Plan {
     pub payload_max: u64,
     /// The pool of each agent.
     pub budget: Bytes,
+    /// How old data should get before it is overwritten: what cannot be has threads leave something out.
+    pub horizon_target_ms: u64,
     /// How often a trigger may fire in a second.
     pub rate_per_s: u64,
     /// What an agent may send in a second, 0 for no limit.
@@ -83,6 +85,7 @@ impl Plan {
             trigger_permille: rng.between(5, 60),
             payload_max: if is_scarce(&mut rng, 400) { 60_000 } else { 600 },
             budget: Bytes::mib(8),
+            horizon_target_ms: if is_calm { 1 } else { 10_000 },
             rate_per_s: if is_scarce(&mut rng, 200) { 3 } else { 10_000 },
             report_bytes_per_s: if is_scarce(&mut rng, 200) { 20_000 } else { 0 },
             delay_max_ns: rng.between(MS, 80 * MS),
