@@ -36,19 +36,23 @@ impl Carried {
         self.segments.insert(self.next, (trace, copied));
         self.next += 1;
         let mut gone = Vec::new();
-        while self.bytes > self.cap.0
-            && let Some((number, (trace, copied))) = self.segments.pop_first()
-        {
-            self.bytes -= cost_of(&copied);
-            if let Some(numbers) = self.by_trace.get_mut(&trace) {
-                numbers.retain(|known| *known != number);
-                if numbers.is_empty() {
-                    self.by_trace.remove(&trace);
-                }
-            }
-            gone.push((trace, copied));
+        while self.bytes > self.cap.0 {
+            gone.extend(self.pop_oldest());
         }
         gone
+    }
+
+    /// Takes the segment that was carried over first.
+    pub fn pop_oldest(&mut self) -> Option<(TraceId, Copied)> {
+        let (number, (trace, copied)) = self.segments.pop_first()?;
+        self.bytes -= cost_of(&copied);
+        if let Some(numbers) = self.by_trace.get_mut(&trace) {
+            numbers.retain(|known| *known != number);
+            if numbers.is_empty() {
+                self.by_trace.remove(&trace);
+            }
+        }
+        Some((trace, copied))
     }
 
     /// Returns what is carried over of `trace`, oldest first.

@@ -13,7 +13,7 @@ pub use trace::{Change, KeptTrace};
 
 use crate::triggers::Triggered;
 use backsight_core::clock::Timeline;
-use backsight_core::ids::{RegionId, StringId, TraceId, TriggerId};
+use backsight_core::ids::{AgentId, RegionId, StringId, TraceId, TriggerId};
 use backsight_core::priority::{Priority, Salt};
 use backsight_core::segment::{LastWords, Process, Segment, Slice};
 use backsight_core::telemetry::DropReason;
@@ -49,6 +49,17 @@ pub struct GivenUp {
     pub reason: DropReason,
 }
 
+/// A trace that was given up, for whoever is to remember it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Gone {
+    /// The trace.
+    pub trace: TraceId,
+    /// Ticks of its last record.
+    pub last_ticks: u64,
+    /// Agents that its crumbs name.
+    pub agents: Vec<AgentId>,
+}
+
 /// What keeping a segment did.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Keeping {
@@ -56,6 +67,8 @@ pub struct Keeping {
     pub change: Change,
     /// What had to be given up for it, the trace itself included where it has the lowest priority.
     pub given_up: Vec<GivenUp>,
+    /// Of those that are kept no more, what is worth remembering.
+    pub gone: Vec<Gone>,
     /// Traces that a collector has and that made room.
     pub released: Vec<TraceId>,
     /// Crumbs of the trace beyond those that are kept.
@@ -108,8 +121,13 @@ impl Kept {
     /// `lingers` says whether later segments of a trace are still awaited: such a trace is not released.
     pub fn keep(&mut self, triggered: Triggered, copied: Copied, lingers: &dyn Fn(TraceId) -> bool) -> Keeping {
         let (trace, key) = (triggered.trace, copied.segment.key);
-        let mut keeping =
-            Keeping { change: Change::None, given_up: Vec::new(), released: Vec::new(), n_crumbs_left_out: 0 };
+        let mut keeping = Keeping {
+            change: Change::None,
+            given_up: Vec::new(),
+            gone: Vec::new(),
+            released: Vec::new(),
+            n_crumbs_left_out: 0,
+        };
         if !self.traces.contains_key(&trace) {
             let kept = KeptTrace::new(triggered);
             self.queues.insert(triggered.trigger, self.rank(&kept), kept.bytes);
@@ -135,7 +153,7 @@ impl Kept {
         while self.bytes > self.cap.0 {
             match self.release(lingers) {
                 Some(released) => keeping.released.push(released),
-                None => keeping.given_up.extend(self.give_up_lowest()),
+                None => self.give_up_lowest(&mut keeping),
             }
         }
         keeping
@@ -193,16 +211,19 @@ impl Kept {
     }
 
     /// Gives up a group: of the trigger that holds most, the one of lowest priority.
-    fn give_up_lowest(&mut self) -> Vec<GivenUp> {
+    fn give_up_lowest(&mut self, keeping: &mut Keeping) {
         let group = self.queues.lowest_of_largest();
         if group.is_empty() {
             self.bytes = 0;
         }
-        let give_up = |trace| {
-            self.remove(trace);
-            GivenUp { trace, reason: DropReason::Priority }
-        };
-        group.into_iter().map(give_up).collect()
+        for trace in group {
+            keeping.given_up.push(GivenUp { trace, reason: DropReason::Priority });
+            keeping.gone.extend(self.remove(trace).map(|kept| Gone {
+                trace,
+                last_ticks: kept.interval().map_or(0, |(_, last)| last),
+                agents: kept.crumbs(AgentId::NONE).map(|crumb| crumb.agent).collect(),
+            }));
+        }
     }
 
     /// Releases the oldest trace that a collector has and of which nothing more is awaited.
@@ -213,11 +234,12 @@ impl Kept {
         Some(trace)
     }
 
-    fn remove(&mut self, trace: TraceId) {
-        let Some(kept) = self.traces.remove(&trace) else { return };
+    fn remove(&mut self, trace: TraceId) -> Option<KeptTrace> {
+        let kept = self.traces.remove(&trace)?;
         self.bytes -= kept.bytes;
         self.queues.remove(kept.triggered.trigger, &self.rank(&kept), kept.bytes);
         self.acked.remove(&(kept.fired(), trace));
+        Some(kept)
     }
 
     fn rank(&self, kept: &KeptTrace) -> Rank {

@@ -231,6 +231,8 @@ struct Edges {
     leads: BTreeMap<Call, BTreeSet<AgentId>>,
     /// Callers that recorded something.
     spoke: BTreeSet<AgentId>,
+    /// Spans that are known, by the host that recorded them.
+    spans: BTreeSet<Call>,
 }
 
 impl Edges {
@@ -257,6 +259,8 @@ impl Edges {
             edges.expected.insert(edge.expected);
             edges.leads.entry((process.agent, edge.span)).or_default().insert(edge.expected);
         }
+        let agent_of = |process_idx: usize| trace.processes.get(process_idx).map(|process| process.agent);
+        edges.spans = trace.spans.iter().filter_map(|span| Some((agent_of(span.process_idx)?, span.id))).collect();
         edges.spoke = trace.processes.iter().map(|process| process.agent).collect();
         edges
     }
@@ -292,10 +296,22 @@ impl Edges {
         }
         for ((call, _), n) in &self.visits {
             let (caller, _) = *call;
-            if !self.spoke.contains(&caller) || !received.get(&caller).is_some_and(Received::has_come) {
+            let has_come = self.spoke.contains(&caller) && received.get(&caller).is_some_and(Received::has_come);
+            if !has_come || !self.knows(call) {
                 gaps.add(GapKind::OneEnded, caller, *n);
             }
         }
+    }
+}
+
+impl Edges {
+    /// Returns whether the host that called has recorded the span that did, or any end of a call of it. A call without a span says nothing.
+    fn knows(&self, call: &Call) -> bool {
+        let by_agent = |known: &(Call, AgentId)| known.0 == *call;
+        let is_answered =
+            self.answered.range((*call, AgentId::NONE)..).next().is_some_and(|(known, _)| by_agent(known));
+        let is_left_open = self.open.contains_key(call) || self.leads.contains_key(call);
+        call.1 == SpanId::NONE || self.spans.contains(call) || is_answered || is_left_open
     }
 }
 

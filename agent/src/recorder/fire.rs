@@ -251,6 +251,9 @@ impl Recorder {
                 self.tell(uplink::Event::Grew { trace, why, piece });
             }
         }
+        for gone in keeping.gone {
+            self.afterlife.add(gone.trace, gone.last_ticks, &gone.agents);
+        }
         for trace in keeping.released {
             self.totals.released_traces += 1;
             self.tell(uplink::Event::Gone { trace });

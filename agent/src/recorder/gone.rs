@@ -30,7 +30,7 @@ impl Recorder {
             {
                 self.totals.carried_segments += 1;
                 for (trace, gone) in self.carried.add(segment.trace, copied) {
-                    self.afterlife.add(trace, gone.interval.1, &agents_in(&gone));
+                    self.remember(trace, &gone);
                 }
                 continue;
             }
@@ -44,6 +44,13 @@ impl Recorder {
             agents.retain(|agent| *agent != self.settings.agent);
             self.afterlife.add(segment.trace, evicted.last_ticks, &agents);
         }
+    }
+
+    /// Remembers a segment that was carried over and is gone now.
+    pub(super) fn remember(&mut self, trace: TraceId, gone: &Copied) {
+        let crumbs = collect::scan(&gone.segment.bytes, 0, 0).crumbs;
+        let agents: Vec<AgentId> = crumbs.into_iter().map(|crumb| crumb.agent).collect();
+        self.afterlife.add(trace, gone.interval.1, &agents);
     }
 
     /// Returns since when the host remembers what it overwrote, in ticks.
@@ -62,7 +69,8 @@ impl Recorder {
     fn is_copied_out(&self, region: RegionId, found: &Found) -> bool {
         let Some(kept) = self.kept.get(found.segment.trace) else { return false };
         let (chunk, generation, offset) = (found.id.code(), found.info.head.generation, found.segment.offset);
-        kept.known(&SegmentKey { region, chunk, generation, offset }).is_some()
+        let len = found.segment.end.saturating_sub(offset) as usize;
+        kept.known(&SegmentKey { region, chunk, generation, offset }).is_some_and(|(known, ..)| known >= len)
     }
 
     /// Returns whether a trace of which `evicted` holds a segment was still worked for a moment ago.
@@ -92,8 +100,4 @@ impl Recorder {
         }
         taken
     }
-}
-
-fn agents_in(copied: &Copied) -> Vec<AgentId> {
-    collect::scan(&copied.segment.bytes, 0, 0).crumbs.into_iter().map(|crumb| crumb.agent).collect()
 }

@@ -195,10 +195,19 @@ impl Recorder {
             if self.used() <= self.settings.budget {
                 return;
             }
-            let Some(evicted) = self.pop_for(heaviest, now) else { return };
+            let Some(evicted) = self.pop_for(heaviest, now) else { return self.drop_carried() };
             self.totals.evicted_chunks += 1;
             self.note_gone(&evicted, now);
             self.punch(evicted.region, evicted.chunk);
+        }
+    }
+
+    /// Gives up what was carried over, as far as the budget is exceeded: threads hold everything else open.
+    fn drop_carried(&mut self) {
+        while self.used() > self.settings.budget
+            && let Some((trace, gone)) = self.carried.pop_oldest()
+        {
+            self.remember(trace, &gone);
         }
     }
 

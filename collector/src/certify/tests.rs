@@ -236,6 +236,19 @@ fn a_host_that_gave_something_up_says_so() {
 }
 
 #[test]
+fn a_call_must_be_known_to_the_host_that_made_it() {
+    let called_by = |span: SpanId| {
+        move |case: &mut Case| {
+            case.trace.crumbs = vec![Crumb { span, ..crumb(CALLEE, CrumbDirection::From, CALLER) }];
+            case.trace.spans.iter_mut().for_each(|span| span.parent = SpanId::NONE);
+        }
+    };
+    check(called_by(SpanId(1)), Verdict::Complete, &[]);
+    check(called_by(SpanId::NONE), Verdict::Complete, &[]);
+    check(called_by(SpanId(77)), Verdict::Partial, &[(GapKind::OneEnded, CALLER, 1)]);
+}
+
+#[test]
 fn a_host_that_does_not_remember_the_beginning_of_a_trace_may_have_overwritten_some_of_it() {
     let remembers =
         |since_ns: u64| move |case: &mut Case| case.callee_holds(|holding| holding.remembers_since_ns = since_ns);

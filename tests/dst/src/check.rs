@@ -36,8 +36,8 @@ pub(crate) fn settled(world: &mut World, now: u64) -> Outcome {
         let visits = world.truth.visits.get(&trace).cloned().unwrap_or_default();
         if is_complete && !world.truth.cut.contains(&trace) {
             outcome.violations.extend(lacking(trace, &visits, &assembled));
-        } else if !is_complete && world.plan().is_calm() && world.truth.triggered.contains_key(&trace) {
-            outcome.violations.push(format!("{trace}: nothing went wrong, and it is {}", said(&certificate)));
+        } else if !is_complete && world.plan().is_lossless() && world.truth.triggered.contains_key(&trace) {
+            outcome.violations.push(format!("{trace}: no host lost anything, and it is {}", said(&certificate)));
         }
     }
     bounded(world, &mut outcome);
@@ -101,7 +101,7 @@ fn bounded(world: &World, outcome: &mut Outcome) {
         let used =
             pool.populated_bytes + pool.kept_bytes + pool.index_bytes + pool.carried_bytes + pool.afterlife_bytes;
         if used > pool.budget_bytes {
-            outcome.violations.push(format!("{}: {used} B are used of {}", host.id, pool.budget_bytes));
+            outcome.violations.push(format!("{}: {used} B are used of {}: {pool:?}", host.id, pool.budget_bytes));
         }
     }
 }

@@ -50,8 +50,11 @@ impl Default for Collector {
 }
 
 impl Collector {
-    /// Starts it, with what is on its disk.
+    /// Starts it, with what is on its disk, unless it runs.
     pub fn start(&mut self) {
+        if self.coordinator.is_some() {
+            return;
+        }
         self.n_starts += 1;
         let greeting = Greeting { instance: self.n_starts, shard_epoch: 1, ..Greeting::default() };
         self.coordinator = Some(Coordinator::new(Limits::default(), greeting));

@@ -197,14 +197,6 @@ impl Host {
             session.idle.push(writer);
         }
     }
-
-    /// Returns whether the present agent reads what this thread of a process writes.
-    #[must_use]
-    pub fn reads(&self, process: usize, writer: &Writer<Arc<Mapping>>) -> bool {
-        let incarnation = self.agent.as_ref().map(|agent| agent.incarnation);
-        let session = self.processes[process].session.as_ref();
-        session.is_some_and(|of| Some(of.incarnation) == incarnation && Arc::ptr_eq(&of.memory, writer.store()))
-    }
 }
 
 fn settings(agent: AgentId, incarnation: u64, plan: &Plan) -> Settings {

@@ -124,8 +124,7 @@ impl Visit {
 pub struct Truth {
     /// By request, by span: where it was, and whether it came to its end.
     pub visits: BTreeMap<TraceId, BTreeMap<SpanId, Happened>>,
-    /// Requests whose trail nobody can follow: they went through a process that nobody recorded, or that wrote for an agent which was dead by
-    /// then. What such a process did next is known to nobody.
+    /// Requests that went through a process which nobody recorded: where that led, nobody can know.
     pub cut: BTreeSet<TraceId>,
     /// Requests for which a trigger fired, laterals included.
     pub triggered: BTreeMap<TraceId, u64>,

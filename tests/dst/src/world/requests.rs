@@ -66,11 +66,11 @@ impl World {
             recent.pop_front();
         }
         let (trace, said) = (visit.trace, format!("{} begins at host {host}, process {process}", visit.span));
-        let is_recorded = visit.writer.as_ref().is_some_and(|writer| self.hosts[host].reads(process, writer));
+        let is_recorded = visit.writer.is_some();
         if !is_recorded {
             self.truth.cut.insert(visit.trace);
         }
-        if visit.writer.is_some() {
+        if is_recorded {
             let visits = self.truth.visits.entry(visit.trace).or_default();
             visits.insert(visit.span, Happened { host, is_over: false });
         }
@@ -95,15 +95,13 @@ impl World {
             let delay = self.delay();
             return self.at(delay, Event::Arrive(child));
         }
-        let (trace, process) = (visit.trace, visit.place.1);
-        if !visit.writer.as_ref().is_some_and(|writer| self.hosts[host].reads(process, writer)) {
-            self.truth.cut.insert(trace);
-        }
-        let visit = &self.visits[number];
+        let trace = visit.trace;
         let (has_fired, laterals) = (visit.fires && visit.writer.is_some(), self.laterals(host));
         let visit = &mut self.visits[number];
         if has_fired {
-            for trace in laterals.iter().copied().chain([visit.trace]) {
+            // Of one that was never here nobody can say where it was.
+            let here = |trace: &TraceId| self.hosts[host].recent.contains(trace);
+            for trace in laterals.iter().copied().filter(here).chain([trace]) {
                 self.truth.triggered.entry(trace).or_insert(self.now);
             }
         }
