@@ -22,9 +22,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::Routes;
 use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 use tracing::{info, warn};
 
 /// How often an idle connection is asked whether it lives, and how long it may take to say so.
@@ -98,9 +98,10 @@ impl Collector {
             .accept_http1(true)
             .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
             .http2_keepalive_timeout(Some(KEEPALIVE_WAIT))
-            .tcp_nodelay(true)
             .add_routes(routes);
-        let served = tokio::spawn(server.serve_with_incoming_shutdown(TcpListenerStream::new(listener), async {
+        // Small messages that answer each other: none may wait for an acknowledgement of the one before.
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let served = tokio::spawn(server.serve_with_incoming_shutdown(incoming, async {
             let _ = stopped.await; // dropped is told as well
         }));
         let settles = tokio::spawn(settle(library.clone()));

@@ -84,6 +84,7 @@ async fn serve(options: &Options) -> Result<Summary> {
     };
     let incoming = TcpIncoming::bind(options.listen).with_context(|| format!("listen on {}", options.listen))?;
     let incoming = incoming.with_nodelay(Some(true));
+    let incoming = incoming.with_nodelay(Some(true));
     println!("{}", incoming.local_addr().context("look up the address")?);
     let (mut interrupts, mut ends) =
         (signal(SignalKind::interrupt()).context("signals")?, signal(SignalKind::terminate()).context("signals")?);

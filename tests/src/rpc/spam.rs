@@ -10,7 +10,7 @@ use super::{
     coherence::write_traces,
     hosts::Hosts,
 };
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use backsight_core::ids::TraceId;
 use backsight_proto::wire::StoredTrace;
 use std::path::Path;
@@ -24,6 +24,8 @@ pub const FAULTS: Faults = Faults { slow: 0.01, error: 0.5, panic: 0.001 };
 const DRAIN: Duration = Duration::from_secs(60);
 /// Traces that the collector is asked for at a time.
 const GET_TRACES: usize = 500;
+/// Misses that are printed.
+const SHOWN: usize = 8;
 /// How long the collector may take to store what has been acknowledged, and to hear the last answers.
 const QUIET: Duration = Duration::from_secs(6);
 
@@ -47,7 +49,7 @@ pub struct Sample {
 /// Runs the storm once, on hosts of its own.
 ///
 /// # Errors
-/// A host or a service fails, or there was no storm: the uplinks took everything.
+/// A host or a service fails.
 pub fn once(seconds: f64, rate: u32, seed: u64) -> Result<Sample> {
     let hosts = Hosts::start_with(&format!("[report]\nbytes_per_s = {UPLINK_BYTES_PER_S}\n"))?;
     let folder = tempfile::tempdir().context("make a folder for the truth")?;
@@ -71,8 +73,11 @@ pub fn once(seconds: f64, rate: u32, seed: u64) -> Result<Sample> {
     let traces = folder.path().join("traces.json");
     write_traces(&traces, &stored(&hosts, &truth)?)?;
     let findings = bricks::check(&truth, Captured::Traces(&traces))?;
+    findings.missed.iter().take(SHOWN).for_each(|missed| println!("  {}: {}", missed.trace, missed.why));
     let abandoned = hosts.metric("backsight_agent_drops_total{reason=\"priority\"}")?;
-    ensure!(abandoned > 0.0, "nothing was given up: at {rate} requests/s the uplinks take everything");
+    if abandoned == 0.0 {
+        println!("nothing was given up: at {rate} requests/s the uplinks take everything here");
+    }
     Ok(sample(&findings, seconds, abandoned))
 }
 
