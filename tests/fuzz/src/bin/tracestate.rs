@@ -1,7 +1,7 @@
 //! Headers of the trace context and of responses: whatever comes in, what goes out is within the standard's limits and reads back the same.
 #![no_main]
 
-use backsight_core::context::{ResponseCrumb, STATE_BYTES_MAX, TraceParent, TraceState, Trail};
+use backsight_core::context::{ResponseCrumb, STATE_BYTES_MAX, TraceParent, TraceState};
 use backsight_core::ids::AgentId;
 use libfuzzer_sys::fuzz_target;
 

@@ -78,6 +78,9 @@ fn coordinator_says(bytes: &[u8]) {
         coordinator_says::What::Welcome(of) => message(&of, |of| Some(Greeting::from(of)), |said| (*said).into()),
         coordinator_says::What::AnnounceAck(_) => {}
         coordinator_says::What::Collect(of) => message(&of, |of| Collection::try_from(of).ok(), |of| of.into()),
+        coordinator_says::What::Demote(of) => {
+            message(&of, |of| Vec::<TraceId>::try_from(of).ok(), |of| of.as_slice().into());
+        }
     }
 }
 
