@@ -178,6 +178,26 @@ impl Kept {
         }
     }
 
+    /// Notes under which trigger a trace is kept, where that was only heard of before: it counts among that trigger's from now on.
+    pub fn retrigger(&mut self, triggered: Triggered) -> bool {
+        let trace = triggered.trace;
+        let Some(kept) = self.traces.get(&trace).filter(|kept| kept.triggered.trigger != triggered.trigger) else {
+            return false;
+        };
+        let (bytes, rank, is_acked) = (kept.bytes, self.rank(kept), self.acked.remove(&(kept.fired(), trace)));
+        self.queues.remove(kept.triggered.trigger, &rank, bytes);
+        if let Some(kept) = self.traces.get_mut(&trace) {
+            kept.triggered = triggered;
+        }
+        if let Some(kept) = self.traces.get(&trace) {
+            self.queues.insert(triggered.trigger, self.rank(kept), bytes);
+            if is_acked {
+                self.acked.insert((kept.fired(), trace));
+            }
+        }
+        true
+    }
+
     /// Notes that another host has given its part of a trace up: this one's goes before all that can still be whole.
     pub fn demote(&mut self, trace: TraceId) {
         let Some(kept) = self.traces.get(&trace).filter(|kept| !kept.is_incoherent) else { return };

@@ -305,10 +305,11 @@ impl Triggers {
         self.collect(Triggered { trace: base, trigger, base, fired: now, fired_ns }, group)
     }
 
-    /// Has the traces of a group copied out; those that linger already keep the trigger that fired first.
+    /// Has the traces of a group copied out; those that linger already keep the trigger that fired first, unless it was only heard of.
     fn collect(&mut self, first: Triggered, group: Vec<TraceId>) -> Vec<Action> {
         let one = |trace| {
-            let triggered = self.triggered(trace).unwrap_or(Triggered { trace, ..first });
+            let known = self.triggered(trace).filter(|known| known.trigger != TriggerId::ELSEWHERE);
+            let triggered = known.unwrap_or(Triggered { trace, ..first });
             self.set(first.fired, trace, State::Lingering(triggered));
             Action::Collect(triggered)
         };

@@ -94,6 +94,13 @@ pub enum Event {
     },
     /// A process of the host died: what there is to say of every trace has changed.
     HostChanged,
+    /// The trigger of a trace was only heard of before, and is known now.
+    Named {
+        /// Which trace.
+        trace: TraceId,
+        /// Why it is kept.
+        why: Why,
+    },
     /// Another host has given its part of a trace up.
     Demoted {
         /// Which.
@@ -332,6 +339,7 @@ impl Uplink {
                 self.reports.died(now, trace, region);
             }
             Event::HostChanged => self.updates.all_changed(now, counters),
+            Event::Named { trace, why } => self.reports.named(trace, why),
             Event::Demoted { trace } => self.reports.demoted(trace),
             Event::Gone { trace } => {
                 self.updates.changed(now, trace);

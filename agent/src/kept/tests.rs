@@ -80,6 +80,20 @@ fn a_storm_of_one_trigger_takes_nothing_from_one_that_wants_less_than_its_share(
 }
 
 #[test]
+fn a_trace_whose_trigger_is_known_by_now_is_of_that_one_s_share() {
+    let mut kept = Kept::new(Bytes::kib(80), 0);
+    let heard = |n| Triggered { trigger: TriggerId::ELSEWHERE, ..triggered(n, n) };
+    kept.keep(heard(1), copied(0, 4096), &nothing_lingers);
+    assert!(kept.retrigger(triggered(1, 1)) && !kept.retrigger(triggered(1, 1)) && !kept.retrigger(triggered(2, 2)));
+    assert_eq!(kept.by_trigger().keys().copied().collect::<Vec<_>>(), [TriggerId::MANUAL]);
+    for n in 2..100 {
+        kept.keep(heard(n), copied(0, 4096), &nothing_lingers);
+    }
+    assert!(kept.get(trace(1)).is_some(), "the storm is of another trigger");
+    assert_eq!(kept.bytes().0, kept.traces().map(|kept| kept.bytes).sum::<u64>());
+}
+
+#[test]
 fn what_another_host_gave_up_goes_first() {
     let mut kept = Kept::new(Bytes::kib(40), 0);
     let highest = (0..40).max_by_key(|n| kept.priority(TriggerId::MANUAL, trace(*n))).unwrap_or(0);

@@ -167,6 +167,12 @@ impl Recorder {
         if wanted.is_empty() {
             return;
         }
+        for triggered in wanted.values() {
+            if self.kept.retrigger(*triggered) {
+                let why = self.why(triggered, now);
+                self.tell(uplink::Event::Named { trace: triggered.trace, why });
+            }
+        }
         self.catch_up(now);
         self.note_restless(wanted.keys().copied(), now);
         self.look_at_losses(now);

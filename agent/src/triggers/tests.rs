@@ -71,6 +71,25 @@ fn what_fired_elsewhere_is_kept_once_within_the_limit_of_other_hosts_and_counts_
 }
 
 #[test]
+fn a_trigger_that_was_only_heard_of_gives_way_to_the_one_that_fired() {
+    let mut triggers = Triggers::new(RULES, Nanos(0));
+    let elsewhere = Event::Fired {
+        trigger: TriggerId::ELSEWHERE,
+        trace: trace(1),
+        laterals: Vec::new(),
+        origin: Origin::Elsewhere,
+    };
+    triggers.step(Nanos(0), elsewhere);
+    let of = |triggers: &Triggers| triggers.triggered(trace(1)).map(|triggered| triggered.trigger);
+    assert_eq!(of(&triggers), Some(TriggerId::ELSEWHERE));
+    triggers.step(Nanos(1), fired(1, &[], Origin::Remote { fired_ns: 5 }));
+    assert_eq!(of(&triggers), Some(TriggerId::MANUAL));
+    let cli = Event::Fired { trigger: TriggerId::CLI, trace: trace(1), laterals: Vec::new(), origin: Origin::Admin };
+    triggers.step(Nanos(2), cli);
+    assert_eq!(of(&triggers), Some(TriggerId::MANUAL), "the first that is known");
+}
+
+#[test]
 fn the_first_look_says_since_when_nothing_is_missing_until_what_it_found_is_given_up() {
     let mut triggers = Triggers::new(RULES, Nanos(0));
     triggers.note_looked(trace(1), 5);

@@ -160,6 +160,17 @@ impl Reports {
         self.gather(now, trace);
     }
 
+    /// It is known now why a trace is kept: it goes with the others of its trigger.
+    pub(super) fn named(&mut self, trace: TraceId, why: Why) {
+        let Some(ledger) = self.traces.get_mut(&trace) else { return };
+        let was_ready = self.ready.remove(&ledger.place(trace));
+        let is_demoted = ledger.why.priority == Priority::default();
+        ledger.why = Why { priority: if is_demoted { Priority::default() } else { why.priority }, ..why };
+        if was_ready {
+            self.ready.insert(ledger.place(trace));
+        }
+    }
+
     /// Another host has given its part of a trace up: this one's is sent after all that can still be whole.
     pub(super) fn demoted(&mut self, trace: TraceId) {
         let Some(ledger) = self.traces.get_mut(&trace) else { return };
