@@ -184,29 +184,26 @@ impl Kept {
         let Some(kept) = self.traces.get(&trace).filter(|kept| kept.triggered.trigger != triggered.trigger) else {
             return false;
         };
-        let (bytes, rank, is_acked) = (kept.bytes, self.rank(kept), self.acked.remove(&(kept.fired(), trace)));
-        self.queues.remove(kept.triggered.trigger, &rank, bytes);
-        if let Some(kept) = self.traces.get_mut(&trace) {
-            kept.triggered = triggered;
-        }
-        if let Some(kept) = self.traces.get(&trace) {
-            self.queues.insert(triggered.trigger, self.rank(kept), bytes);
-            if is_acked {
-                self.acked.insert((kept.fired(), trace));
-            }
+        let is_acked = self.acked.remove(&(kept.fired(), trace));
+        self.requeue(trace, |kept| kept.triggered = triggered);
+        if is_acked {
+            self.acked.insert((triggered.fired, trace));
         }
         true
     }
 
     /// Notes that another host has given its part of a trace up: this one's goes before all that can still be whole.
     pub fn demote(&mut self, trace: TraceId) {
-        let Some(kept) = self.traces.get(&trace).filter(|kept| !kept.is_incoherent) else { return };
-        let (trigger, bytes, rank) = (kept.triggered.trigger, kept.bytes, self.rank(kept));
-        self.queues.remove(trigger, &rank, bytes);
-        if let Some(kept) = self.traces.get_mut(&trace) {
-            kept.is_incoherent = true;
-            self.queues.insert(trigger, (Priority::default(), rank.1, rank.2), bytes);
-        }
+        self.requeue(trace, |kept| kept.is_incoherent = true);
+    }
+
+    /// Changes what a kept trace's place in the order of giving up follows from.
+    fn requeue(&mut self, trace: TraceId, change: impl FnOnce(&mut KeptTrace)) {
+        let Some(mut kept) = self.traces.remove(&trace) else { return };
+        self.queues.remove(kept.triggered.trigger, &self.rank(&kept), kept.bytes);
+        change(&mut kept);
+        self.queues.insert(kept.triggered.trigger, self.rank(&kept), kept.bytes);
+        self.traces.insert(trace, kept);
     }
 
     /// Returns the priority of what `trigger` keeps with the trace `base`.

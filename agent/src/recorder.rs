@@ -412,8 +412,10 @@ impl Recorder {
         self.revisit(now);
         self.triggers.step(now.time, Event::Tick);
         self.pursue_objective(now);
-        let horizon = self.horizon_status(now);
-        self.history.tick(now.time, now.wall_ns / 1_000_000, horizon);
+        if self.history.is_due(now.time) {
+            let horizon = self.horizon_status(now);
+            self.history.add(now.time, now.wall_ns / 1_000_000, horizon);
+        }
         let is_done = |member: &Member| !member.is_live && member.region.n_retained() == 0;
         let done = |(position, member): (usize, &Option<Member>)| {
             member.as_ref().is_some_and(is_done).then_some(position as u32)

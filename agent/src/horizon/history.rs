@@ -17,11 +17,13 @@ pub struct History {
 }
 
 impl History {
-    /// Takes a sample if one is due.
-    pub fn tick(&mut self, now: Nanos, unix_ms: u64, horizon: Horizon) {
-        if self.sampled.is_some_and(|before| now.0.saturating_sub(before.0) < SAMPLE_EVERY.0) {
-            return;
-        }
+    /// Returns whether a sample is due.
+    pub fn is_due(&self, now: Nanos) -> bool {
+        self.sampled.is_none_or(|before| now.0.saturating_sub(before.0) >= SAMPLE_EVERY.0)
+    }
+
+    /// Takes a sample.
+    pub fn add(&mut self, now: Nanos, unix_ms: u64, horizon: Horizon) {
         self.sampled = Some(now);
         if self.samples.len() >= HORIZON_SAMPLES_MAX {
             self.samples.pop_front();
@@ -45,7 +47,10 @@ mod tests {
     fn the_last_ten_minutes_are_there_second_by_second() {
         let mut history = History::default();
         for tick in 0..10_000 {
-            history.tick(Nanos::from_ms(100 * tick), 100 * tick, Horizon::default());
+            let now = Nanos::from_ms(100 * tick);
+            if history.is_due(now) {
+                history.add(now, 100 * tick, Horizon::default());
+            }
         }
         let samples = history.samples();
         assert_eq!((samples.len(), samples.last().map(|sample| sample.unix_ms)), (HORIZON_SAMPLES_MAX, Some(999_000)));

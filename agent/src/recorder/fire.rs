@@ -7,8 +7,8 @@ use crate::kept::{Change, Copied};
 use crate::triggers::{Action, Event, Origin, Triggered};
 use crate::uplink;
 use backsight_core::holding::CrumbTo;
-use backsight_core::ids::{TraceId, TriggerId};
-use backsight_core::segment::Slice;
+use backsight_core::ids::{RegionId, TraceId, TriggerId};
+use backsight_core::segment::{SegmentKey, Slice};
 use backsight_core::telemetry::DropReason;
 use backsight_proto::admin::KeptState;
 use backsight_ringbuf::abi::{ChunkId, RING_ENTRIES};
@@ -47,6 +47,19 @@ pub(super) struct Found {
     pub(super) id: ChunkId,
     pub(super) info: ChunkInfo,
     pub(super) segment: SegmentInfo,
+}
+
+impl Found {
+    /// Returns the segment's name, in the region `region`.
+    pub(super) fn key(&self, region: RegionId) -> SegmentKey {
+        let (chunk, generation, offset) = (self.id.code(), self.info.head.generation, self.segment.offset);
+        SegmentKey { region, chunk, generation, offset }
+    }
+
+    /// Returns the bytes of its records.
+    pub(super) fn len(&self) -> usize {
+        self.segment.end.saturating_sub(self.segment.offset) as usize
+    }
 }
 
 impl Recorder {
@@ -258,7 +271,7 @@ impl Recorder {
             }
         }
         for gone in keeping.gone {
-            self.afterlife.add(gone.trace, gone.last_ticks, &gone.agents);
+            self.remember(gone.trace, gone.last_ticks, gone.agents);
         }
         for trace in keeping.released {
             self.totals.released_traces += 1;

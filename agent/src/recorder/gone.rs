@@ -7,7 +7,6 @@ use crate::kept::Copied;
 use crate::retention::Sealed;
 use backsight_core::ids::{AgentId, RegionId, TraceId};
 use backsight_core::record::seg_flags;
-use backsight_core::segment::SegmentKey;
 use backsight_core::units::Nanos;
 use backsight_ringbuf::abi::ChunkId;
 
@@ -30,7 +29,7 @@ impl Recorder {
             {
                 self.totals.carried_segments += 1;
                 for (trace, gone) in self.carried.add(segment.trace, copied) {
-                    self.remember(trace, &gone);
+                    self.remember_copy(trace, &gone);
                 }
                 continue;
             }
@@ -39,18 +38,21 @@ impl Recorder {
                 && let Some(member) = self.member(evicted.region)
             {
                 let bytes = member.region.copy(evicted.chunk, segment.offset, segment.end);
-                agents = collect::scan(&bytes, 0, 0).crumbs.into_iter().map(|crumb| crumb.agent).collect();
+                agents = agents_in(&bytes);
             }
-            agents.retain(|agent| *agent != self.settings.agent);
-            self.afterlife.add(segment.trace, evicted.last_ticks, &agents);
+            self.remember(segment.trace, evicted.last_ticks, agents);
         }
     }
 
     /// Remembers a segment that was carried over and is gone now.
-    pub(super) fn remember(&mut self, trace: TraceId, gone: &Copied) {
-        let crumbs = collect::scan(&gone.segment.bytes, 0, 0).crumbs;
-        let agents: Vec<AgentId> = crumbs.into_iter().map(|crumb| crumb.agent).collect();
-        self.afterlife.add(trace, gone.interval.1, &agents);
+    pub(super) fn remember_copy(&mut self, trace: TraceId, gone: &Copied) {
+        self.remember(trace, gone.interval.1, agents_in(&gone.segment.bytes));
+    }
+
+    /// Remembers that something of `trace` is gone; crumbs to this agent itself lead nowhere.
+    pub(super) fn remember(&mut self, trace: TraceId, last_ticks: u64, mut agents: Vec<AgentId>) {
+        agents.retain(|agent| *agent != self.settings.agent);
+        self.afterlife.add(trace, last_ticks, &agents);
     }
 
     /// Returns since when the host remembers what it overwrote, in ticks.
@@ -68,9 +70,7 @@ impl Recorder {
 
     fn is_copied_out(&self, region: RegionId, found: &Found) -> bool {
         let Some(kept) = self.kept.get(found.segment.trace) else { return false };
-        let (chunk, generation, offset) = (found.id.code(), found.info.head.generation, found.segment.offset);
-        let len = found.segment.end.saturating_sub(offset) as usize;
-        kept.known(&SegmentKey { region, chunk, generation, offset }).is_some_and(|(known, ..)| known >= len)
+        kept.known(&found.key(region)).is_some_and(|(known, ..)| known >= found.len())
     }
 
     /// Returns whether a trace of which `evicted` holds a segment was still worked for a moment ago.
@@ -100,4 +100,8 @@ impl Recorder {
         }
         taken
     }
+}
+
+fn agents_in(bytes: &[u8]) -> Vec<AgentId> {
+    collect::scan(bytes, 0, 0).crumbs.into_iter().map(|crumb| crumb.agent).collect()
 }

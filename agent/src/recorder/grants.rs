@@ -207,7 +207,7 @@ impl Recorder {
         while self.used() > self.settings.budget
             && let Some((trace, gone)) = self.carried.pop_oldest()
         {
-            self.remember(trace, &gone);
+            self.remember_copy(trace, &gone);
         }
     }
 

@@ -32,7 +32,8 @@ impl Recorder {
     ///
     /// # Shape
     /// A trace of which nothing is found, though it was asked for, is *evicted* where the host remembers that it overwrote some of it, or does
-    /// not remember as far back as to the time when its trigger fired, else *never seen*. Crumbs to this agent itself are left out: they lead to the same host.
+    /// not remember as far back as to the time when its trigger fired, else *never seen*. Crumbs to this agent itself are left out: they lead to
+    /// the same host.
     pub fn holding(&mut self, trace: TraceId, timeline: &Timeline, now: Now) -> Holding {
         self.revision += 1;
         let horizon_ms = self.horizon.age_ticks(now.ticks).map(|age| self.ms_of(age));
@@ -235,10 +236,8 @@ impl Recorder {
     /// Returns whether a segment is not kept as it stands.
     fn is_news(&self, found: &Found) -> bool {
         let Some(member) = self.member(found.position) else { return false };
-        let (chunk, generation, offset) = (found.id.code(), found.info.head.generation, found.segment.offset);
-        let key = SegmentKey { region: member.region.id(), chunk, generation, offset };
+        let key = found.key(member.region.id());
         let known = self.kept.get(found.segment.trace).and_then(|kept| kept.known(&key));
-        let len = found.segment.end.saturating_sub(offset) as usize;
-        known != Some((len, found.segment.flags, member.is_live && !found.info.head.sealed))
+        known != Some((found.len(), found.segment.flags, member.is_live && !found.info.head.sealed))
     }
 }

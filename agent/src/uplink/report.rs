@@ -1,7 +1,8 @@
 //! Reports: which segments go into which batch, and what the collector has by now.
 //!
 //! Called by the uplink. Pure. Triggers share the stream by bytes, and of each the trace of highest priority goes first, laterals with their
-//! base: what hosts cannot send of a storm is then the same everywhere. A segment is sent once it is kept and again whenever it grew. What was not acknowledged when a stream ends is sent again on the next, under new numbers. On one stream
+//! base: what hosts cannot send of a storm is then the same everywhere. A segment is sent once it is kept and again whenever it grew. What was
+//! not acknowledged when a stream ends is sent again on the next, under new numbers. On one stream
 //! nothing is sent twice: it delivers in order, so that a missing acknowledgement means that the stream or the collector is stuck, and the
 //! stream is ended and opened anew.
 
@@ -162,20 +163,22 @@ impl Reports {
 
     /// It is known now why a trace is kept: it goes with the others of its trigger.
     pub(super) fn named(&mut self, trace: TraceId, why: Why) {
-        let Some(ledger) = self.traces.get_mut(&trace) else { return };
-        let was_ready = self.ready.remove(&ledger.place(trace));
-        let is_demoted = ledger.why.priority == Priority::default();
-        ledger.why = Why { priority: if is_demoted { Priority::default() } else { why.priority }, ..why };
-        if was_ready {
-            self.ready.insert(ledger.place(trace));
-        }
+        self.move_to(trace, |known| {
+            let is_demoted = known.priority == Priority::default();
+            Why { priority: if is_demoted { Priority::default() } else { why.priority }, ..why }
+        });
     }
 
     /// Another host has given its part of a trace up: this one's is sent after all that can still be whole.
     pub(super) fn demoted(&mut self, trace: TraceId) {
+        self.move_to(trace, |known| Why { priority: Priority::default(), ..known });
+    }
+
+    /// Changes why a trace is kept, and with it its place where it waits.
+    fn move_to(&mut self, trace: TraceId, why: impl FnOnce(Why) -> Why) {
         let Some(ledger) = self.traces.get_mut(&trace) else { return };
         let was_ready = self.ready.remove(&ledger.place(trace));
-        ledger.why.priority = Priority::default();
+        ledger.why = why(ledger.why);
         if was_ready {
             self.ready.insert(ledger.place(trace));
         }
