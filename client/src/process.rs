@@ -244,7 +244,7 @@ pub(crate) fn ring_doorbell(view: &View) {
     }
 }
 
-/// Wakes the agent if it sleeps and wants to see this change of chunk.
+/// Wakes the agent if it wants to see this change of chunk.
 ///
 /// # Cost
 /// As [`ring_doorbell`], and one atomic operation; the system calls come once in as many changes as the agent says.

@@ -240,20 +240,19 @@ pub fn is_agent_sleeping<S: Storage>(store: &S) -> bool {
     store.word(header::SLEEPING).load(Relaxed) != 0 // ordered by the fence
 }
 
-/// Says after how many changes of chunk a sleeping agent wants to be woken: it need not see each of them, only be there before what it has
+/// Says after how many changes of chunk the agent wants to be woken: it need not see each of them, only be there before what it has
 /// granted is used up. Agent only.
-pub fn expect_changes<S: Storage>(store: &S, n: u64) {
-    store.word(header::CHANGES).store(n, Relaxed); // a count that threads may lose or count twice: the agent looks by itself, too
+pub fn expect_changes<S: Storage>(store: &S, n: u32) {
+    store.word(header::CHANGES).store(n.into(), Relaxed); // a count that threads may lose or count twice: the agent looks by itself, too
 }
 
-/// Counts a change of chunk; returns whether the agent must be woken for it.
+/// Counts a change of chunk; returns whether the agent must be woken for it: for the last that it expects, and for later ones while it sleeps.
 pub fn is_change_awaited<S: Storage>(store: &S) -> bool {
-    if !is_agent_sleeping(store) {
-        return false;
-    }
     let changes = store.word(header::CHANGES);
-    let is_last = |left: u64| left.cast_signed() <= 1; // threads that count at the same time go below 0
-    is_last(changes.load(Relaxed)) || is_last(changes.fetch_sub(1, Relaxed)) // as above
+    let left = || changes.load(Relaxed).cast_signed(); // as above
+    // Threads that count at the same time go below 0.
+    let before = if left() > 0 { changes.fetch_sub(1, Relaxed).cast_signed() } else { 0 };
+    before == 1 || (before < 1 && is_agent_sleeping(store))
 }
 
 /// Writes the time of the agent's last round, in CLOCK_MONOTONIC nanoseconds. Agent only.

@@ -12,8 +12,8 @@ use backsight_ringbuf::{lease, region};
 const EVICTIONS_PER_GRANT: u32 = 64;
 /// Chunks evicted in one round at most to make place for kept data and the index.
 const EVICTIONS_PER_TRIM: u32 = 4096;
-/// Chunks granted to one process in one round at most, so that a round stays short.
-const GRANTS_PER_ROUND: u32 = 2048;
+/// Bytes granted to one process in one round at most: their pages are zeroed, and the round should stay short.
+const GRANTS_PER_ROUND: Bytes = Bytes::mib(8);
 
 impl Recorder {
     /// Brings what a process has granted ahead to what it needs.
@@ -31,23 +31,23 @@ impl Recorder {
         if is_idle && Class::ALL.into_iter().any(|class| ahead[idx(class)] > target[idx(class)]) {
             self.revoke_beyond(position, target);
         }
-        let mut n_granted = 0;
+        let mut granted = Bytes(0);
         for goal in stages(target) {
-            n_granted += self.grant_up_to(position, goal, reserve_max, now);
+            granted.0 += self.grant_up_to(position, goal, reserve_max, now).0;
         }
-        if n_granted > 0
+        if granted.0 > 0
             && let Some(member) = self.member(position)
         {
             lease::announce_grants(member.region.store());
         }
     }
 
-    /// Grants until `goal` chunks of each class are ahead, or the reserve of the host is used up.
-    fn grant_up_to(&mut self, position: u32, goal: PerClass, reserve_max: u64, now: Now) -> u32 {
-        let mut n_granted = 0;
-        let Some(mut ahead) = self.member(position).map(|member| member.region.n_ahead()) else { return 0 };
+    /// Grants until `goal` chunks of each class are ahead, or the reserve of the host is used up; returns the bytes.
+    fn grant_up_to(&mut self, position: u32, goal: PerClass, reserve_max: u64, now: Now) -> Bytes {
+        let mut granted = Bytes(0);
+        let Some(mut ahead) = self.member(position).map(|member| member.region.n_ahead()) else { return granted };
         for class in Class::ALL.into_iter().rev() {
-            while ahead[idx(class)] < goal[idx(class)] && n_granted < GRANTS_PER_ROUND {
+            while ahead[idx(class)] < goal[idx(class)] && granted < GRANTS_PER_ROUND {
                 // The first small chunks are everybody's, however much the others have ahead.
                 let is_first = class == Class::Small && ahead[idx(class)] < crate::demand::IDLE_CHUNKS;
                 let fits = self.ahead_bytes + class.bytes() <= reserve_max;
@@ -55,10 +55,10 @@ impl Recorder {
                     break;
                 }
                 ahead[idx(class)] += 1;
-                n_granted += 1;
+                granted.0 += class.bytes();
             }
         }
-        n_granted
+        granted
     }
 
     /// Grants one chunk, evicting what must go for it.

@@ -1,10 +1,10 @@
 //! How the recorder rests: which regions it looks at by itself, which ring for it, and how soon it looks again.
 //!
 //! A region whose threads do nothing is *asleep*, one whose threads write and fire nothing *dozes*: it is looked at now and then, and rings
-//! at a signal, and when a good part of what it has ahead is used up. Only a region that has just had signals is *awake* and rings for
-//! nothing: what it fires meanwhile is taken together.
+//! at a signal. A region that has just had signals is *awake* and does not ring for more of them: what it fires meanwhile is taken
+//! together. Each rings when a good part of what it has ahead is used up, unless the host is pressed and looked at all the time.
 
-use super::{Now, Recorder};
+use super::{Member, Now, Recorder};
 use crate::region::PRESSING_PART;
 use backsight_core::units::Nanos;
 use backsight_ringbuf::region;
@@ -15,11 +15,13 @@ const DOZE: Nanos = Nanos::from_ms(100);
 const AWAKE: Nanos = Nanos::from_ms(6);
 /// How long the host counts as pressed after a process last took much of what it had ahead.
 const PRESSED: Nanos = Nanos::from_ms(10);
+/// More changes of chunk than there are between two looks at a process that is pressed.
+const UNHEARD: u32 = u32::MAX;
 
 /// How a region rests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) enum Rest {
-    /// Looked at in each round; rings for nothing.
+    /// Looked at in each round; rings for no signal.
     #[default]
     Awake,
     /// Looked at in each round; rings.
@@ -67,6 +69,7 @@ impl Recorder {
             } else {
                 Rest::Asleep
             };
+            member.expect_changes(is_pressed);
             self.rest(*position, rest, now);
         }
         let pace = |rest| match rest {
@@ -87,19 +90,23 @@ impl Recorder {
             if !was_awake {
                 region::set_sleeping(store, false);
             }
-        } else {
-            let n_ahead: u32 = member.region.n_ahead().iter().sum();
-            region::expect_changes(store, (n_ahead / PRESSING_PART).into());
-            if was_awake {
-                region::set_sleeping(store, true);
-                // Once more after saying so: a signal that was published before its thread saw that we sleep is seen now.
-                if member.region.has_signals() {
-                    region::set_sleeping(store, false);
-                    (member.rest, member.last_signal) = (Rest::Awake, Some(now.time));
-                    return;
-                }
+        } else if was_awake {
+            region::set_sleeping(store, true);
+            // Once more after saying so: a signal that was published before its thread saw that we sleep is seen now.
+            if member.region.has_signals() {
+                region::set_sleeping(store, false);
+                (member.rest, member.last_signal) = (Rest::Awake, Some(now.time));
+                return;
             }
         }
         member.rest = rest;
+    }
+}
+
+impl Member {
+    /// Has the region ring once a part of what it has ahead is used up, or not where the agent looks soon enough by itself.
+    fn expect_changes(&self, is_pressed: bool) {
+        let n_ahead: u32 = self.region.n_ahead().iter().sum();
+        region::expect_changes(self.region.store(), if is_pressed { UNHEARD } else { (n_ahead / PRESSING_PART).max(1) });
     }
 }

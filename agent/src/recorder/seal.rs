@@ -68,7 +68,10 @@ impl Recorder {
         let last_ticks = if info.last_ticks == 0 { now.ticks } else { info.last_ticks.min(now.ticks) };
         let took = u128::from(last_ticks.saturating_sub(info.first_ticks)) * 1_000_000_000;
         let took = Nanos((took / u128::from(ticks_per_second)) as u64);
-        member.demand.observe_seal(now.time, class, took);
+        // What a thread gives up when it exits says nothing about how fast it writes.
+        if u64::from(info.head.committed) >= class.bytes() / 2 {
+            member.demand.observe_seal(now.time, class, took);
+        }
         Some(Full { position, id, class, info, last_ticks })
     }
 

@@ -259,22 +259,24 @@ fn doorbell_is_rung_or_not_needed() {
     });
 }
 
-/// Threads that change chunks wake an agent that expects as many changes, whoever counts last.
+/// Threads that change chunks wake an agent that expects as many changes, whoever counts last; one that is awake is rung for once.
 #[test]
 fn doorbell_is_rung_for_the_last_change() {
-    loom::model(|| {
-        let store = heap(&[(header::SLEEPING, 3)]);
-        region::expect_changes(&store, 3);
-        region::set_sleeping(&store, true);
-        let change = |n| {
-            let store = store.clone();
-            thread::spawn(move || (0..n).filter(|_| region::is_change_awaited(&store)).count())
-        };
-        let threads = [change(1), change(2)];
-        let n_rung: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
-        assert!(n_rung > 0, "three changes, and nobody rings");
-        assert!(region::is_change_awaited(&store), "a later change rings, too");
-    });
+    for is_asleep in [false, true] {
+        loom::model(move || {
+            let store = heap(&[(header::SLEEPING, 3)]);
+            region::expect_changes(&store, 3);
+            region::set_sleeping(&store, is_asleep);
+            let change = |n| {
+                let store = store.clone();
+                thread::spawn(move || (0..n).filter(|_| region::is_change_awaited(&store)).count())
+            };
+            let threads = [change(1), change(2)];
+            let n_rung: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+            assert_eq!(n_rung, 1, "of three changes, the last");
+            assert_eq!(region::is_change_awaited(&store), is_asleep, "a later change rings an agent that sleeps");
+        });
+    }
 }
 
 /// Threads that intern different and equal texts get ids that hold their text; a reader sees a whole string or none.
