@@ -49,6 +49,7 @@ pub const KEYS: &[Key] = &[
     Key::new("agent.socket", Form::Path { len_max: SOCKET_PATH_MAX_BYTES }),
     Key::new("agent.admin_socket", Form::Path { len_max: SOCKET_PATH_MAX_BYTES }),
     Key::new("agent.state_dir", Form::Path { len_max: FOLDER_PATH_MAX_BYTES }),
+    Key::new("agent.keep_s", Form::Number { min: 0, max: 3600 }),
     Key::new("agent.id", Form::Text),
 ];
 
@@ -244,6 +245,8 @@ pub struct AgentConfig {
     pub admin_socket: PathBuf,
     /// Where the agent keeps its id.
     pub state_dir: PathBuf,
+    /// How long, in seconds, a keeper holds what was recorded once the agent has gone, for the next one to go on with; 0 for no keeper.
+    pub keep_s: u64,
     /// The agent's name, of which its id is the hash; empty to take the machine's id and the socket's path.
     pub id: String,
 }
@@ -254,6 +257,7 @@ impl Default for AgentConfig {
             socket: "/run/backsight/agent.sock".into(),
             admin_socket: "/run/backsight/admin.sock".into(),
             state_dir: "/var/lib/backsight/agent".into(),
+            keep_s: 60,
             id: String::new(),
         }
     }
@@ -272,6 +276,8 @@ pub struct Overrides {
     pub budget_bytes: Option<u64>,
     /// See [`UplinkConfig::collectors`].
     pub collector: Option<String>,
+    /// See [`AgentConfig::keep_s`].
+    pub keep_s: Option<u64>,
 }
 
 impl Config {
@@ -312,6 +318,10 @@ impl Config {
         if let Some(bytes) = overrides.budget_bytes {
             check_flag(KEYS, "pool.budget_bytes", &Value::Integer(bytes.into()))?;
             self.pool.budget_bytes = bytes;
+        }
+        if let Some(keep_s) = overrides.keep_s {
+            check_flag(KEYS, "agent.keep_s", &Value::Integer(keep_s.into()))?;
+            self.agent.keep_s = keep_s;
         }
         let paths = [
             ("agent.socket", overrides.socket, &mut self.agent.socket),

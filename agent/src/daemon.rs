@@ -4,6 +4,7 @@
 //! client, a file or the admin thread.
 
 mod clients;
+mod resume;
 mod triggers;
 mod uplink;
 
@@ -11,6 +12,7 @@ use crate::admin::{self, Command, Commands, Reply};
 use crate::clock::{HostClock, monotonic, thread_time};
 use crate::config::{self, Config};
 use crate::ident;
+use crate::keep::{Holder, Keep, Survivors};
 use crate::notify;
 use crate::recorder::{Now, Pace, Recorder, Settings};
 use crate::sessions::socket::{ListenError, Listener};
@@ -19,6 +21,7 @@ use crate::state_dir::{InUse, StateDir};
 use crate::status;
 use crate::triggers::Rules;
 use backsight_core::ids::{AgentId, RegionId};
+use backsight_core::sync::{AtomicBool, Ordering};
 use backsight_core::units::{Bytes, Nanos};
 use backsight_proto::admin::KeptState;
 use backsight_ringbuf::region::CrumbRules;
@@ -27,6 +30,9 @@ use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::net::SocketType;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 use tracing::{info, warn};
 use uplink::Collector;
 
@@ -117,12 +123,25 @@ impl Source {
     }
 }
 
+/// By what an agent is told to stop.
+#[derive(Debug)]
+pub struct Stop {
+    /// Readable once it is to stop.
+    pub fd: OwnedFd,
+    /// Whether it is to stop for good, so that nothing is kept for a successor.
+    pub for_good: Arc<AtomicBool>,
+}
+
 /// A running agent.
 #[derive(Debug)]
 pub struct Daemon {
     agent: AgentId,
     /// Ours alone for as long as the agent runs.
-    _state_dir: StateDir,
+    _lock: StateDir,
+    state_dir: PathBuf,
+    /// What a successor gets back, and for how long it is held for one.
+    keep: Keep,
+    hold: Duration,
     clock: HostClock,
     recorder: Recorder,
     sessions: Sessions,
@@ -133,7 +152,7 @@ pub struct Daemon {
     commands: Commands,
     /// Ends the admin thread when it is dropped.
     _admin: admin::Server,
-    stop: OwnedFd,
+    stop: Stop,
     started: Nanos,
     beaten: Nanos,
     /// Where the look at processes without a socket goes on.
@@ -161,16 +180,18 @@ impl Warnings {
 }
 
 impl Daemon {
-    /// Opens the sockets and takes the memory's measure; clients can connect from now on. Stops once `stop` is readable.
+    /// Opens the sockets, takes the memory's measure, and goes on where an earlier agent ended; clients can connect from now on.
     ///
     /// # Errors
     /// A state directory or a socket that somebody else has, or a kernel that refuses.
-    pub fn start(config: &Config, stop: OwnedFd) -> Result<Self, StartError> {
+    pub fn start(config: &Config, stop: Stop) -> Result<Self, StartError> {
         let system = |what| move |source: Errno| StartError::System { what, source: source.into() };
-        let state_dir = StateDir::take(&config.agent.state_dir)?; // before anybody could connect to an agent that may not start
-        if let Some((file, error)) = &state_dir.not_locked {
+        let lock = StateDir::take(&config.agent.state_dir)?; // before anybody could connect to an agent that may not start
+        if let Some((file, error)) = &lock.not_locked {
             warn!(file = %file.display(), error = %error, "state directory not locked, another agent could take the same id");
         }
+        let hold = Duration::from_secs(config.agent.keep_s);
+        let (keep, survivors) = open_keep(config, hold);
         let listener = Listener::open(&config.agent.socket, SocketType::SEQPACKET, SOCKET_MODE)?;
         let admin_listener = Listener::open(&config.agent.admin_socket, SocketType::STREAM, ADMIN_SOCKET_MODE)?;
         let clock = HostClock::start();
@@ -190,9 +211,12 @@ impl Daemon {
             SessionLimits { sessions_max: config.pool.sessions_max, sessions_per_uid: config.pool.sessions_per_uid };
         let mut recorder = Recorder::new(settings, now);
         triggers::install(&mut recorder, &config.trigger)?;
-        let daemon = Self {
+        let mut daemon = Self {
             agent: identified.agent,
-            _state_dir: state_dir,
+            _lock: lock,
+            state_dir: config.agent.state_dir.clone(),
+            keep,
+            hold,
             clock,
             recorder,
             sessions: Sessions::new(limits),
@@ -210,8 +234,10 @@ impl Daemon {
         let watch = |fd: BorrowedFd<'_>, source| daemon.watch(fd, source).map_err(system("watch a descriptor"));
         watch(daemon.listener.fd(), Source::Listener)?;
         watch(daemon.commands.eventfd(), Source::Commands)?;
-        watch(daemon.stop.as_fd(), Source::Stop)?;
+        watch(daemon.stop.fd.as_fd(), Source::Stop)?;
         daemon.watch_collector().map_err(system("watch a descriptor"))?;
+        daemon.resume(survivors);
+        daemon.begin_journal();
         info!(
             agent = %daemon.agent,
             socket = %config.agent.socket.display(),
@@ -249,6 +275,9 @@ impl Daemon {
                     Some(Source::Stop) => {
                         info!("agent stops");
                         notify::stopping();
+                        if self.stop.for_good.load(Ordering::Relaxed) {
+                            self.keep.dismiss();
+                        }
                         return Ok(());
                     }
                     Some(source) => self.handle(source),
@@ -284,6 +313,10 @@ impl Daemon {
             self.recorder.beat(point);
             self.close_silent();
             self.look_at_detached();
+            self.look_after_keeper();
+        }
+        for region in self.recorder.take_forgotten() {
+            self.keep.remove_region(region);
         }
         let sleep = match round.pace {
             Pace::Pressed => POLL_PRESSED,
@@ -318,7 +351,8 @@ impl Daemon {
         let now = self.now();
         match command {
             Command::Status => {
-                let host = status::Host { agent: self.agent, uptime: Nanos(now.time.0 - self.started.0) };
+                let uptime = Nanos(now.time.0 - self.started.0);
+                let host = status::Host { agent: self.agent, uptime, holder: self.keep.holder() };
                 let mut status = status::status(&self.recorder, &self.clock, host, now);
                 status.uplink = self.collector.as_ref().map(|collector| collector.status(now.time));
                 Reply::Status(Box::new(status))
@@ -337,7 +371,8 @@ impl Daemon {
             }
             Command::Metrics => {
                 let uplink = self.collector.as_ref().map(|collector| (collector.status(now.time), collector.details()));
-                let doors = status::Doors { sessions: &self.sessions, requests: self.commands.refused() };
+                let doors =
+                    status::Doors { sessions: &self.sessions, requests: self.commands.refused(), keep: &self.keep };
                 Reply::Metrics(status::metrics(&self.recorder, doors, uplink.as_ref(), now))
             }
             Command::Fire { trigger, name, trace, laterals } => {
@@ -347,6 +382,22 @@ impl Daemon {
             Command::SetTrigger { name, when } => self.set_trigger(&name, when),
             Command::StartTest { expr, n_traces } => self.start_test(expr, n_traces),
             Command::Test(id) => self.look_at_test(id),
+        }
+    }
+}
+
+/// Finds who holds descriptors for a successor; where nobody can, the agent works without.
+fn open_keep(config: &Config, hold: Duration) -> (Keep, Survivors) {
+    match Keep::open(&config.agent.state_dir, hold) {
+        Ok((keep, survivors)) => {
+            if keep.holder() == Holder::Nobody {
+                info!("nothing is kept for a successor (agent.keep_s is 0): what is recorded goes with this agent");
+            }
+            (keep, survivors)
+        }
+        Err(error) => {
+            warn!(state_dir = %config.agent.state_dir.display(), %error, "no keeper: what is recorded goes with this agent");
+            (Keep::nobody(), Vec::new())
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The per-host daemon: takes in what processes record, keeps it for as long as its memory lasts, and holds on to what triggers ask for.
 //!
 //! The data plane ([`recorder`]) and its parts are pure or know shared memory only; the loop around it ([`daemon`]) owns descriptors and
-//! clocks; the admin socket ([`admin`]) is served by a thread of its own. Unsafe code stands in `clock.rs` alone.
+//! clocks; the admin socket ([`admin`]) is served by a thread of its own. Unsafe code stands in `clock.rs` and
+//! `keep/inherited.rs` alone.
 #![deny(unsafe_code)]
 
 pub mod admin;
@@ -20,6 +21,8 @@ pub mod expressions;
 pub mod horizon;
 pub mod ident;
 pub mod index;
+pub mod journal;
+pub mod keep;
 pub mod kept;
 pub mod limits;
 pub mod losses;

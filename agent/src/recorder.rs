@@ -3,18 +3,21 @@
 //! Called by the daemon's loop, which owns sockets, descriptors and clocks; times come in as [`Now`]. Nothing here waits: a round costs
 //! what was written since the last one, and every queue and table in it is bounded.
 
+mod adopt;
 mod death;
 mod fire;
 mod gone;
 mod grants;
 mod holding;
 mod loss;
+mod member;
 mod rest;
 mod seal;
 mod shed;
 mod view;
 mod watch;
 
+pub use adopt::Survivor;
 pub use death::Ending;
 pub use fire::Fired;
 pub use rest::Pace;
@@ -24,14 +27,14 @@ use crate::afterlife::Afterlife;
 use crate::carried::Carried;
 use crate::crumbs::RingCrumbs;
 use crate::deaths::Deaths;
-use crate::demand::{Demand, PerClass, idx};
 use crate::horizon::history::History;
 use crate::horizon::objective::Objective;
 use crate::horizon::{Horizon, RATE_WINDOW, RATE_WINDOW_SHORT, WriteRate};
 use crate::index::Index;
+use crate::journal::Journal;
 use crate::kept::Kept;
 use crate::losses::Losses;
-use crate::names::{Names, Search};
+use crate::names::Names;
 use crate::region::Region;
 use crate::retention::Retention;
 use crate::totals::Totals;
@@ -39,16 +42,16 @@ use crate::triggers::{Event, Rules, Triggers};
 use crate::uplink;
 use backsight_core::clock::{CalibrationPoint, ClockSource};
 use backsight_core::ids::{AgentId, RegionId, TraceId};
-use backsight_core::segment::{LastWords, Process};
-use backsight_core::telemetry::{DROP_COUNTERS, DropReason};
+use backsight_core::telemetry::DropReason;
 use backsight_core::units::{Bytes, Nanos};
-use backsight_ringbuf::abi::{Class, LEASES_MAX, RING_ENTRIES};
+use backsight_ringbuf::abi::RING_ENTRIES;
 use backsight_ringbuf::region::{self, CrumbRules, Identity};
 use backsight_ringbuf::shm::ShmError;
 use backsight_ringbuf::{slot, strings};
+use member::Member;
 use rest::Rest;
 use shed::Unrecorded;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 
 /// How often regions that sleep are looked at all the same.
@@ -129,32 +132,6 @@ pub struct Applicant {
     pub fork_of: Option<u32>,
 }
 
-/// A process with a region, or what is left of one.
-#[derive(Debug)]
-struct Member {
-    region: Region,
-    pid: u32,
-    service: String,
-    is_live: bool,
-    death: Option<LastWords>,
-    demand: Demand,
-    rest: Rest,
-    /// When its threads last took or sealed a chunk.
-    last_active: Nanos,
-    /// When its threads last had signals.
-    last_signal: Option<Nanos>,
-    n_threads: u32,
-    bytes_written: u64,
-    n_corrupt: u64,
-    /// Drop counters of threads that have exited, by reason code; once the process has ended, all of them.
-    drops: [u64; DROP_COUNTERS],
-    /// Open chunks, with their generations, whose LOST records were read.
-    told: BTreeSet<(u32, u32)>,
-    /// Of open chunks that were looked into for triggered traces, the generation and the last segment then.
-    looked: BTreeMap<u32, (u32, u32)>,
-    search: Search,
-}
-
 /// Why no region was made.
 #[derive(Debug, thiserror::Error)]
 pub enum AdmitError {
@@ -204,6 +181,10 @@ pub struct Recorder {
     deaths: Deaths,
     /// Nothing is known of what was recorded before.
     started_ticks: u64,
+    /// What a successor is left; `None` where there will be none.
+    journal: Option<Journal>,
+    /// Regions that hold nothing any more, since they were last asked for.
+    forgotten: Vec<RegionId>,
     ring_crumbs: RingCrumbs,
     /// Triggered traces that are looked at again in open chunks, and until when at least.
     restless: BTreeMap<TraceId, Nanos>,
@@ -254,6 +235,8 @@ impl Recorder {
             losses: Losses::new(settings.ticks_per_second),
             deaths: Deaths::default(),
             started_ticks: now.ticks,
+            journal: None,
+            forgotten: Vec::new(),
             ring_crumbs: RingCrumbs::default(),
             restless: BTreeMap::new(),
             next_open: 0,
@@ -277,51 +260,22 @@ impl Recorder {
     /// No room in the pool, or no memfd.
     pub fn admit(&mut self, applicant: Applicant, point: CalibrationPoint, now: Now) -> Result<u32, AdmitError> {
         let identity = Identity {
-            region: RegionId(self.next_region),
-            agent: self.settings.agent,
             pid: applicant.pid,
             start_time: applicant.start_time,
-            boot: self.settings.boot,
-            n_slots: self.settings.slots_per_process,
-            clock: self.settings.clock,
-            ticks_per_second: self.settings.ticks_per_second,
-            crumbs: self.settings.crumbs,
+            ..self.identity(RegionId(self.next_region))
         };
-        let free = self.members.iter().position(Option::is_none);
-        if free.is_none() && self.members.len() >= MEMBERS_MAX {
+        if self.members.len() >= MEMBERS_MAX && !self.members.iter().any(Option::is_none) {
             return Err(AdmitError::NoRoom { budget: self.settings.budget });
         }
         let region = Region::create(&identity, self.settings.budget)?;
+        region::set_service(region.store(), &applicant.service);
         self.next_region += 1;
         region::calibrate(region.store(), point);
         region::beat(region.store(), now.time.0);
         if let Some(parent) = applicant.fork_of.and_then(|position| self.member(position)) {
             strings::copy_table(parent.region.store(), region.store());
         }
-        let member = Member {
-            region,
-            pid: applicant.pid,
-            service: applicant.service,
-            is_live: true,
-            death: None,
-            demand: Demand::default(),
-            rest: Rest::default(),
-            last_active: now.time,
-            last_signal: None,
-            n_threads: 0,
-            bytes_written: 0,
-            n_corrupt: 0,
-            drops: [0; DROP_COUNTERS],
-            told: BTreeSet::new(),
-            looked: BTreeMap::new(),
-            search: Search::new(now.time),
-        };
-        let position = free.unwrap_or(self.members.len());
-        match self.members.get_mut(position) {
-            Some(place) => *place = Some(member),
-            None => self.members.push(Some(member)),
-        }
-        let position = position as u32;
+        let position = self.place(Member::new(region, applicant.pid, applicant.service, now));
         self.tell_shed(position);
         self.measure(position);
         self.grant_ahead(position, now);
@@ -332,10 +286,37 @@ impl Recorder {
         Ok(position)
     }
 
+    /// Returns what a region of this agent is made with, but for its process.
+    const fn identity(&self, region: RegionId) -> Identity {
+        let Settings { agent, boot, slots_per_process: n_slots, clock, ticks_per_second, crumbs, .. } = self.settings;
+        Identity { region, agent, pid: 0, start_time: 0, boot, n_slots, clock, ticks_per_second, crumbs }
+    }
+
+    /// Gives a member a position.
+    fn place(&mut self, member: Member) -> u32 {
+        let free = self.members.iter().position(Option::is_none);
+        let position = free.unwrap_or(self.members.len());
+        match self.members.get_mut(position) {
+            Some(place) => *place = Some(member),
+            None => self.members.push(Some(member)),
+        }
+        position as u32
+    }
+
     /// Returns the region's id and the descriptor that its process is given.
     pub fn region(&self, position: u32) -> Option<(RegionId, BorrowedFd<'_>)> {
         let region = &self.member(position)?.region;
         Some((region.id(), region.fd()))
+    }
+
+    /// Returns all regions with their descriptors.
+    pub fn regions(&self) -> impl Iterator<Item = (RegionId, BorrowedFd<'_>)> {
+        self.members.iter().flatten().map(|member| (member.region.id(), member.region.fd()))
+    }
+
+    /// Returns whether a member's process runs.
+    pub fn is_live(&self, position: u32) -> bool {
+        self.member(position).is_some_and(|member| member.is_live)
     }
 
     /// Returns the position of the live member with region `region`.
@@ -367,6 +348,9 @@ impl Recorder {
         for rate in [&mut self.rate, &mut self.rate_short] {
             rate.add(Bytes(self.totals.written_bytes - written_before));
             rate.tick(now.time);
+        }
+        if let Some(journal) = &self.journal {
+            journal.note_round(now.ticks);
         }
         let offenders = self.live().filter(|(_, m)| m.n_corrupt > CORRUPT_MAX).map(|(position, _)| position).collect();
         Round { pace: self.settle(&due, now), offenders }
@@ -469,6 +453,25 @@ impl Recorder {
         self.ahead_bytes -= crate::demand::bytes_of(member.region.n_ahead()).0;
         self.populated_bytes -= member.region.chunk_bytes().0 + member.region.fixed_bytes().0;
         self.totals.add_drops(&member.drops);
+        self.forgotten.push(member.region.id());
+    }
+
+    /// Has what a successor needs to know written down from now on; returns the descriptor to be held for it.
+    ///
+    /// # Errors
+    /// No memory for it.
+    pub fn keep_journal(&mut self) -> Result<BorrowedFd<'_>, ShmError> {
+        let Settings { agent, boot, .. } = self.settings;
+        let journal = match self.journal.take() {
+            Some(journal) => journal,
+            None => Journal::create(agent, boot, self.started_ticks)?,
+        };
+        Ok(self.journal.insert(journal).fd())
+    }
+
+    /// Returns the regions that hold nothing any more, each once.
+    pub fn take_forgotten(&mut self) -> Vec<RegionId> {
+        std::mem::take(&mut self.forgotten)
     }
 
     fn member(&self, position: u32) -> Option<&Member> {
@@ -482,32 +485,5 @@ impl Recorder {
     fn live(&self) -> impl Iterator<Item = (u32, &Member)> {
         let members = (0_u32..).zip(&self.members);
         members.filter_map(|(position, member)| Some((position, member.as_ref().filter(|member| member.is_live)?)))
-    }
-}
-
-impl Member {
-    /// Returns the process, without strings and clock.
-    fn process(&self, agent: AgentId) -> Process {
-        Process {
-            agent,
-            region: self.region.id(),
-            pid: self.pid,
-            service: self.service.clone(),
-            death: self.death.clone(),
-            ..Process::default()
-        }
-    }
-
-    /// Returns the smallest class that its threads should take, by how its leases are used up.
-    fn class_floor(&self) -> Class {
-        let n_leases: PerClass = self.region.n_leases();
-        let half = LEASES_MAX / 2;
-        if n_leases[idx(Class::Small)] + n_leases[idx(Class::Medium)] > half + half / 2 {
-            Class::Large
-        } else if n_leases[idx(Class::Small)] > half {
-            Class::Medium
-        } else {
-            Class::Small
-        }
     }
 }

@@ -3,6 +3,8 @@
 //! Called by the recorder. What stands in the shared memory is only ever a claim: a sealed bit of a chunk that was not granted, a length
 //! outside its chunk or a wrong generation is counted and harms nobody but the process that wrote it.
 
+pub mod adopt;
+
 use crate::demand::{PerClass, idx};
 use backsight_core::ids::RegionId;
 use backsight_core::sync::Ordering::Relaxed;
@@ -36,10 +38,17 @@ struct Account {
     retained: u64,
     /// Has pages.
     populated: u64,
+    /// Found sealed when the region was taken over, by a thread that may yet say so.
+    adopted: u64,
     generations: Box<[u32; CHUNKS_PER_LEASE as usize]>,
 }
 
 impl Account {
+    fn new(lease: Lease) -> Self {
+        let generations = Box::new([0; CHUNKS_PER_LEASE as usize]);
+        Self { lease, ahead: 0, open: 0, retained: 0, populated: 0, adopted: 0, generations }
+    }
+
     const fn free(&self) -> u64 {
         !(self.ahead | self.open | self.retained)
     }
@@ -170,7 +179,7 @@ impl Region {
             let class = idx(account.lease.class);
             polled.taken[class] += taken.count_ones();
             polled.left[class] += account.ahead.count_ones();
-            polled.n_corrupt += u64::from((sealed & !account.open).count_ones());
+            polled.n_corrupt += u64::from((sealed & !account.open & !account.adopted).count_ones());
             sealed &= account.open;
             while sealed != 0 {
                 polled.sealed.push(ChunkId::new(number, sealed.trailing_zeros()));
@@ -316,8 +325,7 @@ impl Region {
         lease::install(&self.mapping, lease);
         self.next_offset = end;
         self.n_leases[idx(class)] += 1;
-        let generations = Box::new([0; CHUNKS_PER_LEASE as usize]);
-        self.accounts.push(Account { lease, ahead: 0, open: 0, retained: 0, populated: 0, generations });
+        self.accounts.push(Account::new(lease));
         Some(number)
     }
 
@@ -356,6 +364,7 @@ impl Region {
         let Some(generation) = account.generations.get_mut(id.bit() as usize) else { return };
         *generation = (*generation + 1) % GENERATIONS;
         account.ahead |= id.mask();
+        account.adopted &= !id.mask();
         lease::grant(&self.mapping, self.id, account.lease, id, *generation);
     }
 

@@ -184,7 +184,8 @@ impl Sessions {
         from_start.map(|(number, _)| number).take(n_max).collect()
     }
 
-    fn iter(&self) -> impl Iterator<Item = (u32, &Session)> {
+    /// Returns all sessions with their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Session)> {
         (0_u32..).zip(&self.table).filter_map(|(number, session)| Some((number, session.as_ref()?)))
     }
 }

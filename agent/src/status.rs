@@ -4,6 +4,7 @@
 
 use crate::admin::RefusedRequests;
 use crate::clock::HostClock;
+use crate::keep::{Holder, Keep};
 use crate::recorder::{Now, Recorder, WalkStatus};
 use crate::sessions::Sessions;
 use crate::totals::{Listed, by_name};
@@ -21,6 +22,8 @@ pub struct Host {
     pub agent: AgentId,
     /// How long it has run.
     pub uptime: Nanos,
+    /// Who holds for its successor what was recorded.
+    pub holder: Holder,
 }
 
 /// Where processes and people come in, for what was refused there.
@@ -30,6 +33,8 @@ pub struct Doors<'a> {
     pub sessions: &'a Sessions,
     /// People.
     pub requests: &'a RefusedRequests,
+    /// Who holds what was recorded for the next agent.
+    pub keep: &'a Keep,
 }
 
 /// What metrics show of the uplink beside its status.
@@ -71,7 +76,7 @@ pub fn status(recorder: &Recorder, clock: &HostClock, host: Host, now: Now) -> S
         sessions: recorder.sessions(),
         triggers_fired: recorder.triggers_fired(),
         drops: by_name(&recorder.drops(), Listed::NonZero),
-        capabilities: vec![invariant_tsc(clock.source())],
+        capabilities: vec![invariant_tsc(clock.source()), outlived(host.holder)],
         uplink: None,
     }
 }
@@ -80,6 +85,12 @@ fn invariant_tsc(source: ClockSource) -> Capability {
     let available = source == ClockSource::Tsc;
     let why = if available { "" } else { "no constant_tsc and nonstop_tsc: records carry CLOCK_MONOTONIC" };
     Capability { name: "invariant_tsc".into(), available, why: why.into() }
+}
+
+fn outlived(holder: Holder) -> Capability {
+    let available = holder != Holder::Nobody;
+    let why = "nobody holds its regions (agent.keep_s is 0, or no keeper could be started: see its log)";
+    Capability { name: "outlived".into(), available, why: if available { String::new() } else { why.into() } }
 }
 
 /// Returns the metrics of an agent.
@@ -127,6 +138,11 @@ pub fn metrics(
     out.counter("deaths", "Processes that ended without a goodbye.", totals.deaths);
     out.counter("deaths_unfired", "Requests of dead processes beyond the bound.", totals.deaths_unfired);
     out.counter("refused_sessions", "Sessions refused.", totals.refused_sessions);
+    out.counter(
+        "unheld_descriptors",
+        "Descriptors that nobody holds for the next agent, for want of room.",
+        doors.keep.n_unheld(),
+    );
     out.counter("closed_sessions", "Sessions closed for corrupt regions.", totals.closed_sessions);
     out.counter("cut_short_traces", "Triggered traces forgotten early, there were too many.", n_cut_short);
     let remote = recorder.remote_counts();

@@ -4,7 +4,7 @@
 //! [`ABI_VERSION`]: the major half where old clients could not go on.
 
 /// `major << 16 | minor`. An agent refuses another major; a newer minor only adds words that were zero.
-pub const ABI_VERSION: u32 = 1 << 16 | 2;
+pub const ABI_VERSION: u32 = 1 << 16 | 3;
 
 /// First word of a region.
 pub const REGION_MAGIC: u64 = u64::from_le_bytes(*b"bksregn1");
@@ -165,6 +165,7 @@ layout! {
     72 CLUSTER_SEED "agent" "seed of trace priorities";
     80 N_SLOTS "agent" "thread slots that may be used";
     88 TICKS_PER_SECOND "agent" "rate of the record clock";
+    96 ENDING "agent" "0: the process runs; 1: it said goodbye; 2: it has ended after that; 3: it has died";
     128 RECORDING "agent" "1: record; 0: threads take no further chunk";
     136 CLOCK "agent" "0: TSC; 1: CLOCK_MONOTONIC";
     144 RECORD_THRESHOLD "agent" "traces of a lower priority are not recorded; 0: all are (section 4)";
@@ -177,12 +178,14 @@ layout! {
     208 GRANT_SEQ "agent" "raised after each grant; a thread in drop mode looks again when it moves";
     216 SLEEPING "agent" "1 while the agent waits for the doorbell";
     224 HEARTBEAT "agent" "CLOCK_MONOTONIC ns of the agent's last round";
-    232 CHANGES "both" "while it waits: changes of chunk until the doorbell rings for them; 0: it rings for each";
+    232 CHANGES "both" "changes of chunk until the doorbell rings for them; 0: while it waits, it rings for each";
     256 CALIBRATION_SEQ "agent" "odd while the next three words change";
     264 CALIBRATION_TICKS "agent" "record clock";
     272 CALIBRATION_REALTIME "agent" "CLOCK_REALTIME ns at that tick";
     280 CALIBRATION_MONOTONIC "agent" "CLOCK_MONOTONIC ns at that tick";
     320 NO_SLOT "client" "writes refused because all thread slots were taken";
+    336 SERVICE_LEN "agent" "bytes of the service's name";
+    344 SERVICE "agent" "16 words: the service's name";
     512 SLOT_BITS "both" "64 words: bit i of word w is set while slot 64w+i is taken";
 }
 

@@ -7,6 +7,7 @@ use backsight_core::context::CRUMBS_MAX;
 use backsight_core::ids::{AgentId, RegionId, TraceId};
 use backsight_core::priority::{Priority, Salt};
 use backsight_core::record::Level;
+use backsight_core::session::SERVICE_MAX_BYTES;
 use backsight_core::sync::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use backsight_core::sync::fence;
 
@@ -76,6 +77,57 @@ pub enum OpenError {
     },
 }
 
+/// How far the process of a region is, as its agent has left it for the next one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(u64)]
+pub enum Ending {
+    /// It runs, as far as anybody knew.
+    #[default]
+    Running = 0,
+    /// It runs and has said that it ends on purpose.
+    SaidGoodbye = 1,
+    /// It has ended on purpose, and was taken leave of.
+    Ended = 2,
+    /// It has died, and was taken leave of.
+    Died = 3,
+}
+
+/// Says how far the process is. Agent only.
+pub fn set_ending<S: Storage>(store: &S, ending: Ending) {
+    store.word(header::ENDING).store(ending as u64, Relaxed); // for the agent's successor
+}
+
+/// Returns how far the process was when its agent last said so.
+pub fn ending<S: Storage>(store: &S) -> Ending {
+    match store.word(header::ENDING).load(Relaxed) {
+        1 => Ending::SaidGoodbye,
+        2 => Ending::Ended,
+        3 => Ending::Died,
+        _ => Ending::Running,
+    }
+}
+
+/// Writes the name of the process's service, cut to what its place takes. Agent only, before anyone else has the region.
+pub fn set_service<S: Storage>(store: &S, service: &str) {
+    let len = service.floor_char_boundary(SERVICE_MAX_BYTES);
+    let bytes = service.as_bytes().get(..len).unwrap_or_default();
+    for (offset, piece) in (header::SERVICE..).step_by(8).zip(bytes.chunks(8)) {
+        let mut word = [0; 8];
+        word[..piece.len()].copy_from_slice(piece);
+        store.word(offset).store(u64::from_le_bytes(word), Relaxed); // for the agent's successor
+    }
+    store.word(header::SERVICE_LEN).store(len as u64, Relaxed); // as above
+}
+
+/// Returns the name of the process's service; what is no text in it is replaced.
+pub fn service<S: Storage>(store: &S) -> String {
+    let len = store.word(header::SERVICE_LEN).load(Relaxed).min(SERVICE_MAX_BYTES as u64) as usize;
+    let words = (header::SERVICE..).step_by(8).take(len.div_ceil(8));
+    let mut bytes: Vec<u8> = words.flat_map(|offset| store.word(offset).load(Relaxed).to_le_bytes()).collect();
+    bytes.truncate(len);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// Writes the header of a fresh, zeroed region. Agent only, before anyone else has it.
 pub fn initialise<S: Storage>(store: &S, identity: &Identity) {
     // Relaxed: published by the magic number, and by the descriptor that is passed afterwards.
@@ -141,6 +193,11 @@ pub fn crumbs<S: Storage>(store: &S) -> CrumbRules {
         len => len.min(CRUMBS_MAX as u8),
     };
     CrumbRules { path_len, in_responses: word & NOT_IN_RESPONSES == 0 }
+}
+
+/// Changes how far breadcrumbs reach. Agent only.
+pub fn set_crumbs<S: Storage>(store: &S, rules: CrumbRules) {
+    store.word(header::CRUMBS).store(pack_crumbs(rules), Relaxed); // a switch, as above
 }
 
 const fn pack_crumbs(rules: CrumbRules) -> u64 {
@@ -294,3 +351,5 @@ pub fn calibration<S: Storage>(store: &S) -> Option<CalibrationPoint> {
     };
     (before != 0 && before.is_multiple_of(2) && before == seq()).then_some(point)
 }
+
+const _: () = assert!(header::SERVICE + SERVICE_MAX_BYTES as u64 <= header::SLOT_BITS);

@@ -6,10 +6,9 @@
 use crate::abi::SPAN_OFFSET;
 use crate::storage::Storage;
 use backsight_core::sync::AtomicU64;
-use rustix::fs::memfd_create;
-use rustix::fs::{
-    FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate,
-};
+use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags, SeekFrom};
+use rustix::fs::{fallocate, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create, seek};
+use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -246,6 +245,20 @@ pub fn populate(fd: BorrowedFd<'_>, offset: u64, bytes: u64) -> Result<(), ShmEr
 pub fn punch(fd: BorrowedFd<'_>, offset: u64, bytes: u64) -> Result<(), ShmError> {
     let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     fallocate(fd, flags, offset, bytes).map_err(|source| ShmError::Prepare { what: "punch a hole", source })
+}
+
+/// Returns where memory that was written to begins at or after `offset`, and where it ends; `None` where there is no more.
+///
+/// # Errors
+/// The kernel's.
+pub fn written_from(fd: BorrowedFd<'_>, offset: u64) -> Result<Option<(u64, u64)>, ShmError> {
+    let failed = |source| ShmError::Prepare { what: "look for the pages", source };
+    let start = match seek(fd, SeekFrom::Data(offset)) {
+        Ok(start) => start,
+        Err(Errno::NXIO) => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    Ok(Some((start, seek(fd, SeekFrom::Hole(start)).map_err(failed)?)))
 }
 
 /// Returns the bytes that a region's memfd really holds, whoever populated them.

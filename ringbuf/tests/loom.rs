@@ -1,7 +1,7 @@
 //! Models of every step of the shared-memory protocol, over all interleavings and all reorderings that the memory model allows.
 //!
 //! `LOOM_MAX_PREEMPTIONS=2 LOOM_MAX_BRANCHES=10000 RUSTFLAGS="--cfg loom" cargo test -p backsight-ringbuf --release --test loom`
-//! Each claim was seen to fail with its ordering weakened; `docs/spec/shm-abi.md` section 11 says which.
+//! Each claim was seen to fail with its ordering weakened; `docs/spec/shm-abi.md` section 12 says which.
 
 #![cfg(loom)]
 

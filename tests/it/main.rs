@@ -9,3 +9,4 @@ mod collector;
 mod expressions;
 mod hosts;
 mod kill;
+mod restart;

@@ -69,7 +69,12 @@ impl Daemon {
         }
     }
 
-    fn watch_session(&self, number: u32) -> Result<(), Errno> {
+    pub(super) fn watch_doorbell(&self, number: u32) -> Result<(), Errno> {
+        let doorbell = self.sessions.get(number).and_then(|session| session.doorbell.as_ref());
+        doorbell.map_or(Ok(()), |doorbell| self.watch(doorbell.as_fd(), Source::Doorbell(number)))
+    }
+
+    pub(super) fn watch_session(&self, number: u32) -> Result<(), Errno> {
         let Some(session) = self.sessions.get(number) else { return Ok(()) };
         if let Some(socket) = &session.socket {
             self.watch(socket.as_fd(), Source::Client(number))?;
@@ -114,7 +119,9 @@ impl Daemon {
                 }
             }
             Ok(Message::Goodbye) => {
-                self.sessions.get_mut(number).into_iter().for_each(|session| session.said_goodbye = true);
+                let Some(session) = self.sessions.get_mut(number) else { return };
+                session.said_goodbye = true;
+                session.member.into_iter().for_each(|member| self.recorder.note_goodbye(member));
             }
             Ok(Message::Request(what @ (Attachment::Region | Attachment::Doorbell))) => {
                 if let Err(error) = self.attach(number, what) {
@@ -153,10 +160,7 @@ impl Daemon {
             let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
             session.doorbell = Some(eventfd(0, flags).map_err(failed("make an eventfd"))?);
         }
-        let doorbell = self.sessions.get(number).and_then(|session| session.doorbell.as_ref());
-        if let Some(doorbell) = doorbell {
-            self.watch(doorbell.as_fd(), Source::Doorbell(number)).map_err(failed("watch an eventfd"))?;
-        }
+        self.watch_doorbell(number).map_err(failed("watch an eventfd"))?;
         if let (Some((region, _)), Some(session)) = (self.recorder.region(member), self.sessions.get(number))
             && let Some(socket) = &session.socket
         {
@@ -166,7 +170,17 @@ impl Daemon {
         for what in [Attachment::Region, Attachment::Doorbell] {
             self.attach(number, what).map_err(failed("send an attachment"))?;
         }
+        self.keep_session(number);
         Ok(())
+    }
+
+    /// Has what a session consists of held for a successor.
+    fn keep_session(&mut self, number: u32) {
+        let Some(session) = self.sessions.get(number) else { return };
+        let Some((region, fd)) = session.member.and_then(|member| self.recorder.region(member)) else { return };
+        self.keep.store_region(region, session.peer.owner(), fd);
+        let (socket, doorbell) = (session.socket.as_ref(), session.doorbell.as_ref());
+        self.keep.store_session(region, socket.map(AsFd::as_fd), doorbell.map(AsFd::as_fd));
     }
 
     /// Sends a client one of its descriptors.
@@ -229,6 +243,9 @@ impl Daemon {
 
     fn end_member(&mut self, member: u32, ending: Ending) {
         let now = self.now();
+        if let Some((region, _)) = self.recorder.region(member) {
+            self.keep.remove_session(region);
+        }
         self.recorder.end(member, ending, now);
     }
 
@@ -246,6 +263,9 @@ impl Daemon {
     pub(super) fn close_offender(&mut self, member: u32) {
         if let Some(number) = self.sessions.of_member(member).map(|(number, _)| number) {
             let pid = self.sessions.remove(number).map(|session| session.peer.pid);
+            if let Some((region, _)) = self.recorder.region(member) {
+                self.keep.remove_session(region);
+            }
             self.warn_of_client("session closed, its region was corrupted too often", &pid.unwrap_or(0));
         }
         self.recorder.expel(member, self.now());
@@ -260,7 +280,7 @@ impl Daemon {
     }
 
     /// Warns of something that a client can cause, at most once a second.
-    fn warn_of_client(&mut self, what: &'static str, detail: &dyn std::fmt::Display) {
+    pub(super) fn warn_of_client(&mut self, what: &'static str, detail: &dyn std::fmt::Display) {
         if let Some(n_silenced) = self.warnings.admit(self.now().time) {
             warn!(detail = %detail, n_silenced, "{what}");
         }

@@ -1,6 +1,6 @@
 //! The end of a process: its chunks are sealed for it, and where it died, the requests that it was serving are kept.
 
-use super::{Now, Recorder};
+use super::{Member, Now, Recorder};
 use crate::collect::{self, ServedRequests};
 use crate::recorder::seal::Full;
 use crate::triggers::{Event, Origin};
@@ -8,6 +8,7 @@ use crate::uplink;
 use backsight_core::ids::{TraceId, TriggerId};
 use backsight_core::segment::LastWords;
 use backsight_core::telemetry::DROP_COUNTERS;
+use backsight_ringbuf::region::{self, Ending as Left};
 use backsight_ringbuf::slot;
 use std::collections::BTreeSet;
 
@@ -33,41 +34,74 @@ impl Recorder {
             return;
         }
         let mut events = self.take_signals(&[position], now);
+        let full = self.gather(position, now);
+        events.extend(self.index_all(&full, now));
+        self.bury(position, ending, events, now);
+    }
+
+    /// Returns all chunks of a process that runs no more that hold anything and are not indexed.
+    pub(super) fn gather(&mut self, position: u32, now: Now) -> Vec<Full> {
         let mut full = self.look(&[position], now);
         let unsealed = self.unsealed(position, &full, now);
         full.extend(unsealed);
-        events.extend(self.index_all(&full, now));
+        full
+    }
+
+    /// Reads what a process that runs no more has left beside its chunks, which are indexed, and fires what follows from its end.
+    pub(super) fn bury(&mut self, position: u32, ending: Ending, mut events: Vec<Event>, now: Now) {
         self.take_untold_of_all(position, now);
         let (words, active) = self.last_words(position);
+        let is_death = ending == Ending::Death;
         if let Some(member) = self.member_mut(position) {
             member.take_refused();
             member.is_live = false;
-            if ending == Ending::Death {
-                member.death = Some(words.clone());
-            }
+            member.death = is_death.then(|| words.clone());
         }
-        if ending == Ending::Death {
+        if is_death {
             self.totals.deaths += 1;
             self.deaths.add(now.wall_ns);
-            if self.settings.process_death.0 != 0 {
-                let served = self.served(position, active, now);
-                self.totals.deaths_unfired += served.len().saturating_sub(SERVED_MAX) as u64;
-                let death = |trace| Event::Fired {
-                    trigger: TriggerId::PROCESS_DEATH,
-                    trace,
-                    laterals: Vec::new(),
-                    origin: Origin::Death,
-                };
-                events.extend(served.into_iter().take(SERVED_MAX).map(death));
-            }
+            events.extend(self.death_events(position, active, now));
         }
         self.fire_all(events, now);
-        self.tell_of_end(position, (ending == Ending::Death).then_some(&words));
-        if ending == Ending::Death {
+        self.tell_of_end(position, is_death.then_some(&words));
+        if is_death {
             // Last: a holding that names a death was made when all that the process had written was found.
             self.tell(uplink::Event::HostChanged);
         }
         self.release_free(position);
+        if let Some(member) = self.member(position) {
+            // A successor that finds less than this takes leave once more, which harms nobody.
+            region::set_ending(member.region.store(), if is_death { Left::Died } else { Left::Ended });
+        }
+    }
+
+    /// Returns the firings for the requests that a dead process was serving, if anybody wants them.
+    fn death_events(&mut self, position: u32, active: BTreeSet<TraceId>, now: Now) -> Vec<Event> {
+        if self.settings.process_death.0 == 0 {
+            return Vec::new();
+        }
+        let served = self.served(position, active, now);
+        self.totals.deaths_unfired += served.len().saturating_sub(SERVED_MAX) as u64;
+        let death = |trace| Event::Fired {
+            trigger: TriggerId::PROCESS_DEATH,
+            trace,
+            laterals: Vec::new(),
+            origin: Origin::Death,
+        };
+        served.into_iter().take(SERVED_MAX).map(death).collect()
+    }
+
+    /// Leaves to a successor that a process ends on purpose.
+    pub fn note_goodbye(&self, position: u32) {
+        if let Some(member) = self.member(position).filter(|member| member.is_live) {
+            region::set_ending(member.region.store(), Left::SaidGoodbye);
+        }
+    }
+
+    /// Returns whether a process that runs has said that it ends on purpose.
+    pub fn said_goodbye(&self, position: u32) -> bool {
+        let is_it = |member: &Member| region::ending(member.region.store()) == Left::SaidGoodbye;
+        self.member(position).is_some_and(is_it)
     }
 
     /// Notes in what is kept that a process writes no more.
@@ -107,7 +141,7 @@ impl Recorder {
     }
 
     /// Reads what the threads left: the last words of the one that died by a signal, and the traces that all of them worked for.
-    fn last_words(&mut self, position: u32) -> (LastWords, BTreeSet<TraceId>) {
+    pub(super) fn last_words(&mut self, position: u32) -> (LastWords, BTreeSet<TraceId>) {
         let (mut words, mut active, mut drops) = (LastWords::default(), BTreeSet::new(), [0_u64; DROP_COUNTERS]);
         let Some(member) = self.member_mut(position) else { return (words, active) };
         let store = member.region.store();
@@ -159,7 +193,7 @@ impl Recorder {
     }
 
     /// Gives back all pages of a dead region that hold nothing.
-    fn release_free(&mut self, position: u32) {
+    pub(super) fn release_free(&mut self, position: u32) {
         let Some(member) = self.member(position) else { return };
         for id in member.region.free_chunks() {
             self.punch(position, id);

@@ -112,21 +112,28 @@ impl Recorder {
         self.learn_names(now);
         let mut wanted: BTreeMap<TraceId, Triggered> = BTreeMap::new();
         for event in events {
-            let local = match &event {
-                Event::Fired { origin: Origin::Remote { .. }, .. } | Event::Abandoned { .. } | Event::Tick => None,
-                Event::Fired { trigger, origin, .. } => Some((*trigger, *origin == Origin::Elsewhere)),
+            let fired = match &event {
+                Event::Fired { trigger, origin, .. } => Some((*trigger, *origin)),
+                Event::Abandoned { .. } | Event::Tick => None,
             };
             let mut traces = Vec::new();
             for action in self.triggers.step(now.time, event) {
                 match action {
                     Action::Collect(triggered) => {
+                        if let Some(journal) = self.journal.as_mut().filter(|_| triggered.fired == now.time)
+                            && let Some((_, origin)) = fired
+                        {
+                            journal.note_triggered(&triggered, origin);
+                        }
                         traces.push(triggered.trace);
                         wanted.insert(triggered.trace, triggered);
                     }
                     Action::Refused { .. } => self.totals.drop_n(DropReason::Rate, 1),
                 }
             }
-            if let Some((trigger, is_elsewhere)) = local.filter(|_| !traces.is_empty()) {
+            let is_local = |(_, origin): &(TriggerId, Origin)| !matches!(origin, Origin::Remote { .. });
+            if let Some((trigger, origin)) = fired.filter(is_local).filter(|_| !traces.is_empty()) {
+                let is_elsewhere = origin == Origin::Elsewhere;
                 self.tell(uplink::Event::Fired { trigger, fired_ns: now.wall_ns, traces, is_elsewhere });
             }
         }

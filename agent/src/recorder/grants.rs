@@ -115,14 +115,24 @@ impl Recorder {
             && let Some(own) = self.retention.pop_oldest_of(position)
         {
             self.horizon_over_share.note_evicted(own.last_ticks);
+            self.leave_evicted(own.last_ticks);
             return Some(own);
         }
         self.pop_oldest()
     }
 
     fn pop_oldest(&mut self) -> Option<Sealed> {
-        let oldest = self.retention.pop_oldest();
-        oldest.inspect(|sealed| self.horizon.note_evicted(sealed.last_ticks))
+        let oldest = self.retention.pop_oldest()?;
+        self.horizon.note_evicted(oldest.last_ticks);
+        self.leave_evicted(oldest.last_ticks);
+        Some(oldest)
+    }
+
+    /// Leaves to a successor that something is gone, before it is.
+    fn leave_evicted(&self, last_ticks: u64) {
+        if let Some(journal) = &self.journal {
+            journal.note_evicted(last_ticks);
+        }
     }
 
     /// Returns whether a process holds more than its share, and what would go for it is another's and not as old as data should get.

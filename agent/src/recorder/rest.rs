@@ -107,6 +107,9 @@ impl Member {
     /// Has the region ring once a part of what it has ahead is used up, or not where the agent looks soon enough by itself.
     fn expect_changes(&self, is_pressed: bool) {
         let n_ahead: u32 = self.region.n_ahead().iter().sum();
-        region::expect_changes(self.region.store(), if is_pressed { UNHEARD } else { (n_ahead / PRESSING_PART).max(1) });
+        region::expect_changes(
+            self.region.store(),
+            if is_pressed { UNHEARD } else { (n_ahead / PRESSING_PART).max(1) },
+        );
     }
 }

@@ -23,7 +23,7 @@ pub(super) struct Unrecorded {
 
 impl Unrecorded {
     /// Notes the present threshold.
-    fn note(&mut self, now: Nanos, threshold: u64) {
+    pub(super) fn note(&mut self, now: Nanos, threshold: u64) {
         // The one before held until now.
         while self.falling.back().is_some_and(|(_, smaller)| *smaller <= self.present) {
             self.falling.pop_back();
@@ -48,6 +48,9 @@ impl Recorder {
         self.objective.tick(now.time, predict(self.room_for_data(), &self.rate_short));
         let shedding = self.objective.shedding();
         self.unrecorded.note(now.time, Shedding::threshold(shedding.record));
+        if let Some(journal) = &self.journal {
+            journal.note_unrecorded(self.unrecorded.highest());
+        }
         if shedding != before {
             for position in self.live().map(|(position, _)| position).collect::<Vec<_>>() {
                 self.tell_shed(position);
@@ -76,6 +79,9 @@ impl Recorder {
     /// Takes the cluster's seed, by which all hosts leave out, refuse and give up the same traces.
     pub fn set_cluster_seed(&mut self, seed: u64, epoch: u64) {
         self.cluster_seed = (seed, epoch);
+        if let Some(journal) = &self.journal {
+            journal.note_seed(self.cluster_seed);
+        }
         self.triggers.set_cluster_seed(seed);
         self.kept.set_cluster_seed(seed);
         for position in self.live().map(|(position, _)| position).collect::<Vec<_>>() {

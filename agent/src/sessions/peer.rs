@@ -2,10 +2,11 @@
 //!
 //! Called at accept and at the end of a connection. What the peer says of itself is not asked.
 
+use crate::keep::name::Owner;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
-use rustix::process::{PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -57,6 +58,20 @@ impl Peer {
             return Err(PeerError::Gone);
         }
         Ok(Self { pid, uid: credentials.uid.as_raw(), start_time, pidfd })
+    }
+
+    /// Returns a process that an earlier agent had identified, `None` where it runs no more.
+    pub fn again(of: Owner) -> Option<Self> {
+        let pid = Pid::from_raw(i32::try_from(of.pid).ok()?)?;
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        // The number may be another's by now; what the descriptor means cannot change any more.
+        let is_it = start_time(of.pid).is_ok_and(|start| start == of.start_time) && !is_ended(pidfd.as_fd());
+        is_it.then_some(Self { pid: of.pid, uid: of.uid, start_time: of.start_time, pidfd })
+    }
+
+    /// Returns what names the process for a later agent.
+    pub const fn owner(&self) -> Owner {
+        Owner { pid: self.pid, start_time: self.start_time, uid: self.uid }
     }
 
     /// Returns whether the process has ended.
@@ -130,6 +145,10 @@ mod tests {
         assert_eq!((peer.pid, peer.is_ended()), (std::process::id(), false));
         assert!(!peer.executable().is_empty());
         assert_eq!(peer.maps(u64::MAX), Some(false));
+        let again = super::Peer::again(peer.owner()).unwrap();
+        assert_eq!(again.owner(), peer.owner());
+        let another = super::Owner { start_time: peer.start_time + 1, ..peer.owner() };
+        assert!(super::Peer::again(another).is_none(), "the number is used again");
         drop(b);
         assert!(matches!(super::Peer::of(std::os::fd::AsFd::as_fd(&a)), Err(PeerError::Gone)));
     }

@@ -39,7 +39,7 @@ pub(crate) fn command_at(socket: &Path, dir: &Path, config: &str) -> Command {
     std::fs::write(&file, config).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_backsight-agent"));
     command.arg("--config").arg(file);
-    command.arg("--socket").arg(socket).arg("--admin-socket").arg(dir.join("admin.sock"));
+    command.arg("--socket").arg(socket).arg("--admin-socket").arg(dir.join("admin.sock")).arg("--keep-s").arg("0");
     command.arg("--state-dir").arg(dir.join("state"));
     command.stdout(Stdio::null()).stderr(std::fs::File::create(dir.join("log")).unwrap());
     command

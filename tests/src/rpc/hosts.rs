@@ -49,7 +49,8 @@ impl Hosts {
         let collector = Collector::start()?;
         let relay = Relay::start(collector.address())?;
         let url = relay.url();
-        let options = AgentOptions { budget_bytes: BUDGET_BYTES, collector: Some(&url), config };
+        let options =
+            AgentOptions { budget_bytes: BUDGET_BYTES, collector: Some(&url), config, ..AgentOptions::default() };
         let agents = (0..N_HOSTS).map(|_| Agent::start(options)).collect::<Result<_>>()?;
         Ok(Self { agents, relay, collector, n_seeds: Cell::new(0) })
     }

@@ -86,7 +86,7 @@ impl Agent {
             (stage.sockets.join(format!("{act}-{name}.sock")), stage.sockets.join(format!("{act}-{name}-admin.sock")));
         let log = folder.join(format!("agent-{name}.log"));
         let mut command = stage.hosts.command(Place::Host(idx), &stage.bin("backsight-agent"));
-        command.arg("--socket").arg(&socket).arg("--admin-socket").arg(&admin_socket);
+        command.arg("--socket").arg(&socket).arg("--admin-socket").arg(&admin_socket).arg("--keep-s").arg("0");
         command.arg("--state-dir").arg(folder.join(format!("agent-{name}"))).args(["--collector", collector]);
         command.args(["--budget-bytes", &BUDGET_BYTES.to_string()]);
         command.env("NO_COLOR", "1").stdin(Stdio::null()).stdout(Stdio::null()).stderr(create(&log)?);
