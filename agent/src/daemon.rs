@@ -186,7 +186,7 @@ impl Daemon {
     /// A state directory or a socket that somebody else has, or a kernel that refuses.
     pub fn start(config: &Config, stop: Stop) -> Result<Self, StartError> {
         let system = |what| move |source: Errno| StartError::System { what, source: source.into() };
-        let lock = StateDir::take(&config.agent.state_dir)?; // before anybody could connect to an agent that may not start
+        let lock = StateDir::take(&config.agent.state_dir, ident::boot_id())?; // before anybody could connect to an agent that may not start
         if let Some((file, error)) = &lock.not_locked {
             warn!(file = %file.display(), error = %error, "state directory not locked, another agent could take the same id");
         }
@@ -206,7 +206,8 @@ impl Daemon {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system("make an epoll instance"))?;
         let now = now_on(&clock);
         let collector = uplink::dial(config, identified.agent, now.time)?;
-        let settings = settings(config, identified.agent, &clock, budget(config));
+        let settings =
+            Settings { has_predecessor: lock.was_taken, ..settings(config, identified.agent, &clock, budget(config)) };
         let limits =
             SessionLimits { sessions_max: config.pool.sessions_max, sessions_per_uid: config.pool.sessions_per_uid };
         let mut recorder = Recorder::new(settings, now);
@@ -452,5 +453,6 @@ fn settings(config: &Config, agent: AgentId, clock: &HostClock, budget: Bytes) -
         },
         walk_cpu_share: config.walk.cpu_share,
         is_reporting: !config.uplink.collectors.is_empty(),
+        has_predecessor: true,
     }
 }

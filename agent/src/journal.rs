@@ -31,6 +31,7 @@ mod word {
     pub(super) const UNRECORDED: u64 = 56;
     pub(super) const N_ENTRIES: u64 = 64;
     pub(super) const LAST_ROUND: u64 = 72;
+    pub(super) const UNHELD: u64 = 80;
 }
 
 /// How an entry says where its trigger came from.
@@ -49,6 +50,8 @@ pub struct Legacy {
     pub cluster_seed: (u64, u64),
     /// The threshold below which traces were not recorded, the highest of the last minutes.
     pub unrecorded: u64,
+    /// Whether there are regions that nobody held for the successor.
+    pub has_unheld: bool,
 }
 
 /// See the module.
@@ -96,6 +99,7 @@ impl Journal {
             whole_since: self.get(word::WHOLE_SINCE),
             cluster_seed: (self.get(word::SEED), self.get(word::SEED_EPOCH)),
             unrecorded: self.get(word::UNRECORDED),
+            has_unheld: self.get(word::UNHELD) != 0,
         }
     }
 
@@ -115,6 +119,11 @@ impl Journal {
     /// Notes the threshold below which traces are not recorded, the highest of the last minutes.
     pub fn note_unrecorded(&self, threshold: u64) {
         self.put(word::UNRECORDED, threshold);
+    }
+
+    /// Notes that a region will not be there for the successor.
+    pub fn note_unheld(&self) {
+        self.put(word::UNHELD, 1);
     }
 
     /// Notes that everything which threads had sealed by `ticks` was seen.
@@ -157,13 +166,17 @@ impl Journal {
         let entries = (first..self.n_entries).filter_map(|number| self.entry(number));
         let mut groups: Vec<(Triggered, u64, Vec<TraceId>)> = Vec::new();
         for (entry, code) in entries.filter(|(entry, _)| entry.fired >= since) {
-            let is_lateral = |(base, of, _): &&mut (Triggered, u64, Vec<TraceId>)| {
+            let is_lateral = entry.trace != entry.base;
+            let is_of = |(base, of, _): &&mut (Triggered, u64, Vec<TraceId>)| {
                 (base.base, base.trigger, base.fired, *of) == (entry.base, entry.trigger, entry.fired, code)
-                    && entry.trace != entry.base
             };
-            match groups.last_mut().filter(is_lateral) {
+            match groups.last_mut().filter(|_| is_lateral).filter(is_of) {
                 Some((.., laterals)) => laterals.push(entry.trace),
-                None => groups.push((Triggered { trace: entry.base, ..entry }, code, Vec::new())),
+                // Of a trace that was triggered before, only what is new is here.
+                None => {
+                    let laterals = if is_lateral { vec![entry.trace] } else { Vec::new() };
+                    groups.push((Triggered { trace: entry.base, ..entry }, code, laterals));
+                }
             }
         }
         groups.into_iter().map(|(triggered, code, laterals)| event(&triggered, code, laterals)).collect()
@@ -231,7 +244,8 @@ mod tests {
         journal.note_evicted(30);
         assert_eq!(journal.legacy().whole_since, 40, "what was there before the start was never known");
         journal.note_evicted(50);
-        let legacy = Legacy { whole_since: 50, cluster_seed: (5, 6), unrecorded: 9 };
+        journal.note_unheld();
+        let legacy = Legacy { whole_since: 50, cluster_seed: (5, 6), unrecorded: 9, has_unheld: true };
         assert_eq!(successor(journal).legacy(), legacy);
     }
 
@@ -255,6 +269,20 @@ mod tests {
         let after = [fired(2, &[3, 4], Origin::Admin), fired(5, &[], remote), fired(6, &[], Origin::Elsewhere)];
         assert_eq!(journal.fired_since(Nanos::from_ms(20)), after);
         assert_eq!(journal.fired_since(Nanos(0)).len(), 4);
+    }
+
+    #[test]
+    fn a_lateral_comes_back_whose_base_had_fired_before() {
+        let mut journal = Journal::create(AGENT, BOOT, 0).unwrap();
+        journal.note_triggered(&triggered(1, 1, 10), Origin::Signal);
+        journal.note_triggered(&triggered(2, 1, 20), Origin::Signal);
+        journal.note_triggered(&triggered(3, 1, 20), Origin::Signal);
+        let laterals = |event: &Event| match event {
+            Event::Fired { laterals, .. } => laterals.iter().map(|trace| trace.lo).collect(),
+            _ => Vec::new(),
+        };
+        let fired = successor(journal).fired_since(Nanos(0));
+        assert_eq!(fired.iter().map(laterals).collect::<Vec<_>>(), [vec![], vec![2, 3]]);
     }
 
     #[test]

@@ -45,7 +45,7 @@ use backsight_core::ids::{AgentId, RegionId, TraceId};
 use backsight_core::telemetry::DropReason;
 use backsight_core::units::{Bytes, Nanos};
 use backsight_ringbuf::abi::RING_ENTRIES;
-use backsight_ringbuf::region::{self, CrumbRules, Identity};
+use backsight_ringbuf::region::{self, CrumbRules, Identity, SILENT_TICKS};
 use backsight_ringbuf::shm::ShmError;
 use backsight_ringbuf::{slot, strings};
 use member::Member;
@@ -56,6 +56,8 @@ use std::os::fd::BorrowedFd;
 
 /// How often regions that sleep are looked at all the same.
 pub const SWEEP_EVERY: Nanos = Nanos::from_ms(100);
+/// How long after [`SILENT_TICKS`] a process has looked whether its agent is gone, and has another: it looks once a second.
+const REJOIN: Nanos = Nanos::from_ms(2_000);
 /// Corruptions after which a session is closed.
 const CORRUPT_MAX: u64 = 64;
 /// The share of the budget that the index may take.
@@ -117,6 +119,8 @@ pub struct Settings {
     pub walk_cpu_share: f64,
     /// Whether anybody takes the news of what is kept.
     pub is_reporting: bool,
+    /// Whether an earlier agent ran since the host was booted: processes may go on for a while in regions that nobody has any more.
+    pub has_predecessor: bool,
 }
 
 /// A process that wants a region.
@@ -214,7 +218,7 @@ impl Recorder {
     /// Returns a recorder without members.
     pub fn new(settings: Settings, now: Now) -> Self {
         let share = |share: f64| Bytes((settings.budget.0 as f64 * share) as u64);
-        Self {
+        let mut recorder = Self {
             settings,
             members: Vec::new(),
             next_region: settings.first_region.0.max(1),
@@ -251,7 +255,16 @@ impl Recorder {
             watch: watch::Watch::new(settings.walk_cpu_share, settings.ticks_per_second, now),
             last_pressed: None,
             swept: now.time,
+        };
+        if settings.has_predecessor {
+            recorder.distrust(now);
         }
+        recorder
+    }
+
+    /// Has nothing called whole that is recorded until all processes have joined this agent: some may go on in regions that nobody has.
+    fn distrust(&mut self, now: Now) {
+        self.started_ticks = self.started_ticks.max(now.ticks + SILENT_TICKS + self.ticks_of(REJOIN));
     }
 
     /// Makes a region for a process and grants its first chunks; returns its position.
@@ -467,6 +480,13 @@ impl Recorder {
             None => Journal::create(agent, boot, self.started_ticks)?,
         };
         Ok(self.journal.insert(journal).fd())
+    }
+
+    /// Notes that a region will not be there for a successor.
+    pub fn note_unheld(&self) {
+        if let Some(journal) = &self.journal {
+            journal.note_unheld();
+        }
     }
 
     /// Returns the regions that hold nothing any more, each once.

@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// The file in the state directory that is locked; in it stands the process that has it.
+/// The file in the state directory that is locked; in it stand the process that has it, and the boot that this belongs to.
 const LOCK_FILE: &str = "lock";
 
 /// The state directory is another agent's: two with one would have one id, and each be taken for the other.
@@ -30,6 +30,8 @@ pub struct StateDir {
     _lock: Option<File>,
     /// The file that could not be locked, and what the system said.
     pub not_locked: Option<(PathBuf, io::Error)>,
+    /// Whether an agent had it since the host was booted, or nobody can tell.
+    pub was_taken: bool,
 }
 
 impl StateDir {
@@ -38,9 +40,9 @@ impl StateDir {
     ///
     /// # Errors
     /// Another agent has it.
-    pub fn take(dir: &Path) -> Result<Self, InUse> {
+    pub fn take(dir: &Path, boot: [u64; 2]) -> Result<Self, InUse> {
         let file = dir.join(LOCK_FILE);
-        let unlocked = |error| Ok(Self { _lock: None, not_locked: Some((file.clone(), error)) });
+        let unlocked = |error| Ok(Self { _lock: None, not_locked: Some((file.clone(), error)), was_taken: true });
         let lock = match open(dir, &file) {
             Ok(lock) => lock,
             Err(error) => return unlocked(error),
@@ -50,9 +52,13 @@ impl StateDir {
             Err(TryLockError::WouldBlock) => return Err(InUse { holder: holder(&file), file }),
             Err(TryLockError::Error(error)) => return unlocked(error),
         }
-        // For people only. A lock file that may only be read names nobody, or somebody who is dead.
-        let _ = lock.set_len(0).and_then(|()| lock.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0));
-        Ok(Self { _lock: Some(lock), not_locked: None })
+        let boot = format!("{:016x}{:016x}", boot[0], boot[1]);
+        let said = std::fs::read_to_string(&file).unwrap_or_default();
+        let was_taken = said.split_whitespace().nth(1) == Some(&boot);
+        // A lock file that may only be read names nobody, or somebody who is dead.
+        let text = format!("{} {boot}\n", std::process::id());
+        let written = lock.set_len(0).and_then(|()| lock.write_all_at(text.as_bytes(), 0));
+        Ok(Self { _lock: Some(lock), not_locked: None, was_taken: was_taken || written.is_err() })
     }
 }
 
@@ -69,20 +75,22 @@ fn open(dir: &Path, file: &Path) -> io::Result<File> {
 }
 
 fn holder(file: &Path) -> Option<u32> {
-    std::fs::read_to_string(file).ok()?.trim().parse().ok()
+    std::fs::read_to_string(file).ok()?.split_whitespace().next()?.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::StateDir;
 
+    const BOOT: [u64; 2] = [1, 2];
+
     #[test]
     fn a_directory_is_one_agents_until_it_lets_go() {
         let dir = tempfile::tempdir().unwrap();
         let state = dir.path().join("state");
-        let first = StateDir::take(&state).unwrap();
+        let first = StateDir::take(&state, BOOT).unwrap();
         assert!(first.not_locked.is_none());
-        let error = StateDir::take(&state).unwrap_err();
+        let error = StateDir::take(&state, BOOT).unwrap_err();
         assert_eq!((error.holder, error.file.clone()), (Some(std::process::id()), state.join("lock")));
         let text = format!(
             "lock {}: another agent (process {}) has this state directory; stop that one, or give each its own (agent.state_dir)",
@@ -90,24 +98,26 @@ mod tests {
             std::process::id()
         );
         assert_eq!(error.to_string(), text);
+        assert!(!first.was_taken);
         drop(first);
-        StateDir::take(&state).unwrap();
+        assert!(StateDir::take(&state, BOOT).unwrap().was_taken);
+        assert!(!StateDir::take(&state, [1, 3]).unwrap().was_taken, "the host was booted since");
     }
 
     #[test]
     fn a_file_that_a_dead_agent_left_stops_nobody_and_its_name_is_not_told() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("lock"), "4194304999\n").unwrap();
-        let first = StateDir::take(dir.path()).unwrap();
+        let first = StateDir::take(dir.path(), BOOT).unwrap();
         assert!(first.not_locked.is_none());
-        assert_eq!(StateDir::take(dir.path()).unwrap_err().holder, Some(std::process::id()));
+        assert_eq!(StateDir::take(dir.path(), BOOT).unwrap_err().holder, Some(std::process::id()));
     }
 
     #[test]
     fn a_directory_that_cannot_be_had_costs_a_reason_only() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("state"), "a file").unwrap();
-        let taken = StateDir::take(&dir.path().join("state")).unwrap();
+        let taken = StateDir::take(&dir.path().join("state"), BOOT).unwrap();
         assert!(taken.not_locked.is_some());
     }
 }

@@ -20,9 +20,6 @@ use backsight_ringbuf::writer::Writer;
 use backsight_ringbuf::{region, slot};
 use std::cell::{Cell, UnsafeCell};
 
-/// Ticks without a sign of the agent after which it is looked at: three seconds at 3 GHz.
-const SILENT_TICKS: u64 = 1 << 33;
-
 /// One thread's writer and what guards it.
 ///
 /// # Shape
@@ -278,7 +275,7 @@ pub(crate) fn attached(writer: &mut Writer<View>, now: u64) -> Option<u64> {
 /// Returns whether a writer is attached and its agent may be gone.
 #[inline(always)]
 pub(crate) fn is_silent(writer: &Writer<View>, now: u64) -> bool {
-    writer.store().is_mapped() && region::silent_ticks(writer.store(), now) > SILENT_TICKS
+    writer.store().is_mapped() && region::silent_ticks(writer.store(), now) > region::SILENT_TICKS
 }
 
 /// Attaches the writer of the calling thread to the process's session, opening that first where it may be opened now. A writer that has

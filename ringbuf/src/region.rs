@@ -322,6 +322,9 @@ pub fn heartbeat<S: Storage>(store: &S) -> u64 {
     store.word(header::HEARTBEAT).load(Relaxed) // a statistic
 }
 
+/// Ticks without a sign of the agent after which a thread looks, between segments, whether it has gone: three seconds at 3 GHz.
+pub const SILENT_TICKS: u64 = 1 << 33;
+
 /// Returns for how long the agent has said nothing at time `now`, in ticks: it calibrates every second.
 #[inline(always)]
 pub fn silent_ticks<S: Storage>(store: &S, now: u64) -> u64 {

@@ -181,6 +181,9 @@ impl Daemon {
         self.keep.store_region(region, session.peer.owner(), fd);
         let (socket, doorbell) = (session.socket.as_ref(), session.doorbell.as_ref());
         self.keep.store_session(region, socket.map(AsFd::as_fd), doorbell.map(AsFd::as_fd));
+        if self.keep.n_unheld() > 0 {
+            self.recorder.note_unheld();
+        }
     }
 
     /// Sends a client one of its descriptors.

@@ -217,3 +217,65 @@ fn say(agent: BorrowedFd<'_>, message: Message<'_>, fd: Option<BorrowedFd<'_>>) 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Dial, run, take};
+    use crate::keep::message::{Message, send};
+    use crate::keep::name::Name;
+    use backsight_core::ids::RegionId;
+    use rustix::net::{SocketAddrUnix, bind, connect, listen};
+    use std::os::fd::{AsFd, OwnedFd};
+    use std::path::Path;
+    use std::thread::JoinHandle;
+    use std::time::Duration;
+
+    fn keeper(path: &Path, hold: Duration) -> JoinHandle<std::io::Result<()>> {
+        let listener = super::socket().unwrap();
+        bind(&listener, &SocketAddrUnix::new(path).unwrap()).unwrap();
+        listen(&listener, 1).unwrap();
+        std::thread::spawn(move || run(listener.as_fd(), hold))
+    }
+
+    fn agent(path: &Path) -> OwnedFd {
+        let socket = super::socket().unwrap();
+        connect(&socket, &SocketAddrUnix::new(path).unwrap()).unwrap();
+        socket
+    }
+
+    fn names(of: OwnedFd) -> Vec<Name> {
+        let Dial { survivors, .. } = Dial { survivors: take(of.as_fd()).unwrap(), socket: of, child: None };
+        survivors.into_iter().map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn the_next_agent_gets_what_was_stored_and_not_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keeper.sock");
+        let ended = keeper(&path, Duration::from_secs(60));
+        let first = agent(&path);
+        let held = [Name::Journal, Name::Socket(RegionId(1)), Name::Doorbell(RegionId(1))];
+        for name in &held {
+            send(first.as_fd(), Message::Store(name), Some(first.as_fd())).unwrap();
+        }
+        send(first.as_fd(), Message::Store(&held[0]), Some(first.as_fd())).unwrap(); // in its place
+        send(first.as_fd(), Message::Remove(&held[1]), None).unwrap();
+        drop(first);
+        assert_eq!(names(agent(&path)), [held[2], held[0]]);
+        let last = agent(&path);
+        assert_eq!(take(last.as_fd()).unwrap().len(), 2, "they stay");
+        send(last.as_fd(), Message::End, None).unwrap();
+        ended.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn nobody_comes_and_it_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keeper.sock");
+        let ended = keeper(&path, Duration::from_millis(50));
+        drop(agent(&path));
+        ended.join().unwrap().unwrap();
+        let socket = super::socket().unwrap();
+        assert!(connect(&socket, &SocketAddrUnix::new(&path).unwrap()).is_err());
+    }
+}

@@ -61,6 +61,8 @@ impl Recorder {
         if let Some(journal) = journal {
             unseen_since = journal.last_round().saturating_sub(self.ticks_of(UNSEEN));
             self.inherit(journal, start);
+        } else if !survivors.is_empty() {
+            self.distrust(start);
         }
         let (mut positions, mut full, mut ended) = (Vec::new(), Vec::new(), Vec::new());
         for survivor in survivors {
@@ -72,8 +74,12 @@ impl Recorder {
             }
             positions.push(adopted.map(|(position, _)| position));
         }
+        if positions.iter().any(Result::is_err) {
+            self.distrust(start);
+        }
         for of in &ended {
             full.extend(self.gather(of.position, start));
+            self.member_mut(of.position).into_iter().for_each(|member| member.is_live = false); // it is granted nothing
         }
         let mut events = self.rebuild(full, unseen_since, clock);
         let now = clock();
@@ -89,6 +95,9 @@ impl Recorder {
     fn inherit(&mut self, journal: Journal, now: Now) {
         let legacy = journal.legacy();
         self.started_ticks = legacy.whole_since;
+        if legacy.has_unheld {
+            self.distrust(now);
+        }
         self.unrecorded.note(now.time, legacy.unrecorded);
         self.journal = Some(journal);
         let (seed, epoch) = legacy.cluster_seed;
@@ -154,7 +163,6 @@ impl Recorder {
         }
         let (words, _) = self.last_words(of.position);
         if let Some(member) = self.member_mut(of.position) {
-            member.is_live = false;
             member.death = (of.ending == Ending::Death).then_some(words);
         }
         self.release_free(of.position);

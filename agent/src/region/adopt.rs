@@ -44,7 +44,7 @@ pub enum AdoptError {
 pub struct Adopted {
     /// It.
     pub region: Region,
-    /// Its chunks that threads are done with and that are to be indexed.
+    /// Its chunks that threads are done with, which are retained and are to be indexed.
     pub sealed: Vec<ChunkId>,
 }
 
@@ -134,6 +134,7 @@ impl Region {
                     account.open |= id.mask(); // a seal is found by the next look
                 } else if u64::from(head.committed) > CHUNK_HEADER_BYTES {
                     account.adopted |= id.mask();
+                    account.retained |= id.mask(); // nobody is to be granted it before it is indexed
                     sealed.push(id);
                 }
             }
@@ -154,3 +155,6 @@ impl Region {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,8 @@
 use crate::network::SimPort;
 use crate::plan::{MS, Plan, S};
 use crate::rng::Rng;
-use backsight_agent::recorder::{Applicant, Ending, Now, Recorder, Settings};
+use backsight_agent::journal::Journal;
+use backsight_agent::recorder::{Applicant, Ending, Now, Recorder, Settings, Survivor};
 use backsight_agent::triggers;
 use backsight_agent::uplink;
 use backsight_agent::uplink::driver::Driver;
@@ -16,7 +17,7 @@ use backsight_ringbuf::shm::Mapping;
 use backsight_ringbuf::slot;
 use backsight_ringbuf::writer::Writer;
 use std::collections::{BTreeMap, VecDeque};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 /// The wall clock when the simulation begins.
@@ -46,11 +47,19 @@ impl Agent {
     }
 }
 
+/// What outlives an agent for the next one: its journal, and its regions with the process of each and its start.
+#[derive(Debug)]
+struct Left {
+    journal: OwnedFd,
+    regions: Vec<(RegionId, OwnedFd)>,
+}
+
 /// What a process has from its agent.
 #[derive(Debug)]
 pub struct Session {
     incarnation: u64,
     position: u32,
+    region: RegionId,
     memory: Arc<Mapping>,
     idle: Vec<Writer<Arc<Mapping>>>,
     n_threads: u32,
@@ -76,6 +85,7 @@ pub struct Host {
     /// Its agent, `None` while that is dead.
     pub agent: Option<Agent>,
     n_agents: u64,
+    left: Option<Left>,
     /// Its processes.
     pub processes: Vec<Process>,
     /// Requests that were here lately.
@@ -88,8 +98,15 @@ impl Host {
     pub fn new(idx: usize, plan: &Plan, rng: &mut Rng, now_ns: u64) -> Self {
         let processes = (0..plan.n_processes).map(|_| Process::default()).collect();
         let id = AgentId(idx as u32 + 1);
-        let mut host =
-            Self { id, skew_ns: rng.below(SKEW_NS), agent: None, n_agents: 0, processes, recent: VecDeque::new() };
+        let mut host = Self {
+            id,
+            skew_ns: rng.below(SKEW_NS),
+            agent: None,
+            n_agents: 0,
+            left: None,
+            processes,
+            recent: VecDeque::new(),
+        };
         host.start_agent(plan, now_ns);
         (0..plan.n_processes).for_each(|process| host.start_process(process, now_ns));
         host
@@ -105,11 +122,25 @@ impl Host {
         CalibrationPoint { ticks: now_ns, realtime_ns: self.now(now_ns).wall_ns, monotonic_ns: now_ns }
     }
 
-    /// Starts the agent, which knows nothing of the one before.
+    /// Kills the agent. What processes recorded goes with it unless it `is_held`.
+    pub fn kill_agent(&mut self, is_held: bool) {
+        let Some(mut agent) = self.agent.take() else { return };
+        self.left = is_held.then(|| {
+            let copy = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().expect("there are descriptors");
+            let regions = agent.recorder.regions().map(|(region, fd)| (region, copy(fd))).collect();
+            Left { journal: copy(agent.recorder.keep_journal().expect("it has one")), regions }
+        });
+    }
+
+    /// Starts the agent, which goes on with what the one before has left.
     pub fn start_agent(&mut self, plan: &Plan, now_ns: u64) {
         self.n_agents += 1;
         let now = self.now(now_ns);
-        let recorder = Recorder::new(settings(self.id, self.n_agents, plan), now);
+        let mut recorder = Recorder::new(settings(self.id, self.n_agents, plan), now);
+        if let Some(left) = self.left.take() {
+            self.take_over(&mut recorder, left, now_ns);
+        }
+        let _ = recorder.keep_journal().expect("there is memory for it");
         let rules = uplink::Rules {
             batch_bytes: 131_072,
             bytes_per_s: plan.report_bytes_per_s,
@@ -119,6 +150,28 @@ impl Host {
         let driver = Driver::new(SimPort::default(), rules, "simulated".to_owned(), now.time);
         let timeline = Timeline::new([self.point(now_ns.saturating_sub(1))]);
         self.agent = Some(Agent { recorder, driver, timeline, beaten_ns: 0, incarnation: self.n_agents });
+    }
+
+    fn take_over(&mut self, recorder: &mut Recorder, left: Left, now_ns: u64) {
+        let (now, point) = (self.now(now_ns), self.point(now_ns));
+        let of_region = |process: &&mut Process, region| process.session.as_ref().is_some_and(|of| of.region == region);
+        let ids: Vec<RegionId> = left.regions.iter().map(|(region, _)| *region).collect();
+        let runs = |region| self.processes.iter().flat_map(|process| &process.session).any(|of| of.region == region);
+        let survivor = |(region, fd): (RegionId, OwnedFd)| {
+            let of = Mapping::from_fd(fd.as_fd()).ok().and_then(|memory| region::open(&memory).ok());
+            let of = of.expect("it is a region");
+            Survivor { fd, region, pid: of.pid, start_time: of.start_time, is_running: runs(region) }
+        };
+        let survivors = left.regions.into_iter().map(survivor).collect();
+        let journal = Journal::adopt(left.journal, self.id, boot(self.id));
+        let positions = recorder.take_over(survivors, journal, point, &|| now);
+        for (region, position) in ids.into_iter().zip(positions) {
+            let position = position.expect("nobody scribbles here");
+            let process = self.processes.iter_mut().find(|process| of_region(process, region));
+            if let Some(session) = process.and_then(|process| process.session.as_mut()) {
+                (session.incarnation, session.position) = (self.n_agents, position);
+            }
+        }
     }
 
     /// Lets the agent do what is due: a round, and what there is to say.
@@ -169,10 +222,11 @@ impl Host {
         }
         let applicant = Applicant { pid, start_time: of.life, service: format!("service-{process}"), fork_of: None };
         let Ok(position) = agent.recorder.admit(applicant, point, now) else { return };
-        let memory = agent.recorder.region(position).and_then(|(_, fd)| Mapping::from_fd(fd.as_fd()).ok());
-        of.session = memory.map(|memory| Session {
+        let Some((region, fd)) = agent.recorder.region(position) else { return };
+        of.session = Mapping::from_fd(fd.as_fd()).ok().map(|memory| Session {
             incarnation: agent.incarnation,
             position,
+            region,
             memory: Arc::new(memory),
             idle: Vec::new(),
             n_threads: 0,
@@ -199,10 +253,14 @@ impl Host {
     }
 }
 
+fn boot(agent: AgentId) -> [u64; 2] {
+    [1, u64::from(agent.0)]
+}
+
 fn settings(agent: AgentId, incarnation: u64, plan: &Plan) -> Settings {
     Settings {
         agent,
-        boot: [1, u64::from(agent.0)],
+        boot: boot(agent),
         clock: ClockSource::Monotonic,
         ticks_per_second: S,
         first_region: RegionId(incarnation << 10),
@@ -224,5 +282,6 @@ fn settings(agent: AgentId, incarnation: u64, plan: &Plan) -> Settings {
             lateral_max: 32,
         },
         is_reporting: true,
+        has_predecessor: incarnation > 1,
     }
 }

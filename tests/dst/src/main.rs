@@ -36,7 +36,9 @@ fn main() -> ExitCode {
     let n_threads = options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let (next, sum) = (AtomicU64::new(options.from), Mutex::new(Sum::default()));
     let end = options.from + options.seeds;
-    std::panic::set_hook(Box::new(|_| {})); // a seed that panics says so in its outcome
+    if std::env::var_os("RUST_BACKTRACE").is_none() {
+        std::panic::set_hook(Box::new(|_| {})); // a seed that panics says so in its outcome
+    }
     std::thread::scope(|scope| {
         for _ in 0..n_threads.max(1) {
             scope.spawn(|| {

@@ -15,6 +15,8 @@ pub enum Fault {
     KillProcess,
     /// An agent is killed, and comes back without what it held.
     KillAgent,
+    /// An agent is killed, and the next one takes over what it held.
+    RestartAgent,
     /// The collector is killed, and comes back with what was on its disk.
     KillCollector,
     /// A host is cut off from the collector for a while.
@@ -64,11 +66,12 @@ impl Plan {
         let mut faults = Vec::new();
         if !is_calm {
             for _ in 0..rng.below(7) {
-                let fault = match rng.below(5) {
+                let fault = match rng.below(6) {
                     0 => Fault::KillProcess,
                     1 => Fault::KillAgent,
-                    2 => Fault::KillCollector,
-                    3 => Fault::Partition,
+                    2 => Fault::RestartAgent,
+                    3 => Fault::KillCollector,
+                    4 => Fault::Partition,
                     _ => Fault::Break,
                 };
                 faults.push((rng.below(load_ns + S), fault));
@@ -98,7 +101,7 @@ impl Plan {
     #[must_use]
     pub fn is_lossless(&self) -> bool {
         let has_room = self.payload_max <= 600 && self.rate_per_s >= 10_000 && self.report_bytes_per_s == 0;
-        let is_harmless = |fault: &Fault| matches!(fault, Fault::KillCollector | Fault::Partition | Fault::Break);
+        let is_harmless = |fault: &Fault| !matches!(fault, Fault::KillProcess | Fault::KillAgent);
         self.faults.iter().all(|(_, fault)| is_harmless(fault)) && has_room
     }
 }

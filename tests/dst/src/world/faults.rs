@@ -12,10 +12,12 @@ impl World {
         }
         match fault {
             Fault::KillProcess => self.kill_process(host, process),
-            Fault::KillAgent => {
+            Fault::KillAgent | Fault::RestartAgent => {
                 self.break_off(host);
-                self.hosts[host].agent = None;
-                let after = self.rng.between(10 * MS, 2 * S);
+                self.hosts[host].kill_agent(fault == Fault::RestartAgent);
+                // What was granted ahead lasts that long, where the next one goes on.
+                let longest = if fault == Fault::RestartAgent { 250 * MS } else { 2 * S };
+                let after = self.rng.between(10 * MS, longest);
                 self.at(after, Event::StartAgent(host));
             }
             Fault::KillCollector => {
