@@ -16,8 +16,8 @@ const FAST_FILL: Nanos = Nanos::from_ms(100);
 const FLOOR_CHUNKS: [u32; 3] = [64, 8, 8];
 /// The time in which a rate that is not confirmed halves.
 const HALF_LIFE_NS: f64 = 1e9;
-/// The shortest time over which a rate is measured: a burst within a round counts as one of this length.
-const ROUND_MIN_NS: u64 = 1_000_000;
+/// Over how long a rate is measured: chunks are large, and a look that happens to see two of them taken says little about the next.
+const WINDOW_NS: u64 = 20_000_000;
 
 /// Chunks by class.
 pub type PerClass = [u32; 3];
@@ -27,6 +27,9 @@ pub type PerClass = [u32; 3];
 pub struct Demand {
     observed: Option<Nanos>,
     rates: [f64; 3],
+    /// When the present window began, and what was taken in it.
+    window_start: Option<Nanos>,
+    window: PerClass,
     wanted_until: [Option<Nanos>; 3],
     /// Doubles each round in which everything granted was taken: the rate is then only a lower bound.
     starved_target: PerClass,
@@ -46,19 +49,24 @@ pub struct ReserveLimits {
 impl Demand {
     /// Notes that `taken` chunks were taken since the last round, and how many are `left` of those granted.
     pub fn observe(&mut self, now: Nanos, taken: PerClass, left: PerClass) {
-        let elapsed = self.observed.map_or(ROUND_MIN_NS, |before| now.0.saturating_sub(before.0)).max(ROUND_MIN_NS);
+        let elapsed = self.observed.map_or(0, |before| now.0.saturating_sub(before.0));
         self.observed = Some(now);
         let keep = (-(elapsed as f64) / HALF_LIFE_NS).exp2();
+        let since = now.0.saturating_sub(self.window_start.get_or_insert(now).0);
         for class in Class::ALL {
             let idx = idx(class);
-            let bytes = f64::from(taken[idx]) * class.bytes() as f64;
-            self.rates[idx] = (self.rates[idx] * keep).max(bytes * 1e9 / elapsed as f64);
+            self.window[idx] = self.window[idx].saturating_add(taken[idx]);
+            let bytes = f64::from(self.window[idx]) * class.bytes() as f64;
+            self.rates[idx] = (self.rates[idx] * keep).max(bytes * 1e9 / since.max(WINDOW_NS) as f64);
             if taken[idx] > 0 {
                 self.wanted_until[idx] = Some(Nanos(now.0 + IN_USE.0));
             }
             let starved = taken[idx] > 0 && left[idx] == 0;
             self.starved_target[idx] =
                 if starved { self.starved_target[idx].max(taken[idx]).saturating_mul(2) } else { 0 };
+        }
+        if since >= WINDOW_NS {
+            (self.window_start, self.window) = (Some(now), [0; 3]);
         }
     }
 
@@ -109,6 +117,21 @@ pub const fn idx(class: Class) -> usize {
     class as usize - 1
 }
 
+/// Returns what each may have at most where all of `wanted` are to get along with `total`: no more than others get that want as much, and as
+/// much as that leaves. `u64::MAX` where all can have what they want.
+pub fn max_min_level(mut wanted: Vec<u64>, total: u64) -> u64 {
+    wanted.sort_unstable();
+    let (mut left, n) = (total, wanted.len() as u64);
+    for (n_before, wants) in (0..).zip(wanted) {
+        let part = left / (n - n_before);
+        if wants > part {
+            return part;
+        }
+        left -= wants;
+    }
+    u64::MAX
+}
+
 /// Returns the bytes of that many chunks.
 pub fn bytes_of(chunks: PerClass) -> Bytes {
     Bytes(Class::ALL.into_iter().map(|class| u64::from(chunks[idx(class)]) * class.bytes()).sum())
@@ -116,9 +139,10 @@ pub fn bytes_of(chunks: PerClass) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    use super::{Demand, FLOOR_CHUNKS, IDLE_CHUNKS, ReserveLimits, bytes_of};
+    use super::{Demand, FLOOR_CHUNKS, IDLE_CHUNKS, ReserveLimits, bytes_of, max_min_level};
     use backsight_core::units::{Bytes, Nanos};
     use backsight_ringbuf::abi::Class;
+    use proptest::prelude::{prop, prop_assert, proptest};
 
     const LIMITS: ReserveLimits = ReserveLimits { lasts: Nanos::from_ms(250), n_threads: 1, class_floor: Class::Small };
 
@@ -133,11 +157,25 @@ mod tests {
         demand.observe(Nanos(0), [0; 3], [4, 0, 0]);
         demand.observe(Nanos::from_ms(1), [0, 0, 40], [4, 0, 8]);
         let [_, _, large] = demand.target(Nanos::from_ms(1), LIMITS);
-        assert_eq!(large, 40 * 250, "250 ms of 40 chunks a millisecond");
+        assert_eq!(large, 2 * 250, "250 ms of 40 chunks in 20 ms");
         demand.observe(Nanos::from_ms(9_000), [0; 3], [4, 0, 8]);
         let [_, _, large] = demand.target(Nanos::from_ms(9_000), LIMITS);
         assert!(large < 40, "{large}");
         assert_eq!(demand.target(Nanos::from_ms(11_000), LIMITS), [IDLE_CHUNKS, 0, 0]);
+    }
+
+    #[test]
+    fn a_steady_rate_is_met_however_often_it_is_looked_at() {
+        for look_ms in [1, 4, 20, 100] {
+            let mut demand = Demand::default();
+            // Three large chunks every 7 ms.
+            for look in 1..2_000 / look_ms {
+                let taken = 3 * (look * look_ms / 7 - (look - 1) * look_ms / 7);
+                demand.observe(Nanos::from_ms(look * look_ms), [0, 0, taken as u32], [4, 0, 400]);
+            }
+            let [.., large] = demand.target(Nanos::from_ms(2_000), LIMITS);
+            assert!((107..200).contains(&large), "{large} with a look every {look_ms} ms");
+        }
     }
 
     #[test]
@@ -167,6 +205,17 @@ mod tests {
         demand.observe(Nanos(1), [60, 0, 0], [3, 0, 0]);
         let [small, medium, large] = demand.target(Nanos(1), ReserveLimits { class_floor: Class::Medium, ..LIMITS });
         assert!(small == IDLE_CHUNKS && medium >= FLOOR_CHUNKS[1] && large == 0);
+    }
+
+    proptest! {
+        /// For all wants, the level uses up the total, or nobody wants more.
+        #[test]
+        fn the_level_shares_all_there_is(wanted in prop::collection::vec(0..1000_u64, 0..20), total in 0..5000_u64) {
+            let level = max_min_level(wanted.clone(), total);
+            let used: u64 = wanted.iter().map(|wants| *wants.min(&level)).sum();
+            prop_assert!(used <= total);
+            prop_assert!(level == u64::MAX || total - used < wanted.len() as u64, "{used} of {total} at {level}");
+        }
     }
 
     #[test]

@@ -203,6 +203,9 @@ pub struct Recorder {
     populated_bytes: u64,
     /// Bytes granted ahead in all regions.
     ahead_bytes: u64,
+    /// What one process may have of that at most, and since when.
+    reserve_level: u64,
+    shared: Nanos,
     /// Free chunks that still have their pages, at most: those evicted for the index.
     n_spare: u64,
     /// What segments said was triggered while a trigger was being served; decided about in the next round.
@@ -249,6 +252,8 @@ impl Recorder {
             totals: Totals::default(),
             populated_bytes: 0,
             ahead_bytes: 0,
+            reserve_level: u64::MAX,
+            shared: now.time,
             n_spare: 0,
             pending: Vec::new(),
             names: Names::default(),
@@ -405,6 +410,7 @@ impl Recorder {
         for position in due {
             self.reap_threads(*position, now);
         }
+        self.share_reserve(now);
         self.look_at_losses(now);
         self.revisit(now);
         self.triggers.step(now.time, Event::Tick);

@@ -1,7 +1,7 @@
 //! Granting chunks ahead of need, and evicting the oldest data where the budget is used up.
 
 use super::{Member, Now, Recorder};
-use crate::demand::{PerClass, ReserveLimits, bytes_of, idx};
+use crate::demand::{PerClass, ReserveLimits, bytes_of, idx, max_min_level};
 use crate::region::Free;
 use crate::retention::Sealed;
 use backsight_core::units::{Bytes, Nanos};
@@ -14,18 +14,15 @@ const EVICTIONS_PER_GRANT: u32 = 64;
 const EVICTIONS_PER_TRIM: u32 = 4096;
 /// Bytes granted to one process in one round at most: their pages are zeroed, and the round should stay short.
 const GRANTS_PER_ROUND: Bytes = Bytes::mib(8);
+/// How long the reserve stays shared as it is, while it is used up.
+const SHARED_FOR: Nanos = Nanos::from_ms(20);
 
 impl Recorder {
     /// Brings what a process has granted ahead to what it needs.
     pub(super) fn grant_ahead(&mut self, position: u32, now: Now) {
-        let limits_share = self.settings.reserve_share;
-        let reserve_max = (self.settings.budget.0 as f64 * limits_share) as u64;
-        let lasts = self.settings.reserve_lasts;
-        let Some(member) = self.member_mut(position) else { return };
-        let class_floor = member.class_floor();
-        region::set_class_floor(member.region.store(), class_floor);
-        let limits = ReserveLimits { lasts, n_threads: member.n_threads, class_floor };
-        let target = member.demand.target(now.time, limits);
+        let Some(member) = self.member(position) else { return };
+        region::set_class_floor(member.region.store(), member.class_floor());
+        let target = self.target(member, now);
         let is_idle = !member.demand.is_active(now.time);
         let ahead = member.region.n_ahead();
         if is_idle && Class::ALL.into_iter().any(|class| ahead[idx(class)] > target[idx(class)]) {
@@ -33,7 +30,7 @@ impl Recorder {
         }
         let mut granted = Bytes(0);
         for goal in stages(target) {
-            granted.0 += self.grant_up_to(position, goal, reserve_max, now).0;
+            granted.0 += self.grant_up_to(position, goal, now).0;
         }
         if granted.0 > 0
             && let Some(member) = self.member(position)
@@ -42,16 +39,34 @@ impl Recorder {
         }
     }
 
-    /// Grants until `goal` chunks of each class are ahead, or the reserve of the host is used up; returns the bytes.
-    fn grant_up_to(&mut self, position: u32, goal: PerClass, reserve_max: u64, now: Now) -> Bytes {
+    /// Returns how many chunks of each class a process should have ahead.
+    fn target(&self, member: &Member, now: Now) -> PerClass {
+        let (lasts, n_threads) = (self.settings.reserve_lasts, member.n_threads);
+        member.demand.target(now.time, ReserveLimits { lasts, n_threads, class_floor: member.class_floor() })
+    }
+
+    const fn reserve_max(&self) -> u64 {
+        (self.settings.budget.0 as f64 * self.settings.reserve_share) as u64
+    }
+
+    /// Shares the reserve among the processes: those that want little have it, the others as much as each other.
+    pub(super) fn share_reserve(&mut self, now: Now) {
+        let wanted = self.live().map(|(_, member)| bytes_of(self.target(member, now)).0).collect();
+        self.reserve_level = max_min_level(wanted, self.reserve_max());
+        self.shared = now.time;
+    }
+
+    /// Grants until `goal` chunks of each class are ahead, or the process has its part of the reserve; returns the bytes.
+    fn grant_up_to(&mut self, position: u32, goal: PerClass, now: Now) -> Bytes {
         let mut granted = Bytes(0);
         let Some(mut ahead) = self.member(position).map(|member| member.region.n_ahead()) else { return granted };
         for class in Class::ALL.into_iter().rev() {
             while ahead[idx(class)] < goal[idx(class)] && granted < GRANTS_PER_ROUND {
                 // The first small chunks are everybody's, however much the others have ahead.
                 let is_first = class == Class::Small && ahead[idx(class)] < crate::demand::IDLE_CHUNKS;
-                let fits = self.ahead_bytes + class.bytes() <= reserve_max;
-                if !(is_first || fits) || !self.grant_one(position, class, now) {
+                let may_have =
+                    is_first || self.has_reserve_for(position, bytes_of(ahead).0 + class.bytes(), class, now);
+                if !may_have || !self.grant_one(position, class, now) {
                     break;
                 }
                 ahead[idx(class)] += 1;
@@ -59,6 +74,48 @@ impl Recorder {
             }
         }
         granted
+    }
+
+    /// Returns whether a process may have `own` bytes ahead, with one more chunk of `class`; makes room for it where others have too much.
+    fn has_reserve_for(&mut self, position: u32, own: u64, class: Class, now: Now) -> bool {
+        let is_full = self.ahead_bytes + class.bytes() > self.reserve_max();
+        if is_full && now.time.0.saturating_sub(self.shared.0) >= SHARED_FOR.0 {
+            self.share_reserve(now);
+        }
+        own <= self.reserve_level && (!is_full || self.take_excess(position, class))
+    }
+
+    /// Takes back for a chunk of `class` what another process has ahead beyond its part of the reserve. Returns whether there is room now.
+    fn take_excess(&mut self, position: u32, class: Class) -> bool {
+        let ahead = |member: &Member| bytes_of(member.region.n_ahead()).0;
+        let others = self.live().filter(|(other, _)| *other != position);
+        let Some((largest, member)) = others.max_by_key(|(_, member)| ahead(member)) else { return false };
+        if ahead(member) < self.reserve_level.saturating_add(class.bytes()) {
+            return false;
+        }
+        let mut taken = 0;
+        let mut chunks = member.region.ahead_chunks();
+        chunks.sort_by_key(|id| std::cmp::Reverse(member.region.class_of(*id)));
+        for id in chunks {
+            if taken >= class.bytes() {
+                break;
+            }
+            taken += self.take_back(largest, id).map_or(0, Class::bytes);
+        }
+        taken >= class.bytes()
+    }
+
+    /// Takes back a chunk that was granted ahead; returns its class, `None` where a thread was faster.
+    fn take_back(&mut self, position: u32, id: ChunkId) -> Option<Class> {
+        let member = self.member_mut(position)?;
+        let class = member.region.class_of(id)?;
+        if !member.region.revoke(id) {
+            return None;
+        }
+        self.ahead_bytes -= class.bytes();
+        self.totals.revoked_chunks += 1;
+        self.punch(position, id);
+        Some(class)
     }
 
     /// Grants one chunk, evicting what must go for it.
@@ -235,14 +292,9 @@ impl Recorder {
         let mut excess = member.region.n_ahead();
         excess.iter_mut().zip(target).for_each(|(n, target)| *n = n.saturating_sub(target));
         for id in member.region.ahead_chunks() {
-            let Some(member) = self.member_mut(position) else { return };
-            let Some(class) = member.region.class_of(id).filter(|class| excess[idx(*class)] > 0) else { continue };
-            if member.region.revoke(id) {
-                excess[idx(class)] -= 1;
-                self.ahead_bytes -= class.bytes();
-                self.totals.revoked_chunks += 1;
-                self.punch(position, id);
-            }
+            let class = self.member(position).and_then(|member| member.region.class_of(id));
+            let Some(class) = class.filter(|class| excess[idx(*class)] > 0) else { continue };
+            excess[idx(class)] -= u32::from(self.take_back(position, id).is_some());
         }
     }
 

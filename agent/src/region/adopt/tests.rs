@@ -1,3 +1,5 @@
+//! What an adopted region must be like, for every course of its use and whatever somebody wrote into it.
+
 use super::{AdoptError, Adopted, GENERATION_STEP};
 use crate::region::{Free, Region};
 use backsight_core::clock::ClockSource;
