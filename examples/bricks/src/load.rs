@@ -50,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) shares: Shares,
     /// Requests under way at the same time; more are refused.
     pub(crate) in_flight_max: u64,
+    /// Requests in all; after them the load is over.
+    pub(crate) requests_max: u64,
 }
 
 /// The load generator.
@@ -126,6 +128,11 @@ impl Load {
         self.in_flight()
     }
 
+    /// Returns whether all requests that there may be are sent and answered, or known to have failed.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.in_flight() == 0 && self.counts().sent >= self.settings.requests_max
+    }
+
     /// Returns what has been counted.
     pub(crate) fn counts(&self) -> Counts {
         self.ledger().counts()
@@ -166,7 +173,7 @@ impl Load {
     /// Sends what is due, when it is due.
     fn keep_pace(self: &Arc<Self>, rate: f64, handle: &Handle) {
         let start = Instant::now();
-        for number in 0_u64.. {
+        for number in 0..self.settings.requests_max {
             let due = start + Duration::from_secs_f64(number as f64 / rate);
             while let Some(early) = due.checked_duration_since(Instant::now()).filter(|early| !early.is_zero()) {
                 if self.is_over() {
@@ -188,6 +195,9 @@ impl Load {
     async fn keep_calling(&self, _caller: usize) {
         while !self.is_over() {
             let number = self.next_number.fetch_add(1, Ordering::Relaxed); // a name; nothing is ordered by it
+            if number >= self.settings.requests_max {
+                return;
+            }
             match self.try_start(number) {
                 Some((fault, is_measured)) => self.send(number, Instant::now(), fault, is_measured).await,
                 None => tokio::task::yield_now().await,

@@ -31,6 +31,8 @@ const PARK_TIMEOUT: Duration = Duration::from_secs(3);
 const PARKED_MIN: u64 = 20;
 /// How long a killed process stays away.
 const RESTART_AFTER: Duration = Duration::from_millis(300);
+/// How often the load is looked at, whether it has anything more to send.
+const LOOK_PERIOD: Duration = Duration::from_millis(20);
 /// The name of the load generator among the files of ground truth.
 const LOAD_NAME: &str = "load-generator";
 
@@ -80,14 +82,20 @@ async fn measure(options: &Options, topology: &Topology) -> Result<Report> {
     let truth = options.truth.as_deref().map(|dir| truth::Writer::create(dir, LOAD_NAME, &plan.service_names()));
     let entry = fleet.address(plan.services[usize::from(plan.entry.service_idx)].process_idx);
     let load = Load::new(options.load(), Arc::clone(&plan), entry, truth.transpose().context("ground truth")?)?;
-    load.begin()?;
     let mut watch = Watch { start: Instant::now(), n_said: 0, is_quiet: options.quiet };
-    watch.wait(options.warmup(), &load, &mut fleet).await?;
+    let has_warmup = !options.warmup().is_zero();
+    if has_warmup {
+        load.begin()?;
+        watch.wait(options.warmup(), &load, &mut fleet).await?;
+    }
     fleet.begin_window().await?;
     let start_unix_ns = unix_ns();
     let own_before_ns = crate::serve::cpu_ns();
     load.end_warm_up();
     let window = Instant::now();
+    if !has_warmup {
+        load.begin()?;
+    }
     let mut killed = None;
     if let Some(service_idx) = victim {
         watch.wait(options.seconds() / 2, &load, &mut fleet).await?;
@@ -169,18 +177,18 @@ struct Watch {
 }
 
 impl Watch {
-    /// Lets `time` pass.
+    /// Lets `time` pass, or less where the load has nothing more to send.
     async fn wait(&mut self, time: Duration, load: &Load, fleet: &mut Fleet) -> Result<()> {
         let end = Instant::now() + time;
         loop {
             let line_due = self.start + Duration::from_secs(self.n_said + 1);
-            tokio::time::sleep_until(line_due.min(end).into()).await;
+            tokio::time::sleep_until(line_due.min(end).min(Instant::now() + LOOK_PERIOD).into()).await;
             fleet.check()?;
             if Instant::now() >= line_due {
                 self.n_said += 1;
                 self.say(&load.counts(), load.in_flight());
             }
-            if Instant::now() >= end {
+            if Instant::now() >= end || load.is_spent() {
                 return Ok(());
             }
         }
@@ -206,6 +214,7 @@ impl Options {
         };
         // Callers bound themselves.
         let in_flight_max = if matches!(pace, Pace::Rate(_)) { self.in_flight_max } else { u64::MAX };
-        crate::load::Settings { pace, seed: self.seed, shares: self.shares(), in_flight_max }
+        let requests_max = self.requests.unwrap_or(u64::MAX);
+        crate::load::Settings { pace, seed: self.seed, shares: self.shares(), in_flight_max, requests_max }
     }
 }

@@ -55,6 +55,16 @@ fn callers_take_what_they_get() {
 }
 
 #[test]
+fn run_of_so_many_requests_counts_each_of_them() {
+    let load = ["--rate", "max", "--concurrency", "4", "--requests", "200", "--under", "env BRICKS=1"];
+    let output = bricks(&[&["run", "--quiet", "--topology", "two", "--tracer", "none"], &load[..]].concat());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!([number(&report, "/sent"), number(&report, "/answered")], [200, 200]);
+}
+
+#[test]
 fn ten_services_serve_without_their_agent() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("nobody.sock");
@@ -102,6 +112,8 @@ fn what_cannot_be_run_is_refused_before_anything_starts() {
     let killing = ["--topology", "two", "--tracer", "none", "--kill", "middle", "--park", "20", "--truth", "unused"];
     let said = refusal(&killing);
     assert!(said.contains("`middle`"), "{said}");
+    let said = refusal(&["--topology", "two", "--tracer", "none", "--under", "no-such-program -q"]);
+    assert!(said.contains("start front"), "{said}");
     let said = refusal(&["--topology", "two", "--tracer", "none", "--error-share", "0.7", "--slow-share", "0.7"]);
     assert!(said.contains("shares"), "{said}");
 }

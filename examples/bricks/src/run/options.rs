@@ -9,6 +9,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The longest run.
+const DAY: Duration = Duration::from_secs(86_400);
 /// The most threads that a process serves with.
 const THREADS_MAX: u16 = 64;
 
@@ -21,6 +23,9 @@ pub(crate) struct Options {
     /// What the services record with.
     #[arg(long)]
     pub(crate) tracer: TracerKind,
+    /// What each service runs under, such as `strace -fc`; words are parted by spaces.
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) under: Option<String>,
     /// The socket of a host's agent; repeat it for more hosts. Processes are spread over the hosts in turn.
     #[arg(long, value_name = "SOCKET")]
     pub(crate) agent: Vec<String>,
@@ -40,11 +45,14 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub(crate) concurrency: usize,
     /// How long to measure.
-    #[arg(long, value_name = "S")]
-    seconds: f64,
+    #[arg(long, value_name = "S", required_unless_present = "requests")]
+    seconds: Option<f64>,
     /// How long to load before that.
     #[arg(long, value_name = "W", default_value_t = 1.0)]
     warmup_seconds: f64,
+    /// Ends after so many requests, however long they take, all of which count: no warm-up.
+    #[arg(long, value_name = "N", conflicts_with_all = ["seconds", "warmup_seconds", "kill"], value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) requests: Option<u64>,
     /// Decides trace ids and faults.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
@@ -115,9 +123,11 @@ impl Serialize for Rate {
     }
 }
 
-/// Where the processes of one host run.
+/// Where the processes of one host run, and how they start.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Host {
+    /// The words of a command that they run under; none mostly.
+    pub(crate) under: Vec<String>,
     /// The socket of its agent.
     pub(crate) agent: Option<String>,
     /// Its network namespace.
@@ -138,8 +148,9 @@ impl Options {
             ensure!(n == 0 || n == n_hosts, "--{name} is given {n} times, for {n_hosts} hosts");
         }
         ensure!(self.shares().are_valid(), "the shares of faults are not from 0 to 1, together too");
-        let is_time = |seconds: f64| (0.0..=86_400.0).contains(&seconds);
-        ensure!(self.seconds > 0.0 && is_time(self.seconds), "--seconds {} is not from 0 to a day", self.seconds);
+        let is_time = |seconds: f64| (0.0..=DAY.as_secs_f64()).contains(&seconds);
+        let seconds = self.seconds.unwrap_or(1.0); // where requests are counted, time is not
+        ensure!(seconds > 0.0 && is_time(seconds), "--seconds {seconds} is not from 0 to a day");
         ensure!(is_time(self.warmup_seconds), "--warmup-seconds {} is not from 0 to a day", self.warmup_seconds);
         ensure!((1..=THREADS_MAX).contains(&self.threads), "--threads {} is not from 1 to {THREADS_MAX}", self.threads);
         ensure!(self.concurrency > 0 && self.in_flight_max > 0, "nothing would ever be sent");
@@ -149,7 +160,10 @@ impl Options {
 
     /// Returns the hosts: one at least.
     pub(crate) fn hosts(&self) -> Vec<Host> {
+        let under: Vec<String> =
+            self.under.iter().flat_map(|line| line.split_whitespace()).map(str::to_owned).collect();
         let host = |idx: usize| Host {
+            under: under.clone(),
             agent: self.agent.get(idx).cloned(),
             netns: self.netns.get(idx).cloned(),
             address: self.address.get(idx).copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
@@ -157,14 +171,14 @@ impl Options {
         (0..self.n_hosts()).map(host).collect()
     }
 
-    /// Returns how long to measure.
+    /// Returns how long to measure at most.
     pub(crate) fn seconds(&self) -> Duration {
-        Duration::from_secs_f64(self.seconds)
+        self.seconds.map_or(DAY, Duration::from_secs_f64)
     }
 
     /// Returns how long to load before that.
     pub(crate) fn warmup(&self) -> Duration {
-        Duration::from_secs_f64(self.warmup_seconds)
+        if self.requests.is_some() { Duration::ZERO } else { Duration::from_secs_f64(self.warmup_seconds) }
     }
 
     /// Returns the shares of faults.

@@ -3,6 +3,7 @@
 use super::options::Host;
 use crate::protocol::{Order, Standing, WORD_TIMEOUT_MS, Word};
 use anyhow::{Context as _, Result, bail};
+use std::ffi::OsString;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
@@ -25,15 +26,10 @@ impl Process {
     /// Starts a process on `host`.
     pub(crate) fn start(name: &str, host: &Host) -> Result<Self> {
         let program = std::env::current_exe().context("own program")?;
-        let mut command = match &host.netns {
-            Some(netns) => {
-                let mut command = Command::new("ip");
-                command.args(["netns", "exec", netns]).arg(program);
-                command
-            }
-            None => Command::new(program),
-        };
-        command.args(["serve", name]).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let netns = host.netns.iter().flat_map(|netns| ["ip", "netns", "exec", netns]).map(OsString::from);
+        let mut words = netns.chain(host.under.iter().map(OsString::from)).chain([program.into_os_string()]);
+        let mut command = Command::new(words.next().context("a command begins with a word")?);
+        command.args(words).args(["serve", name]).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         command.process_group(0); // Ctrl-C is for the supervisor, which stops all of them in order
         let mut child = command.spawn().with_context(|| format!("start {name}"))?;
         let (orders, words) = (child.stdin.take(), child.stdout.take().context("its output is a pipe")?);
