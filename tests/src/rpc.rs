@@ -9,6 +9,7 @@ pub mod cases;
 pub mod coherence;
 pub mod cost;
 pub mod hosts;
+pub mod instructions;
 pub mod rows;
 pub mod sink;
 pub mod spam;

@@ -25,10 +25,10 @@ pub struct Run<'a> {
     pub tracer: Tracer,
     /// How requests come.
     pub load: Load,
-    /// Seconds that count.
-    pub seconds: f64,
-    /// Seconds before them.
-    pub warmup_seconds: f64,
+    /// How long it lasts.
+    pub length: Length,
+    /// What each service runs under, in words that spaces part.
+    pub under: Option<&'a str>,
     /// How many requests get a fault.
     pub faults: Faults,
     /// What the trace ids and faults follow from.
@@ -39,6 +39,20 @@ pub struct Run<'a> {
     pub sink: Option<SocketAddr>,
     /// Where to write the truth; nothing is written without.
     pub truth: Option<&'a Path>,
+}
+
+/// How long a run lasts.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Length {
+    /// So many seconds that count, behind a warm-up.
+    Seconds {
+        /// Those before.
+        warmup: f64,
+        /// Those that count.
+        counted: f64,
+    },
+    /// So many requests, all of which count.
+    Requests(u64),
 }
 
 /// What a run reports, as far as rows need it.
@@ -147,13 +161,18 @@ fn arguments(run: &Run<'_>) -> Vec<String> {
     let mut flags = vec![
         ("--topology", run.topology.to_owned()),
         ("--tracer", run.tracer.name().to_owned()),
-        ("--seconds", run.seconds.to_string()),
-        ("--warmup-seconds", run.warmup_seconds.to_string()),
         ("--seed", run.seed.to_string()),
         ("--slow-share", run.faults.slow.to_string()),
         ("--error-share", run.faults.error.to_string()),
         ("--panic-share", run.faults.panic.to_string()),
     ];
+    match run.length {
+        Length::Seconds { warmup, counted } => {
+            flags.extend([("--seconds", counted.to_string()), ("--warmup-seconds", warmup.to_string())]);
+        }
+        Length::Requests(n) => flags.push(("--requests", n.to_string())),
+    }
+    flags.extend(run.under.map(|under| ("--under", under.to_owned())));
     match run.load {
         Load::Highest { concurrency } => {
             flags.extend([("--rate", "max".to_owned()), ("--concurrency", concurrency.to_string())]);

@@ -5,7 +5,7 @@
 
 use super::{
     Tracer,
-    bricks::{self, Captured, Findings, Run},
+    bricks::{self, Captured, Findings, Length, Run},
     cases::{Case, Faults, Load, Plan},
     hosts::Hosts,
     sink::{Decision, Sink},
@@ -159,8 +159,8 @@ impl Truths<'_> {
             topology: self.case.topology,
             tracer,
             load: Load::Highest { concurrency: self.case.concurrency },
-            seconds: self.plan.truth_seconds,
-            warmup_seconds: self.plan.truth_warmup_seconds,
+            length: Length::Seconds { warmup: self.plan.truth_warmup_seconds, counted: self.plan.truth_seconds },
+            under: None,
             faults: Faults::RARE,
             seed: self.hosts.next_seed(),
             agents: &[],

@@ -4,7 +4,7 @@
 
 use super::{
     Tracer,
-    bricks::{self, Run, RunReport},
+    bricks::{self, Length, Run, RunReport},
     cases::{Case, Faults, Load, Plan},
     hosts::Hosts,
     sink::{Decision, Sink},
@@ -81,8 +81,8 @@ impl Timed<'_> {
             topology: self.case.topology,
             tracer,
             load: self.load,
-            seconds: self.plan.seconds,
-            warmup_seconds: self.plan.warmup_seconds(self.load),
+            length: Length::Seconds { warmup: self.plan.warmup_seconds(self.load), counted: self.plan.seconds },
+            under: None,
             faults: Faults::RARE,
             seed: self.hosts.next_seed(),
             agents: &sockets,

@@ -5,7 +5,7 @@
 
 use super::{
     Tracer,
-    bricks::{self, Captured, Findings, Run},
+    bricks::{self, Captured, Findings, Length, Run},
     cases::{Faults, Load},
     coherence::write_traces,
     hosts::Hosts,
@@ -60,8 +60,8 @@ pub fn once(seconds: f64, rate: u32, seed: u64) -> Result<Sample> {
         topology: "ten",
         tracer: Tracer::Backsight,
         load: Load::Rate(rate),
-        seconds,
-        warmup_seconds: 0.0,
+        length: Length::Seconds { warmup: 0.0, counted: seconds },
+        under: None,
         faults: FAULTS,
         seed,
         agents: &sockets,

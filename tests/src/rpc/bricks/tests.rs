@@ -1,6 +1,6 @@
 //! Claims about the command line and the JSON of `bricks`.
 
-use super::{Findings, Run, RunReport, arguments, json, trace_id};
+use super::{Findings, Length, Run, RunReport, arguments, json, trace_id};
 use crate::rpc::{
     Tracer,
     cases::{Faults, Load},
@@ -15,16 +15,16 @@ fn a_run_is_told_its_load_its_faults_and_who_records() {
         topology: "two",
         tracer: Tracer::Backsight,
         load: Load::Highest { concurrency: 32 },
-        seconds: 0.6,
-        warmup_seconds: 1.0,
+        length: Length::Seconds { warmup: 1.0, counted: 0.6 },
+        under: None,
         faults: Faults::RARE,
         seed: 7,
         agents: &sockets,
         sink: None,
         truth: Some(Path::new("truth")),
     };
-    let told = "--topology two --tracer backsight --seconds 0.6 --warmup-seconds 1 --seed 7 --slow-share 0.005 \
-                --error-share 0.005 --panic-share 0 --rate max --concurrency 32 --agent a.sock --agent b.sock --truth truth --quiet";
+    let told = "--topology two --tracer backsight --seed 7 --slow-share 0.005 --error-share 0.005 \
+                --panic-share 0 --seconds 0.6 --warmup-seconds 1 --rate max --concurrency 32 --agent a.sock --agent b.sock --truth truth --quiet";
     assert_eq!(arguments(&run).join(" "), told);
     run = Run {
         tracer: Tracer::OtelHead,
@@ -32,10 +32,12 @@ fn a_run_is_told_its_load_its_faults_and_who_records() {
         agents: &[],
         sink: "127.0.0.1:4317".parse().ok(),
         truth: None,
+        length: Length::Requests(100),
+        under: Some("strace -fc"),
         ..run
     };
-    let told = "--topology two --tracer otel-head --seconds 0.6 --warmup-seconds 1 --seed 7 --slow-share 0.005 \
-                --error-share 0.005 --panic-share 0 --rate 200 --sink 127.0.0.1:4317 --quiet";
+    let told = "--topology two --tracer otel-head --seed 7 --slow-share 0.005 --error-share 0.005 \
+                --panic-share 0 --requests 100 --under strace -fc --rate 200 --sink 127.0.0.1:4317 --quiet";
     assert_eq!(arguments(&run).join(" "), told);
 }
 
