@@ -8,7 +8,7 @@ use backsight_core::ids::{SpanId, TraceId};
 use backsight_core::record::{Kind, SpanKind, name_word, seg_flags};
 use backsight_core::telemetry::DropReason;
 use backsight_ringbuf::shm::View;
-use backsight_ringbuf::writer::{SegmentStart, Writer};
+use backsight_ringbuf::writer::{Carried, SegmentStart, Writer};
 use std::marker::PhantomData;
 
 /// A thread's work for one trace; ends when it drops.
@@ -56,8 +56,9 @@ pub fn attach(context: &Context) -> Segment {
 #[inline]
 fn resume(writer: &mut Writer<View>, now: u64, context: &Context) -> bool {
     let Some(now) = block::attached(writer, now) else { return false };
+    let carried = Carried { flags: context.carried.flags & STAYS, ..context.carried };
     // A resumed segment hangs under the span that was open when it was detached.
-    writer.resume(SegmentStart { parent_span: context.span, ..start_of(context, STAYS) }, now);
+    writer.resume_parts(now, context.trace, [context.span; 2], &carried);
     true
 }
 
@@ -79,13 +80,22 @@ fn pause(writer: &mut Writer<View>, now: u64) -> Option<Context> {
 #[inline]
 pub(crate) fn switch_to(context: &Context, outer: &mut Context) {
     block::with_writer(|writer, now| {
-        if let Some(left) = pause(writer, now) {
-            *outer = left;
+        if !writer.trace().is_none() {
+            set_aside(writer, now, outer);
         }
         if !context.trace.is_none() {
             resume(writer, now, context);
         }
     });
+}
+
+/// Has the thread's own work wait in `outer`: futures are mostly polled by threads that have none.
+#[cold]
+#[inline(never)]
+fn set_aside(writer: &mut Writer<View>, now: u64, outer: &mut Context) {
+    take_along(writer, outer);
+    outer.trace = writer.trace();
+    writer.leave(now);
 }
 
 /// Ends what [`switch_to`] began: `context` is now as its segment stands, and the thread goes on with `outer`, where that has a trace.
@@ -94,10 +104,11 @@ pub(crate) fn switch_to(context: &Context, outer: &mut Context) {
 #[inline]
 pub(crate) fn switch_back(context: &mut Context, outer: &Context) {
     block::with_writer(|writer, now| {
-        if let Some(left) = pause(writer, now)
-            && left.trace == context.trace
-        {
-            *context = left;
+        if writer.trace() == context.trace && !context.trace.is_none() {
+            take_along(writer, context);
+        }
+        if !writer.trace().is_none() {
+            writer.leave(now);
         }
         if !outer.trace.is_none() {
             resume(writer, now, outer);
@@ -332,6 +343,15 @@ pub(crate) fn current_context() -> Option<Context> {
     block::existing()?;
     let segment = block::look(Writer::segment)?;
     (!segment.trace.is_none()).then(|| context_of(&segment))
+}
+
+/// Has `context` go on where the active segment, which is of its trace, stands.
+#[inline(always)]
+fn take_along(writer: &Writer<View>, context: &mut Context) {
+    let segment = writer.active();
+    (context.span, context.parent_span) = (segment.span, segment.parent_span);
+    context.carried = segment.carried;
+    context.carried.flags &= STAYS; // as in `context_of`
 }
 
 /// Returns how a segment of `context` starts, with those of its flags that are in `flags`.

@@ -33,7 +33,7 @@ const SPAN_END_BYTES: u64 = 8 + 8;
 const PENDING: u32 = 1;
 /// The active segment found no chunk when it began.
 const REFUSED: u32 = 2;
-/// As [`PENDING`], and the segment that it goes on with is the last of the open chunk: its records follow there.
+/// The segment that the active one goes on with is the last of the open chunk: its records follow there.
 const GOES_ON: u32 = 3;
 /// Nothing of the active trace is recorded: its priority is below what the agent has threads record.
 const SHED: u32 = 4;
@@ -119,11 +119,13 @@ pub struct Writer<S> {
     prev_chunk: u32,
     /// A [`Class`]'s number, 0 before the first chunk.
     class: u32,
-    /// [`PENDING`], [`REFUSED`] or [`GOES_ON`] while the active segment has no SEG record of its own: it is written with the first record,
-    /// where it needs one. [`SHED`] where it gets none. Else 0.
+    /// [`PENDING`] or [`REFUSED`] while the active segment has no SEG record: it is written with the first record. [`GOES_ON`] where it has
+    /// that of the visit's last one; once more is recorded [`Writer::settle`] may take that for 0. [`SHED`] where it gets none. Else 0.
     pending: u32,
     /// 1 after a record was cut: what it named stands in another segment, where no later record may look for it.
     split: u32,
+    /// Where the next record went when the active segment went on; 0 before the first that did.
+    went_on_at: u64,
     /// Called after each change of chunk, to wake an agent that sleeps.
     wake: Option<fn(&S)>,
 }
@@ -179,6 +181,7 @@ impl<S: Storage> Writer<S> {
             class: 0,
             pending: 0,
             split: 0,
+            went_on_at: 0,
             wake: None,
         }
     }
@@ -214,6 +217,12 @@ impl<S: Storage> Writer<S> {
     #[inline]
     pub fn segment(&self) -> SegmentStart {
         if self.segment.trace.is_none() { SegmentStart::default() } else { self.segment }
+    }
+
+    /// Returns the active segment in its place; outside a segment, what is left of the last one.
+    #[inline(always)]
+    pub fn active(&self) -> &SegmentStart {
+        &self.segment
     }
 
     /// Returns the flags of the active segment, 0 outside a segment.
@@ -275,7 +284,7 @@ impl<S: Storage> Writer<S> {
     #[inline(always)]
     pub fn end_at_once(&mut self, trace: TraceId, now: u64) -> bool {
         let dt = now.wrapping_sub(self.base_ticks);
-        if self.segment.trace != trace || self.limit == 0 || dt > u64::from(u32::MAX) {
+        if self.segment.trace != trace || self.limit == 0 || dt > u64::from(u32::MAX) || self.pending != 0 {
             return false;
         }
         self.put(dt as u32, Kind::SegEnd, 0, &[], &[]);

@@ -36,6 +36,7 @@ impl<S: Storage> Writer<S> {
         if self.store.bytes() == 0 {
             return;
         }
+        self.settle(); // below, no record of it is in reach
         let own = |offset| self.store.word(self.slot_at + offset).load(Relaxed); // only this thread writes them
         let published = TraceId::new(own(slot::TRACE_HI), own(slot::TRACE_LO));
         let open = own(slot::OPEN);

@@ -2,7 +2,7 @@
 //!
 //! Called by [`Writer`] alone, and rarely. Like the hot path it allocates nothing, waits for nobody and cannot panic.
 
-use super::{REFUSED, SegmentStart, Writer};
+use super::{GOES_ON, REFUSED, SegmentStart, Writer};
 use crate::abi::slot;
 use crate::storage::Storage;
 use backsight_core::ids::{SpanId, TraceId};
@@ -38,7 +38,10 @@ impl<S: Storage> Writer<S> {
 
     #[cold]
     pub(super) fn end_implicitly(&mut self, now: u64) {
-        self.mark(seg_flags::IMPLICIT_END);
+        self.settle();
+        if self.pending == 0 {
+            self.mark(seg_flags::IMPLICIT_END); // else nothing ends
+        }
         self.put_end(now);
         (self.segment.trace, self.limit, self.pending) = (TraceId::NONE, 0, 0);
     }
@@ -70,14 +73,15 @@ impl<S: Storage> Writer<S> {
     #[cold]
     #[inline(never)]
     pub(super) fn end_cold(&mut self, now: u64) {
+        self.settle();
         self.put_end(now);
         (self.segment.trace, self.limit, self.pending) = (TraceId::NONE, 0, 0);
         self.publish_idle(now);
     }
 
-    /// Writes SEG_END, for which `END_ROOM` is there, or counts the segment where it has no record.
+    /// Writes SEG_END, for which `END_ROOM` is there, or counts the segment where it has no record. It is settled.
     fn put_end(&mut self, now: u64) {
-        if self.limit == 0 {
+        if self.limit == 0 || self.pending == GOES_ON {
             return self.lose_segment(now);
         }
         let mut dt = now.wrapping_sub(self.base_ticks);
@@ -136,7 +140,8 @@ impl<S: Storage> Writer<S> {
 
     /// Gets a chunk where the record of `need` bytes, or its first fragment, fits, with a fresh time base.
     pub(super) fn make_room(&mut self, now: u64, need: u64) -> bool {
-        if self.limit == 0 && !self.goes_on(now, need) && !self.start_late(now) {
+        self.part_from_last(now, need);
+        if self.limit == 0 && !self.start_late(now) {
             return false;
         }
         if now.wrapping_sub(self.base_ticks) > u64::from(u32::MAX) && self.limit - self.cursor >= TIME_BYTES {
@@ -189,6 +194,7 @@ impl<S: Storage> Writer<S> {
 
     /// Goes on with the active segment in a new chunk.
     fn continue_in_next_chunk(&mut self, now: u64) -> bool {
+        self.settle(); // what is recorded by now is recorded in this chunk
         if !self.next_chunk(now) {
             return false;
         }

@@ -18,7 +18,7 @@ impl<S: Storage> Writer<S> {
     }
 
     /// Joins bits of [`seg_flags`] to those of the open chunk's last segment; there is one.
-    pub(super) fn mark_last(&self, bits: u32) {
+    fn mark_last(&self, bits: u32) {
         let at = self.head + u64::from(self.last_segment()) + SEG_BYTES - 8;
         let word = self.store.word(at);
         let before = word.load(Relaxed); // one writer

@@ -3,9 +3,10 @@
 //! Called by the client for every poll. Where a thread has recorded nothing since it paused a visit, the visit's records follow the end of
 //! its last segment; else it gets another one with its first record.
 
-use super::{GOES_ON, PENDING, SegmentStart, Writer};
+use super::context::{context_words, idle_words};
+use super::{Carried, GOES_ON, PENDING, SegmentStart, Writer};
 use crate::storage::Storage;
-use backsight_core::ids::TraceId;
+use backsight_core::ids::{SpanId, TraceId};
 use backsight_core::record::{SEG_BYTES, seg_flags};
 use backsight_core::sync::Ordering::Relaxed;
 
@@ -18,58 +19,88 @@ impl<S: Storage> Writer<S> {
     /// The context's six stores; no byte of the log until something is recorded.
     #[inline]
     pub fn resume(&mut self, start: SegmentStart, now: u64) {
+        let SegmentStart { trace, parent_span, span, carried } = &start;
+        self.resume_parts(now, *trace, [*parent_span, *span], carried);
+    }
+
+    /// Does what [`Writer::resume`] does; the parts come one by one, so that `carried` is copied as it stands.
+    #[inline(always)]
+    pub fn resume_parts(&mut self, now: u64, trace: TraceId, [parent_span, span]: [SpanId; 2], carried: &Carried) {
         if !self.segment.trace.is_none() {
             self.end_implicitly(now);
         }
-        let goes_on = self.segment.span == start.span && self.is_last(start.trace);
-        (self.segment.trace, self.segment.parent_span, self.segment.span) =
-            (start.trace, start.parent_span, start.span);
-        self.segment.carried = start.carried;
+        let is_same_span = self.segment.span == span;
+        (self.segment.trace, self.segment.parent_span, self.segment.span) = (trace, parent_span, span);
+        self.segment.carried = *carried;
         self.segment.carried.flags |= seg_flags::RESUME;
-        self.pending = match start.trace.is_none() {
-            true => 0,
-            false if goes_on => GOES_ON,
-            false => PENDING,
-        };
-        self.publish_context(now, &start);
+        self.pending = if trace.is_none() { 0 } else { PENDING };
+        if is_same_span && self.pending != 0 {
+            self.go_on_with_last(carried.flags);
+        }
+        self.publish(carried.api, context_words(&self.segment, now));
     }
 
-    /// Returns whether the open chunk's last segment is of `trace`, was ended by the thread's own pause, and lost nothing before it.
-    #[inline]
-    fn is_last(&self, trace: TraceId) -> bool {
+    /// Has the active segment go on with the open chunk's last one, where that is of its trace, was ended by the thread's own pause, and
+    /// lost nothing before it.
+    #[inline(always)]
+    fn go_on_with_last(&mut self, flags: u32) {
         let last = self.last_segment();
         if self.head == 0 || last == 0 {
-            return false;
+            return;
         }
         let at = self.head + u64::from(last);
         let word = |nth: u64| self.store.word(at + 8 * nth).load(Relaxed); // only this thread writes them
-        let seg_flags_of_last = (word(SEG_BYTES / 8 - 1) >> 32) as u32;
-        let is_plain = seg_flags_of_last & (seg_flags::IMPLICIT_END | seg_flags::LOSS) == 0;
-        is_plain && (word(1), word(2)) == (trace.hi, trace.lo)
+        if (word(1), word(2)) != (self.segment.trace.hi, self.segment.trace.lo) {
+            return;
+        }
+        let flags_of_last = (word(SEG_BYTES / 8 - 1) >> 32) as u32;
+        if flags_of_last & (seg_flags::IMPLICIT_END | seg_flags::LOSS) != 0 {
+            return;
+        }
+        (self.pending, self.limit, self.last_span) = (GOES_ON, self.chunk_limit, 0);
+        self.went_on_at = self.cursor;
+        let news = flags & !seg_flags::RESUME; // a trigger may have fired meanwhile
+        if seg_flags::join(flags_of_last, news) != flags_of_last {
+            self.mark(news);
+        }
+    }
+
+    /// Has an active segment that went on, and in which nothing was recorded since, get one of its own where a record of `need` bytes would
+    /// not stand whole and first behind the end of the last.
+    pub(super) fn part_from_last(&mut self, now: u64, need: u64) {
+        self.settle();
+        let fits = self.cursor + need <= self.limit && now.wrapping_sub(self.base_ticks) <= u64::from(u32::MAX);
+        if self.pending == GOES_ON && !fits {
+            self.limit = 0;
+        }
+    }
+
+    /// Takes an active segment that went on, and in which something was recorded since, for one like any other.
+    #[inline(always)]
+    pub(super) fn settle(&mut self) {
+        if self.pending == GOES_ON && self.limit != 0 && self.cursor != self.went_on_at {
+            self.pending = 0;
+        }
     }
 
     /// Ends the active segment and returns how it stands, for a later [`Writer::resume`].
     #[inline]
     pub fn pause(&mut self, now: u64) -> SegmentStart {
         let segment = self.segment();
-        if matches!(self.pending, PENDING | GOES_ON) {
-            // Nothing was recorded, so nothing ends.
-            (self.segment.trace, self.pending) = (TraceId::NONE, 0);
-            self.publish_idle(now);
-        } else {
-            self.end(now);
-        }
+        self.leave(now);
         segment
     }
 
-    /// Opens the last segment of the chunk again, where the active one goes on with it and the record of `need` bytes fits.
-    pub(super) fn goes_on(&mut self, now: u64, need: u64) -> bool {
-        let fits = self.cursor + need <= self.chunk_limit && now.wrapping_sub(self.base_ticks) <= u64::from(u32::MAX);
-        if self.pending != GOES_ON || !fits {
-            return false;
+    /// Ends the active segment, for a later [`Writer::resume`]; there is one.
+    #[inline(always)]
+    pub fn leave(&mut self, now: u64) {
+        self.settle();
+        if matches!(self.pending, PENDING | GOES_ON) {
+            // Nothing was recorded, so nothing ends.
+            (self.segment.trace, self.limit, self.pending) = (TraceId::NONE, 0, 0);
+            self.publish(0, idle_words(now));
+        } else {
+            self.end(now);
         }
-        (self.pending, self.limit, self.last_span) = (0, self.chunk_limit, 0);
-        self.mark(self.segment.carried.flags & !seg_flags::RESUME); // a trigger may have fired meanwhile
-        true
     }
 }

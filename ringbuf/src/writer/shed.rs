@@ -2,7 +2,7 @@
 //!
 //! Called by [`Writer`] alone, and only where a threshold is not 0, or on its cold path. Which traces are shed is in [`region::Shed`].
 
-use super::{GOES_ON, PENDING, SHED, Writer};
+use super::{PENDING, SHED, Writer};
 use crate::region;
 use crate::storage::Storage;
 use backsight_core::ids::TraceId;
@@ -62,10 +62,7 @@ impl<S: Storage> Writer<S> {
         if joined == self.segment.carried.flags {
             return;
         }
-        if self.limit == 0 && self.pending == GOES_ON && self.head != 0 {
-            self.segment.carried.flags = joined;
-            self.mark_last(bits); // the visit's own, which stays ended
-        } else if self.limit != 0 || self.make_room(now, 0) {
+        if self.limit != 0 || self.make_room(now, 0) {
             self.mark(bits);
         } else {
             self.lose(now, SEG_BYTES + SEG_END_BYTES);
