@@ -41,7 +41,10 @@ impl Connection {
     }
 
     fn remember(&self, agent: AgentId) {
-        self.agent.store(agent.0, Ordering::Relaxed); // as above
+        // Mostly it is the same again, and all threads that call this peer read the word.
+        if self.agent() != agent {
+            self.agent.store(agent.0, Ordering::Relaxed); // as above
+        }
     }
 }
 

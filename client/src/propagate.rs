@@ -78,13 +78,24 @@ impl Outgoing {
 
     /// Returns the value of `traceparent`; empty without a trace.
     pub fn traceparent(&self) -> &str {
-        let bytes: &[u8] = if self.is_traced { &self.parent } else { b"" };
-        std::str::from_utf8(bytes).unwrap_or_default() // ASCII by construction
+        std::str::from_utf8(self.traceparent_bytes()).unwrap_or_default() // ASCII by construction
+    }
+
+    /// Returns the bytes of [`Self::traceparent`]: what libraries of HTTP take without another look at whether they are text.
+    #[inline]
+    pub fn traceparent_bytes(&self) -> &[u8] {
+        if self.is_traced { &self.parent } else { b"" }
     }
 
     /// Returns the value of `tracestate`; empty where nothing travels beside the trace.
     pub fn tracestate(&self) -> &str {
-        std::str::from_utf8(&self.state[..usize::from(self.state_len)]).unwrap_or_default() // as above
+        std::str::from_utf8(self.tracestate_bytes()).unwrap_or_default() // as above
+    }
+
+    /// Returns the bytes of [`Self::tracestate`].
+    #[inline]
+    pub fn tracestate_bytes(&self) -> &[u8] {
+        &self.state[..usize::from(self.state_len)]
     }
 
     /// Returns whether a trigger has fired for the trace; where none has, requests over one connection mostly have the same `tracestate`, which

@@ -48,7 +48,8 @@ impl ResponseText {
         std::str::from_utf8(self.as_bytes()).unwrap_or_default() // ASCII by construction
     }
 
-    /// Returns its bytes.
+    /// Returns its bytes: what libraries of HTTP take without another look at whether they are text.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.text[..usize::from(self.len)]
     }

@@ -12,6 +12,7 @@ use backsight::{
     Connection, Context, KeptOthers, Level, Others, RESPONSE_HEADER, SegmentExt as _, Settings, Span, SpanKind,
     StaticName, StatusCode, TRACEPARENT, TRACESTATE, TriggerId,
 };
+use bytes::Bytes;
 use std::future::Future;
 use std::sync::OnceLock;
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
@@ -26,6 +27,9 @@ static PEER_SERVICE: StaticName = StaticName::new(attribute::PEER_SERVICE);
 /// Digits of a crumb; that of a host where something has fired for the trace is longer by a letter.
 const CRUMB_DIGITS: usize = 7;
 
+/// A value of metadata that most requests have, once it is known.
+type Usual = OnceLock<Option<AsciiMetadataValue>>;
+
 /// Records with Backsight.
 #[derive(Debug)]
 pub(crate) struct Backsight {
@@ -38,7 +42,7 @@ pub(crate) struct Backsight {
     error: TriggerId,
     keys: Keys,
     /// The crumb that answers carry where nothing has fired, and its metadata: made once.
-    usual_crumb: OnceLock<(String, AsciiMetadataValue)>,
+    usual_crumb: Usual,
 }
 
 /// The names of our metadata, parsed once.
@@ -55,7 +59,7 @@ struct Peer {
     connection: Connection,
     named: Named,
     /// The `tracestate` that requests carry where nothing has fired, and its metadata: made once.
-    usual_state: OnceLock<(String, AsciiMetadataValue)>,
+    usual_state: Usual,
 }
 
 /// What spans say of a service.
@@ -156,10 +160,10 @@ impl Tracer for Backsight {
         let others = visit.others.as_ref().map_or(Others::NONE, |others| others.get());
         let peer = &self.peers[service.process_idx];
         let outgoing = backsight::inject(&visit.context, others, &peer.connection);
-        if let Some(parent) = peer.named.parent(outgoing.traceparent()) {
+        if let Some(parent) = peer.named.parent(outgoing.traceparent_bytes()) {
             headers.insert(self.keys.traceparent.clone(), parent);
         }
-        if let Some(state) = usual_or_new(&peer.usual_state, outgoing.tracestate(), outgoing.has_fired()) {
+        if let Some(state) = usual_or_new(&peer.usual_state, outgoing.tracestate_bytes(), outgoing.has_fired()) {
             headers.insert(self.keys.tracestate.clone(), state);
         }
         Call { span, call: outgoing.call, process_idx: service.process_idx }
@@ -192,8 +196,8 @@ impl Tracer for Backsight {
             backsight::trigger(self.slow);
         }
         if let Some(crumb) = backsight::response_crumb() {
-            let (text, has_fired) = (crumb.as_str(), crumb.as_str().len() > CRUMB_DIGITS);
-            if let Some(crumb) = usual_or_new(&self.usual_crumb, text, has_fired) {
+            let has_fired = crumb.as_bytes().len() > CRUMB_DIGITS;
+            if let Some(crumb) = usual_or_new(&self.usual_crumb, crumb.as_bytes(), has_fired) {
                 answer.insert(self.keys.crumb.clone(), crumb);
             }
         }
@@ -227,18 +231,21 @@ impl Peer {
 
 /// Returns `text` as a value of metadata: the same bytes again where it is the usual one; one that says that something `has_fired` is none,
 /// and not for HPACK's table.
-fn usual_or_new(
-    usual: &OnceLock<(String, AsciiMetadataValue)>,
-    text: &str,
-    has_fired: bool,
-) -> Option<AsciiMetadataValue> {
-    if let Some((_, value)) = usual.get().filter(|(usual, _)| usual == text) {
-        return Some(value.clone());
+fn usual_or_new(usual: &Usual, text: &[u8], has_fired: bool) -> Option<AsciiMetadataValue> {
+    let is_usual = !has_fired && !text.is_empty();
+    if is_usual
+        && let Some(usual) = usual.get_or_init(|| lasting(text)) // the first one stays
+        && usual.as_encoded_bytes() == text
+    {
+        return Some(usual.clone());
     }
     let mut value = value_of(text)?;
     value.set_sensitive(has_fired);
-    if !has_fired {
-        let _ = usual.set((text.to_owned(), value.clone())); // the first one stays
-    }
     Some(value)
+}
+
+/// Returns a value of metadata as long-lived as the process, which makes few: its copies share no count of who has one.
+fn lasting(text: &[u8]) -> Option<AsciiMetadataValue> {
+    let text: &'static [u8] = text.to_vec().leak();
+    AsciiMetadataValue::try_from(Bytes::from_static(text)).ok()
 }

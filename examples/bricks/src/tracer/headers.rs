@@ -12,7 +12,7 @@ use std::future::Future;
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
 
 /// As long as any; the same for all requests.
-const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+const PARENT: &[u8; 55] = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 /// As long as that of a request whose caller has an agent.
 const STATE: &str = "bks=1;a=4fzyo82;f=1";
 const CRUMB: &str = "4fzyo82";
@@ -23,6 +23,8 @@ pub(crate) struct Headers {
     parent: AsciiMetadataKey,
     state: AsciiMetadataKey,
     crumb: AsciiMetadataKey,
+    state_value: AsciiMetadataValue,
+    crumb_value: AsciiMetadataValue,
     named: Named,
 }
 
@@ -37,6 +39,8 @@ impl Tracer for Headers {
             parent: AsciiMetadataKey::from_static(TRACEPARENT),
             state: AsciiMetadataKey::from_static(TRACESTATE),
             crumb: AsciiMetadataKey::from_static(RESPONSE_HEADER),
+            state_value: AsciiMetadataValue::from_static(STATE),
+            crumb_value: AsciiMetadataValue::from_static(CRUMB),
             named: Named::default(),
         })
     }
@@ -52,11 +56,10 @@ impl Tracer for Headers {
     }
 
     fn depart(&self, visit: &mut Self::Visit, _: Place, headers: &mut MetadataMap) {
-        let parent = visit.0.as_ref().and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or(PARENT);
-        if let Some(parent) = self.named.parent(parent) {
+        if let Some(parent) = self.named.parent(visit.0.as_ref().unwrap_or(PARENT)) {
             headers.insert(self.parent.clone(), parent);
         }
-        headers.insert(self.state.clone(), AsciiMetadataValue::from_static(STATE));
+        headers.insert(self.state.clone(), self.state_value.clone());
     }
 
     fn returned(&self, _: &mut Self::Visit, (): (), end: &CallEnd<'_>) {
@@ -67,7 +70,7 @@ impl Tracer for Headers {
 
     fn leave(&self, visit: Self::Visit, _: &VisitEnd<'_>, answer: &mut MetadataMap) {
         std::hint::black_box(visit);
-        answer.insert(self.crumb.clone(), AsciiMetadataValue::from_static(CRUMB));
+        answer.insert(self.crumb.clone(), self.crumb_value.clone());
     }
 
     fn recorded(&self) -> Option<Recorded> {

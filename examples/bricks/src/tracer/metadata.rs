@@ -10,7 +10,7 @@ pub(super) struct Named(AtomicBool);
 impl Named {
     /// Returns `text` as the value of the connection's next `traceparent`. No two are the same: in HPACK's table they would push out what
     /// repeats.
-    pub(super) fn parent(&self, text: &str) -> Option<AsciiMetadataValue> {
+    pub(super) fn parent(&self, text: &[u8]) -> Option<AsciiMetadataValue> {
         let mut value = value_of(text)?;
         // Read before it is written, as all threads come here for every request. One more than once does no harm.
         let is_named = self.0.load(Ordering::Relaxed);
@@ -23,6 +23,6 @@ impl Named {
 }
 
 /// Returns a value of metadata, `None` for an empty one.
-pub(super) fn value_of(text: &str) -> Option<AsciiMetadataValue> {
+pub(super) fn value_of(text: &[u8]) -> Option<AsciiMetadataValue> {
     AsciiMetadataValue::try_from(text).ok().filter(|_| !text.is_empty())
 }
