@@ -219,12 +219,6 @@ impl<S: Storage> Writer<S> {
         if self.segment.trace.is_none() { SegmentStart::default() } else { self.segment }
     }
 
-    /// Returns the active segment in its place; outside a segment, what is left of the last one.
-    #[inline(always)]
-    pub fn active(&self) -> &SegmentStart {
-        &self.segment
-    }
-
     /// Returns the flags of the active segment, 0 outside a segment.
     #[inline(always)]
     pub fn flags(&self) -> u32 {

@@ -91,6 +91,12 @@ impl<S: Storage> Writer<S> {
         segment
     }
 
+    /// Returns the active segment in its place; outside a segment, what is left of the last one.
+    #[inline(always)]
+    pub fn active(&self) -> &SegmentStart {
+        &self.segment
+    }
+
     /// Ends the active segment, for a later [`Writer::resume`]; there is one.
     #[inline(always)]
     pub fn leave(&mut self, now: u64) {
