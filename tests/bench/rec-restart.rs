@@ -187,7 +187,6 @@ fn once(plan: Plan, agent: &mut Agent, sources: &[Source], round: u32, findings:
     mortal.writer.kill()?;
     let started = Instant::now();
     agent.start_again(None)?;
-    agent.api().until("the agent to go on", |api| Ok(api.json(route::STATUS).ok()))?;
     findings.restart_ms.push(started.elapsed().as_secs_f64() * 1e3);
     let outage_ms = killed.elapsed().as_secs_f64() * 1e3;
     findings.rebuild_ms_per_gib.push(rebuild_ms(agent)? / gib);

@@ -161,6 +161,7 @@ impl Daemon {
             session.doorbell = Some(eventfd(0, flags).map_err(failed("make an eventfd"))?);
         }
         self.watch_doorbell(number).map_err(failed("watch an eventfd"))?;
+        self.keep_session(number); // before anybody writes there: this agent may be killed at any instruction
         if let (Some((region, _)), Some(session)) = (self.recorder.region(member), self.sessions.get(number))
             && let Some(socket) = &session.socket
         {
@@ -170,7 +171,6 @@ impl Daemon {
         for what in [Attachment::Region, Attachment::Doorbell] {
             self.attach(number, what).map_err(failed("send an attachment"))?;
         }
-        self.keep_session(number);
         Ok(())
     }
 

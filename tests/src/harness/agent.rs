@@ -2,6 +2,7 @@
 
 use super::{api::Api, binaries, manager::Manager};
 use anyhow::{Context as _, Result, bail};
+use backsight_proto::admin::route;
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -95,7 +96,7 @@ impl Agent {
 
     fn wait_until_it_answers(&mut self) -> Result<()> {
         let deadline = Instant::now() + START_TIMEOUT;
-        while self.api().get("/healthz").is_err() {
+        while self.api().get(route::STATUS).is_err() {
             if let Some(status) = self.process.try_wait().context("ask for the agent's status")? {
                 bail!("the agent ended with {status}: {}", self.log());
             }

@@ -12,7 +12,7 @@ use backsight_proto::admin::{SessionState, SessionStatus, Status, route};
 use backsight_proto::trace_json::{PayloadJson, TraceJson};
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// The longest that a victim lives after it has started.
@@ -41,18 +41,43 @@ pub struct Findings {
     pub chunks_leaked: u64,
 }
 
-/// Kills `n_kills` victims, one after another; `seed` decides their threads and life times.
+/// What a storm kills.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Storm {
+    /// Victims, one after another.
+    pub n_kills: u64,
+    /// Decides their threads, their life times, and when the agent is killed.
+    pub seed: u64,
+    /// Whether the agent is killed, too, while each of them lives, and comes again before or after its death.
+    pub kills_agent: bool,
+}
+
+/// How one victim ends.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    /// How long it lives after it has started.
+    life: Duration,
+    /// When in its life the agent is killed, and whether that comes again before the victim's end.
+    agent: Option<(Duration, bool)>,
+}
+
+/// Kills what `storm` says.
 ///
 /// # Errors
 /// The agent or a victim did not start, or the agent stopped answering.
-pub fn run(n_kills: u64, seed: u64) -> Result<Findings> {
-    let agent = Agent::start(AgentOptions::default())?;
+pub fn run(storm: Storm) -> Result<Findings> {
+    let Storm { n_kills, seed, kills_agent } = storm;
+    // Twice what a victim may write, so that little has to be taken over each time.
+    let mortal = AgentOptions { keep_s: 60, budget_bytes: 64 << 20, ..AgentOptions::default() };
+    let mut agent = Agent::start(if kills_agent { mortal } else { AgentOptions::default() })?;
     let mut findings = Findings::default();
     let mut random = seed;
     for victim in 1..=n_kills {
         let n_threads = 1 + next(&mut random) % THREADS_MAX;
-        let life = LIFE_MAX.mul_f64((next(&mut random) % 1000) as f64 / 1000.0);
-        kill_one(&agent, victim, n_threads as u32, life, &mut findings)
+        let mut share = || (next(&mut random) % 1000) as f64 / 1000.0;
+        let life = LIFE_MAX.mul_f64(share());
+        let end = End { life, agent: kills_agent.then(|| (life.mul_f64(share()), share() < 0.5)) };
+        kill_one(&mut agent, victim, n_threads as u32, end, &mut findings)
             .with_context(|| format!("victim {victim} of seed {seed}; the agent says: {}", agent.log()))?;
         if victim % 100 == 0 {
             eprintln!("  {victim} killed, {} records checked", findings.records_checked);
@@ -62,15 +87,12 @@ pub fn run(n_kills: u64, seed: u64) -> Result<Findings> {
     Ok(findings)
 }
 
-fn kill_one(agent: &Agent, number: u64, n_threads: u32, life: Duration, findings: &mut Findings) -> Result<()> {
+fn kill_one(agent: &mut Agent, number: u64, n_threads: u32, end: End, findings: &mut Findings) -> Result<()> {
     let path = agent.folder().join("truth");
     let truth = Truth::create(&path, n_threads)?;
     let mut victim = start(agent, &path, number, n_threads)?;
     let started = Instant::now();
-    std::thread::sleep(life); // the random instant
-    victim.kill().context("kill the victim")?;
-    let killed = Instant::now();
-    let status = victim.wait().context("wait for the victim")?;
+    let (killed, status) = live_and_die(agent, &mut victim, end)?;
     ensure!(status.code().is_none(), "the victim ended by itself with {status}");
     let progress = (0..n_threads).map(|thread| truth.read(thread)).collect::<Result<Vec<Progress>>>()?;
     let api = agent.api();
@@ -93,6 +115,26 @@ fn kill_one(agent: &Agent, number: u64, n_threads: u32, life: Duration, findings
         }
     }
     Ok(())
+}
+
+/// Kills the victim when its time has come, and the agent if that is to go, too; returns when, and how the victim ended.
+fn live_and_die(agent: &mut Agent, victim: &mut Child, end: End) -> Result<(Instant, ExitStatus)> {
+    let agent_killed = end.agent.map_or(Duration::ZERO, |(when, _)| when);
+    std::thread::sleep(agent_killed); // the random instants
+    if let Some((_, comes_first)) = end.agent {
+        agent.kill()?;
+        if comes_first {
+            agent.start_again(None)?;
+        }
+    }
+    std::thread::sleep(end.life.saturating_sub(agent_killed));
+    victim.kill().context("kill the victim")?;
+    let killed = Instant::now();
+    let status = victim.wait().context("wait for the victim")?;
+    if let Some((_, false)) = end.agent {
+        agent.start_again(None)?;
+    }
+    Ok((killed, status))
 }
 
 fn start(agent: &Agent, truth: &std::path::Path, number: u64, n_threads: u32) -> Result<Child> {
