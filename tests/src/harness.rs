@@ -7,6 +7,7 @@ pub mod api;
 pub mod binaries;
 pub mod collector;
 pub mod cpu;
+pub mod dialogue;
 pub mod manager;
 pub mod metrics;
 pub mod relay;

@@ -3,22 +3,20 @@
 //! Called through [`Peer`]. The daemon knows no kernel tracer and keeps its state in a private folder, so a system's own LTTng is
 //! neither used nor disturbed.
 
-use std::{
-    cell::RefCell,
-    io::{BufRead as _, BufReader, Write as _},
-    process::{Child, ChildStdin, ChildStdout, Stdio},
-};
+use std::cell::RefCell;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use serde::Deserialize;
 
-use self::daemon::Daemon;
+use self::daemon::{Daemon, Setup};
 use super::{Availability, Op, PAYLOADS, Peer, unsupported};
-use crate::bench::threads::Measurement;
+use crate::{bench::threads::Measurement, harness::dialogue::Dialogue};
 
-mod daemon;
+pub mod daemon;
 
 const INSTALL: &str = "apt-get install -y liblttng-ust-dev lttng-tools gcc";
+const SETUP: Setup =
+    Setup { program: ("peer.c", include_str!("../../bench/peers/lttng/peer.c")), subbuf_bytes: 1 << 20 };
 
 /// LTTng-UST in a snapshot session.
 #[derive(Default)]
@@ -36,19 +34,25 @@ enum State {
 
 /// The peer program and its daemon; dropped in this order.
 struct Session {
-    program: Program,
+    program: Dialogue,
     _daemon: Daemon,
 }
 
-struct Program {
-    child: Child,
-    commands: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
+/// What a program says first.
+#[derive(Deserialize)]
+pub(crate) struct Greeting {
+    enabled: bool,
 }
 
-#[derive(Deserialize)]
-struct Greeting {
-    enabled: bool,
+impl Greeting {
+    /// Checks that the daemon's session records the program's events.
+    ///
+    /// # Errors
+    /// It does not.
+    pub(crate) fn check(&self) -> Result<()> {
+        ensure!(self.enabled, "the session enabled none of the program's events");
+        Ok(())
+    }
 }
 
 #[derive(Deserialize)]
@@ -107,38 +111,9 @@ impl Peer for Lttng {
 impl Session {
     /// Compiles the program, starts a daemon with a snapshot session, and the program under it.
     fn start() -> Result<Self> {
-        let daemon = Daemon::start()?;
-        let mut child = daemon
-            .program()
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("starting the peer program")?;
-        let (commands, answers) = (child.stdin.take(), child.stdout.take().context("the peer program has no output")?);
-        let mut program = Program { child, commands, answers: BufReader::new(answers) };
-        let greeting: Greeting = program.answer()?;
-        ensure!(greeting.enabled, "the session enabled none of the peer's events");
+        let daemon = Daemon::start(&SETUP)?;
+        let mut program = Dialogue::start(&mut daemon.program())?;
+        program.answer::<Greeting>()?.check()?;
         Ok(Self { program, _daemon: daemon })
-    }
-}
-
-impl Program {
-    fn ask(&mut self, command: &str) -> Result<Answer> {
-        let commands = self.commands.as_mut().context("the peer program was stopped")?;
-        writeln!(commands, "{command}").context("asking the peer program")?;
-        self.answer()
-    }
-
-    fn answer<T: serde::de::DeserializeOwned>(&mut self) -> Result<T> {
-        let mut line = String::new();
-        self.answers.read_line(&mut line).context("reading from the peer program")?;
-        serde_json::from_str(&line).with_context(|| format!("the peer program answered {line:?}"))
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        drop(self.commands.take()); // the end of its input ends the program
-        let _ = self.child.wait(); // a child that cannot be waited for is gone
     }
 }

@@ -1,6 +1,6 @@
 //! A private LTTng: a folder, the compiled peer program, and a session daemon in a snapshot session.
 //!
-//! Called by the peer when it is first asked. Run as root it drops to `nobody`, because LTTng's root daemon would use the system's
+//! Called by the peer when it is first asked, and by [`crate::slow::lttng`]. Run as root it drops to `nobody`, because LTTng's root daemon would use the system's
 //! sockets; the daemon also dies with this process (`setpriv --pdeathsig`), so that an interrupted bench leaves nothing running.
 
 use std::{
@@ -15,26 +15,42 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
-const SOURCES: [(&str, &str); 2] = [
-    ("events.h", include_str!("../../../bench/peers/lttng/events.h")),
-    ("peer.c", include_str!("../../../bench/peers/lttng/peer.c")),
-];
+const EVENTS: (&str, &str) = ("events.h", include_str!("../../../bench/peers/lttng/events.h"));
+/// Where snapshots go, in the private folder.
+const SNAPSHOTS: &str = "snapshots";
+/// Sub-buffers of each core's ring.
+pub const SUBBUFS: u64 = 4;
+/// What the program is compiled to.
+const PROGRAM: &str = "program";
 const NOBODY: u32 = 65534;
 const START_MAX: Duration = Duration::from_secs(10);
 const STOP_MAX: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(20);
 
+/// What a daemon is started for.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// The program that it traces: a file's name and its text, C that includes `events.h`.
+    pub program: (&'static str, &'static str),
+    /// Bytes of a sub-buffer, a power of two; each core's ring has [`SUBBUFS`].
+    pub subbuf_bytes: u64,
+}
+
 /// A running session daemon and its folder; both are gone when it is dropped.
-pub(super) struct Daemon {
+#[derive(Debug)]
+pub struct Daemon {
     child: Child,
     dir: Dir,
 }
 
 impl Daemon {
     /// Compiles the program and starts a daemon with all of the program's events enabled in a snapshot session.
-    pub(super) fn start() -> Result<Self> {
+    ///
+    /// # Errors
+    /// Something that it needs is not installed, or it does not start; says what happened.
+    pub fn start(setup: &Setup) -> Result<Self> {
         let dir = Dir::new()?;
-        dir.compile()?;
+        dir.compile(setup)?;
         let log = fs::File::create(dir.path.join("sessiond.log")).context("making the daemon's log")?;
         let child = dir
             .command("lttng-sessiond")
@@ -46,18 +62,35 @@ impl Daemon {
             .context("starting lttng-sessiond")?;
         let mut daemon = Self { child, dir };
         daemon.wait_until_ready()?;
-        daemon.lttng(&["create", "bks", "--snapshot"])?;
-        daemon.lttng(&["enable-channel", "--userspace", "--subbuf-size=1M", "--num-subbuf=4", "bks"])?;
+        let output = daemon.dir.path.join(SNAPSHOTS);
+        daemon.lttng(&["create", "bks", "--snapshot", &format!("--output={}", output.display())])?;
+        let (size, n) = (format!("--subbuf-size={}", setup.subbuf_bytes), format!("--num-subbuf={SUBBUFS}"));
+        daemon.lttng(&["enable-channel", "--userspace", &size, &n, "bks"])?;
         daemon.lttng(&["enable-event", "--userspace", "--channel=bks", "bks_peer:*"])?;
         daemon.lttng(&["start"])?;
         Ok(daemon)
     }
 
-    /// Returns the command that runs the peer program, which waits for the daemon before it begins.
-    pub(super) fn program(&self) -> Command {
-        let mut command = self.dir.command(&self.dir.path.join("peer").to_string_lossy());
+    /// Returns the command that runs the program, which waits for the daemon before it begins.
+    #[must_use]
+    pub fn program(&self) -> Command {
+        let mut command = self.dir.command(&self.dir.path.join(PROGRAM).to_string_lossy());
         command.env("LTTNG_UST_REGISTER_TIMEOUT", START_MAX.as_millis().to_string());
         command
+    }
+
+    /// Takes a snapshot while the session goes on, and returns the folder that it lies in.
+    ///
+    /// # Errors
+    /// The daemon refuses, or nothing was written.
+    pub fn snapshot(&self) -> Result<PathBuf> {
+        let folder = self.dir.path.join(SNAPSHOTS);
+        if folder.exists() {
+            fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
+        }
+        self.lttng(&["snapshot", "record"])?;
+        ensure!(folder.exists(), "lttng wrote no snapshot to {}", folder.display());
+        Ok(folder)
     }
 
     fn wait_until_ready(&mut self) -> Result<()> {
@@ -97,6 +130,7 @@ impl Drop for Daemon {
 }
 
 /// The private folder, removed when dropped.
+#[derive(Debug)]
 struct Dir {
     path: PathBuf,
     drops_to_nobody: bool,
@@ -127,8 +161,8 @@ impl Dir {
         command
     }
 
-    fn compile(&self) -> Result<()> {
-        for (name, text) in SOURCES {
+    fn compile(&self, setup: &Setup) -> Result<()> {
+        for (name, text) in [EVENTS, setup.program] {
             fs::write(self.path.join(name), text).with_context(|| format!("writing {name}"))?;
         }
         let mut gcc = Command::new("gcc");
@@ -137,8 +171,8 @@ impl Dir {
             "-Wall",
             "-I.",
             "-o",
-            "peer",
-            "peer.c",
+            PROGRAM,
+            setup.program.0,
             "-llttng-ust",
             "-ldl",
             "-pthread",
