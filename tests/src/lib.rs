@@ -9,5 +9,6 @@ pub mod harness;
 pub mod hop;
 pub mod peers;
 pub mod rpc;
+pub mod slow;
 pub mod victim;
 pub mod writer;

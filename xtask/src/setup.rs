@@ -44,11 +44,12 @@ pub(crate) const FOR_TESTS: &[SystemPackage] = &[
 /// The C++ compiler that builds libFuzzer.
 pub(crate) const FOR_FUZZING: &[SystemPackage] = &[SystemPackage { name: "g++", proof: Proof::Program("c++") }];
 
-/// The peers that benchmarks compare with, so far as Debian packages them, and what counts instructions.
+/// The peers that benchmarks compare with, so far as Debian packages them, what reads their traces, and what counts instructions.
 pub(crate) const FOR_BENCHES: &[SystemPackage] = &[
     SystemPackage { name: "valgrind", proof: Proof::Program("valgrind") },
     SystemPackage { name: "lttng-tools", proof: Proof::Program("lttng") },
     SystemPackage { name: "liblttng-ust-dev", proof: Proof::Header("lttng/tracepoint.h") },
+    SystemPackage { name: "babeltrace2", proof: Proof::Program("babeltrace2") },
 ];
 
 /// The program that makes network namespaces, bridges and the links between them.

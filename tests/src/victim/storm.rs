@@ -67,8 +67,8 @@ struct End {
 /// The agent or a victim did not start, or the agent stopped answering.
 pub fn run(storm: Storm) -> Result<Findings> {
     let Storm { n_kills, seed, kills_agent } = storm;
-    // Twice what a victim may write, so that little has to be taken over each time.
-    let mortal = AgentOptions { keep_s: 60, budget_bytes: 64 << 20, ..AgentOptions::default() };
+    // A few times what a victim may write, so that little has to be taken over each time.
+    let mortal = AgentOptions { keep_s: 60, budget_bytes: 128 << 20, ..AgentOptions::default() };
     let mut agent = Agent::start(if kills_agent { mortal } else { AgentOptions::default() })?;
     let mut findings = Findings::default();
     let mut random = seed;

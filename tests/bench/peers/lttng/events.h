@@ -1,5 +1,5 @@
 /*
- * The tracepoints of the LTTng-UST peer: a u64 and a payload of fixed size, and the two ends of a visit.
+ * The tracepoints of the LTTng-UST peer: a u64 and a payload of fixed size, the two ends of a visit, and the three events of a request.
  *
  * Read three times by LTTng's macros, hence no ordinary include guard. Fixed arrays, not sequences: LTTng's cheapest way to record bytes.
  */
@@ -35,6 +35,20 @@ LTTNG_UST_TRACEPOINT_EVENT(bks_peer, visit_begin,
 LTTNG_UST_TRACEPOINT_EVENT(bks_peer, visit_end,
 	LTTNG_UST_TP_ARGS(uint64_t, trace_lo),
 	LTTNG_UST_TP_FIELDS(lttng_ust_field_integer_hex(uint64_t, trace_lo, trace_lo)))
+
+/* Each event of a request carries its id, as LTTng knows no requests; the payload is of words, which its readers print faster than bytes. */
+#define BKS_REQUEST_END(name)                                                                      \
+	LTTNG_UST_TRACEPOINT_EVENT(bks_peer, name,                                                 \
+		LTTNG_UST_TP_ARGS(uint64_t, id),                                                   \
+		LTTNG_UST_TP_FIELDS(lttng_ust_field_integer(uint64_t, id, id)))
+
+BKS_REQUEST_END(request_begin)
+BKS_REQUEST_END(request_end)
+
+LTTNG_UST_TRACEPOINT_EVENT(bks_peer, request_event,
+	LTTNG_UST_TP_ARGS(uint64_t, id, const uint64_t *, payload),
+	LTTNG_UST_TP_FIELDS(lttng_ust_field_integer(uint64_t, id, id)
+			    lttng_ust_field_array(uint64_t, payload, payload, 4)))
 
 #endif
 
