@@ -3,6 +3,7 @@
 
 use anyhow::Result;
 use backsight::Settings;
+use backsight_tests::hop::{self, Threads};
 use clap::Parser;
 
 /// What a test tells its hop.
@@ -14,6 +15,9 @@ struct Options {
     /// The service's name.
     #[arg(long)]
     service: String,
+    /// Threads that serve; a new one for each request without.
+    #[arg(long)]
+    threads: Option<usize>,
 }
 
 fn main() -> Result<()> {
@@ -21,5 +25,5 @@ fn main() -> Result<()> {
     let settings = Settings { socket: Some(&options.socket), service: Some(&options.service) };
     backsight_tests::harness::session::join(settings)?;
     backsight::last_words::install();
-    backsight_tests::hop::serve()
+    hop::serve(options.threads.map_or(Threads::PerRequest, Threads::Pool))
 }

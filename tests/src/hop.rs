@@ -141,23 +141,47 @@ impl FromStr for Request {
     }
 }
 
+/// The threads that serve requests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Threads {
+    /// A new one for each request.
+    PerRequest,
+    /// So many, one request of each at a time.
+    Pool(usize),
+}
+
 /// Serves requests on a port of its own, which it prints, until it is killed.
 ///
 /// # Errors
-/// No port, or standard output is closed.
-pub fn serve() -> Result<()> {
+/// No port, no thread, or standard output is closed.
+pub fn serve(threads: Threads) -> Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listen on a port")?;
     println!("{}", listener.local_addr().context("ask for the port")?.port());
     std::io::stdout().flush().context("say the port")?;
+    if let Threads::Pool(n_threads) = threads {
+        for _ in 1..n_threads {
+            let listener = listener.try_clone().context("share a port")?;
+            std::thread::Builder::new().spawn(move || accept(&listener, serve_or_say)).context("start a thread")?;
+        }
+        return accept(&listener, serve_or_say);
+    }
+    accept(&listener, |stream| {
+        std::thread::spawn(move || serve_or_say(stream));
+    })
+}
+
+/// Takes connections, one after another.
+fn accept(listener: &TcpListener, serve: impl Fn(TcpStream)) -> Result<()> {
     for stream in listener.incoming() {
-        let stream = stream.context("accept a connection")?;
-        std::thread::spawn(move || {
-            if let Err(error) = serve_one(stream) {
-                eprintln!("request not served: {error:#}");
-            }
-        });
+        serve(stream.context("accept a connection")?);
     }
     Ok(())
+}
+
+fn serve_or_say(stream: TcpStream) {
+    if let Err(error) = serve_one(stream) {
+        eprintln!("request not served: {error:#}");
+    }
 }
 
 fn serve_one(stream: TcpStream) -> Result<()> {
@@ -249,13 +273,24 @@ pub struct Hop {
 }
 
 impl Hop {
-    /// Starts a hop that records with the agent at `socket`.
+    /// Starts a hop that records with the agent at `socket`, with a thread for each request.
     ///
     /// # Errors
     /// The binary cannot be had, or does not start.
     pub fn start(socket: &Path, service: &str) -> Result<Self> {
+        Self::start_with(socket, service, Threads::PerRequest)
+    }
+
+    /// As [`Hop::start`], with these threads.
+    ///
+    /// # Errors
+    /// As [`Hop::start`].
+    pub fn start_with(socket: &Path, service: &str, threads: Threads) -> Result<Self> {
         let mut command = Command::new(binaries::find("backsight-tests", "bks-hop")?);
         command.arg("--socket").arg(socket).arg("--service").arg(service);
+        if let Threads::Pool(n_threads) = threads {
+            command.arg("--threads").arg(n_threads.to_string());
+        }
         let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("start a hop")?;
         let stdout = process.stdout.take().context("a hop has a standard output")?;
         let mut stdout = BufReader::new(stdout);

@@ -5,6 +5,7 @@
 
 pub mod autotrigger;
 pub mod bench;
+pub mod delay;
 pub mod harness;
 pub mod hop;
 pub mod peers;

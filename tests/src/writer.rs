@@ -152,6 +152,16 @@ impl Writer {
         self.process.id()
     }
 
+    /// Checks that it still writes.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn check(&mut self) -> Result<()> {
+        let ended = self.process.try_wait().context("ask for a writer's status")?;
+        ensure!(ended.is_none(), "a writer ended too early: {ended:?}");
+        Ok(())
+    }
+
     /// Waits for its end; returns what it wrote.
     ///
     /// # Errors
