@@ -172,8 +172,11 @@ pub struct Recorder {
     horizon: Horizon,
     /// The horizon of what processes over their share lost of their own.
     horizon_over_share: Horizon,
+    /// How fast chunks are filled, by their size: those that threads leave half empty take as much of the pool.
     rate: WriteRate,
     rate_short: WriteRate,
+    /// Of the bytes of filled chunks, those that the rates know.
+    rated_bytes: u64,
     objective: Objective,
     unrecorded: Unrecorded,
     /// The cluster's seed and its epoch.
@@ -233,6 +236,7 @@ impl Recorder {
             horizon_over_share: Horizon::default(),
             rate: WriteRate::new(RATE_WINDOW),
             rate_short: WriteRate::new(RATE_WINDOW_SHORT),
+            rated_bytes: 0,
             objective: Objective::new(settings.horizon_target, settings.record_share),
             unrecorded: Unrecorded::default(),
             cluster_seed: (0, 0),
@@ -348,7 +352,6 @@ impl Recorder {
         let is_sweep = now.time.0.saturating_sub(self.swept.0) >= SWEEP_EVERY.0;
         let due: Vec<u32> =
             self.live().filter(|(_, m)| is_sweep || m.rest != Rest::Asleep).map(|(position, _)| position).collect();
-        let written_before = self.totals.written_bytes;
         // Signals first: whatever a thread wrote before it fired is then seen by the look at its leases.
         let mut events = std::mem::take(&mut self.pending);
         events.extend(self.take_signals(&due, now));
@@ -363,8 +366,10 @@ impl Recorder {
         if is_sweep {
             self.sweep(&due, now);
         }
+        // Also what was sealed since the last round and indexed because somebody asked.
+        let filled = self.totals.filled_bytes - std::mem::replace(&mut self.rated_bytes, self.totals.filled_bytes);
         for rate in [&mut self.rate, &mut self.rate_short] {
-            rate.add(Bytes(self.totals.written_bytes - written_before));
+            rate.add(Bytes(filled));
             rate.tick(now.time);
         }
         if let Some(journal) = &self.journal {

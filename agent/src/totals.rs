@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 pub struct Totals {
     /// Bytes that threads committed to sealed chunks.
     pub written_bytes: u64,
+    /// Bytes of these chunks, filled or not.
+    pub filled_bytes: u64,
     /// Segments indexed.
     pub segments: u64,
     /// Chunks sealed.

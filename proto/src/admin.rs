@@ -164,7 +164,7 @@ pub struct Horizon {
     pub predicted_ms: Option<u64>,
     /// The age that is wanted: below it the agent sheds detail.
     pub target_ms: u64,
-    /// What is written in a second, on average over ten.
+    /// The chunks that processes fill in a second, on average over ten, in bytes.
     #[serde(default)]
     pub bytes_per_s: u64,
     /// How many of a thousand traces are without records of detail level 1, 2 and 3.

@@ -82,6 +82,7 @@ impl Recorder {
             self.member_mut(of.position).into_iter().for_each(|member| member.is_live = false); // it is granted nothing
         }
         let mut events = self.rebuild(full, unseen_since, clock);
+        self.rated_bytes = self.totals.filled_bytes; // filled before, all of them
         let now = clock();
         for of in ended {
             self.bury_adopted(&of, now);

@@ -93,6 +93,7 @@ impl Recorder {
         let generation = full.info.head.generation;
         self.totals.drop_n(DropReason::Corrupt, u64::from(!is_sound));
         self.totals.written_bytes += written;
+        self.totals.filled_bytes += full.class.bytes();
         self.totals.segments += segments.len() as u64;
         self.totals.chunks += 1;
         if self.index.is_nearly_full(segments.len() as u64) {
