@@ -57,7 +57,7 @@ pub(crate) struct Report {
     pub(crate) by_fault: BTreeMap<&'static str, Tally>,
     /// Edge cases that were not captured whole.
     pub(crate) n_missed: u64,
-    /// The first of these, by trace id.
+    /// The first of these: those with the rarest faults, by trace id.
     pub(crate) missed: Vec<Missed>,
 }
 
@@ -77,6 +77,8 @@ pub(crate) struct Tally {
 pub(crate) struct Missed {
     /// Its trace, 32 hex digits.
     pub(crate) trace: String,
+    /// The faults that acted in it.
+    pub(crate) faults: Vec<&'static str>,
     /// Why, with the certificate's own reasons.
     pub(crate) why: String,
     /// Whether what was stored says itself that it is not all.
@@ -128,12 +130,20 @@ fn report(truth: &Truth, captured: &BTreeMap<u128, Captured>) -> Report {
             Verdict::Missed { why, explains, is_false_complete } => {
                 report.false_complete += u64::from(is_false_complete);
                 report.n_missed += 1;
-                if report.missed.len() < LISTED_MAX {
-                    report.missed.push(Missed { trace: format!("{trace:032x}"), why, certificate_explains: explains });
-                }
+                let faults = request.acted.iter().map(|kind| kind.name()).collect();
+                report.missed.push(Missed {
+                    trace: format!("{trace:032x}"),
+                    faults,
+                    why,
+                    certificate_explains: explains,
+                });
             }
         }
     }
+    let by_fault = &report.by_fault;
+    let n_like_it = |missed: &Missed| missed.faults.iter().map(|kind| by_fault.get(kind).map(|of| of.edge_cases)).min();
+    report.missed.sort_by_key(n_like_it);
+    report.missed.truncate(LISTED_MAX);
     report.share = match report.edge_cases {
         0 => 1.0,
         n => report.whole as f64 / n as f64,

@@ -131,6 +131,9 @@ pub struct Tally {
 pub struct Missed {
     /// Its trace.
     pub trace: String,
+    /// The faults that acted in it.
+    #[serde(default)]
+    pub faults: Vec<String>,
     /// Why, in the words of its certificate where there is one.
     pub why: String,
 }

@@ -73,7 +73,9 @@ pub fn once(seconds: f64, rate: u32, seed: u64) -> Result<Sample> {
     let traces = folder.path().join("traces.json");
     write_traces(&traces, &stored(&hosts, &truth)?)?;
     let findings = bricks::check(&truth, Captured::Traces(&traces))?;
-    findings.missed.iter().take(SHOWN).for_each(|missed| println!("  {}: {}", missed.trace, missed.why));
+    for missed in findings.missed.iter().take(SHOWN) {
+        println!("  {} ({}): {}", missed.trace, missed.faults.join(", "), missed.why);
+    }
     let abandoned = hosts.metric("backsight_agent_drops_total{reason=\"priority\"}")?;
     if abandoned == 0.0 {
         println!("nothing was given up: at {rate} requests/s the uplinks take everything here");
