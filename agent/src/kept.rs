@@ -2,23 +2,25 @@
 //!
 //! Called by the recorder. Pure. Over the cap the trigger that holds most gives up what has its lowest priority. A trigger's trace and its
 //! laterals share one fate: they are given up together. What a collector has on disk goes before anything else does, oldest first, and is
-//! not missed.
+//! not missed; of what may still grow a receipt stays.
 
 mod queues;
+mod receipts;
 mod trace;
 
 pub use crate::uplink::Piece;
 pub(crate) use trace::cost_of;
 pub use trace::{Change, KeptTrace};
 
-use crate::triggers::Triggered;
+use crate::triggers::{Looked, Triggered};
 use backsight_core::clock::Timeline;
 use backsight_core::ids::{AgentId, RegionId, StringId, TraceId, TriggerId};
 use backsight_core::priority::{Priority, Salt};
-use backsight_core::segment::{LastWords, Process, Segment, Slice};
+use backsight_core::segment::{LastWords, Process, Segment, SegmentKey, Slice};
 use backsight_core::telemetry::DropReason;
 use backsight_core::units::{Bytes, Nanos};
 use queues::{Queues, Rank};
+use receipts::{Receipt, Receipts};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most that is kept of one trace on one host.
@@ -71,9 +73,33 @@ pub struct Keeping {
     pub gone: Vec<Gone>,
     /// Traces that a collector has and that made room.
     pub released: Vec<TraceId>,
+    /// Of these, traces of which more was awaited, so that a receipt stays.
+    pub receipted: Vec<TraceId>,
     /// Crumbs of the trace beyond those that are kept.
     pub n_crumbs_left_out: u64,
 }
+
+/// How much there is of a trace.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Amounts {
+    /// Its segments.
+    pub n_segments: u64,
+    /// The bytes of their records.
+    pub record_bytes: u64,
+    /// Segments that their threads may still write to.
+    pub n_open: u64,
+    /// Segments that did not fit.
+    pub n_left_out: u64,
+    /// The lowest detail level of which records were left out, 0 for none.
+    pub detail: u8,
+    /// The ticks between which it was active.
+    pub interval: Option<(u64, u64)>,
+    /// How far back the host could see when it first looked for it.
+    pub looked: Option<Looked>,
+}
+
+/// The part of the cap that receipts take at most.
+const RECEIPTS_PART: u64 = 4;
 
 /// Acknowledged traces that are looked at for one that no longer lingers, before others are given up.
 const RELEASE_LOOK: usize = 64;
@@ -87,18 +113,27 @@ pub struct Kept {
     queues: Queues,
     /// Traces that a collector has all of, by time of firing.
     acked: BTreeSet<(Nanos, TraceId)>,
+    receipts: Receipts,
     bytes: u64,
 }
 
 impl Kept {
     /// Returns an empty heap that holds at most `cap`.
     pub const fn new(cap: Bytes, cluster_seed: u64) -> Self {
-        Self { cap, cluster_seed, traces: BTreeMap::new(), queues: Queues::new(), acked: BTreeSet::new(), bytes: 0 }
+        Self {
+            cap,
+            cluster_seed,
+            traces: BTreeMap::new(),
+            queues: Queues::new(),
+            acked: BTreeSet::new(),
+            receipts: Receipts::new(),
+            bytes: 0,
+        }
     }
 
     /// Returns the memory in use.
     pub const fn bytes(&self) -> Bytes {
-        Bytes(self.bytes)
+        Bytes(self.bytes + self.receipts.bytes())
     }
 
     /// Returns how many traces are kept.
@@ -111,6 +146,23 @@ impl Kept {
         self.traces.get(&trace)
     }
 
+    /// Returns how much there is of `trace`, here or, where it made room, with the collector.
+    pub fn amounts(&self, trace: TraceId) -> Option<Amounts> {
+        let kept = self.traces.get(&trace).map(KeptTrace::amounts);
+        kept.or_else(|| self.receipts.get(trace).map(|receipt| receipt.amounts))
+    }
+
+    /// Returns how long the segment `key` of `trace` is that is kept, or was and is with the collector.
+    pub fn len_of(&self, trace: TraceId, key: &SegmentKey) -> Option<usize> {
+        let kept = self.traces.get(&trace).and_then(|kept| kept.known(key)).map(|(len, ..)| len);
+        kept.or_else(|| self.receipt(trace)?.known(key))
+    }
+
+    /// Returns what a collector has of `trace` that is not kept any more.
+    fn receipt(&self, trace: TraceId) -> Option<&Receipt> {
+        self.traces.get(&trace).map_or_else(|| self.receipts.get(trace), |kept| kept.receipt.as_ref())
+    }
+
     /// Returns all kept traces, by id.
     pub fn traces(&self) -> impl Iterator<Item = &KeptTrace> {
         self.traces.values()
@@ -118,7 +170,7 @@ impl Kept {
 
     /// Keeps a segment of a triggered trace. One that is kept already is replaced where the copy is longer.
     ///
-    /// `lingers` says whether later segments of a trace are still awaited: such a trace is not released.
+    /// `lingers` says whether later segments of a trace are still awaited: of such a trace, once it is released, a receipt stays.
     pub fn keep(&mut self, triggered: Triggered, copied: Copied, lingers: &dyn Fn(TraceId) -> bool) -> Keeping {
         let (trace, key) = (triggered.trace, copied.segment.key);
         let mut keeping = Keeping {
@@ -126,10 +178,14 @@ impl Kept {
             given_up: Vec::new(),
             gone: Vec::new(),
             released: Vec::new(),
+            receipted: Vec::new(),
             n_crumbs_left_out: 0,
         };
+        if self.receipt(trace).and_then(|of| of.known(&key)).is_some_and(|known| known >= copied.segment.bytes.len()) {
+            return keeping;
+        }
         if !self.traces.contains_key(&trace) {
-            let kept = KeptTrace::new(triggered);
+            let kept = KeptTrace::new(triggered, self.receipts.take(trace));
             self.queues.insert(triggered.trigger, self.rank(&kept), kept.bytes);
             self.bytes += kept.bytes;
             self.traces.insert(trace, kept);
@@ -150,10 +206,13 @@ impl Kept {
         if matches!(keeping.change, Change::Grew(_)) {
             self.acked.remove(&(kept.fired(), trace));
         }
-        while self.bytes > self.cap.0 {
-            match self.release(lingers) {
-                Some(released) => keeping.released.push(released),
-                None => self.give_up_lowest(&mut keeping),
+        while self.bytes().0 > self.cap.0 {
+            if let Some(released) = self.release(lingers) {
+                keeping.released.push(released);
+            } else if let Some(receipted) = self.release_for_receipt(lingers) {
+                keeping.receipted.push(receipted);
+            } else {
+                self.give_up_lowest(&mut keeping);
             }
         }
         keeping
@@ -178,7 +237,13 @@ impl Kept {
         }
     }
 
-    /// Notes under which trigger a trace is kept, where that was only heard of before: it counts among that trigger's from now on.
+    /// Returns whether a trace would be among fewer if it were kept for `trigger`, and not for the one that it is kept for.
+    pub fn is_rarer(&self, trigger: TriggerId, trace: TraceId) -> bool {
+        let Some(kept) = self.traces.get(&trace) else { return false };
+        self.queues.bytes(trigger) < self.queues.bytes(kept.triggered.trigger).saturating_sub(kept.bytes)
+    }
+
+    /// Notes under which trigger a trace is kept, where that has changed: it counts among that trigger's from now on.
     pub fn retrigger(&mut self, triggered: Triggered) -> bool {
         let trace = triggered.trace;
         let Some(kept) = self.traces.get(&trace).filter(|kept| kept.triggered.trigger != triggered.trigger) else {
@@ -192,9 +257,23 @@ impl Kept {
         true
     }
 
+    /// Notes how far back the host could see when a trigger first had it look for a trace: it is told of for as long as that is kept.
+    pub fn note_looked(&mut self, trace: TraceId, looked: Option<Looked>) {
+        if let Some(kept) = self.traces.get_mut(&trace) {
+            kept.looked = looked.or(kept.looked);
+        }
+    }
+
     /// Notes that another host has given its part of a trace up: this one's goes before all that can still be whole.
     pub fn demote(&mut self, trace: TraceId) {
         self.requeue(trace, |kept| kept.is_incoherent = true);
+    }
+
+    /// Gives one trace up; returns what is worth remembering of it, `None` where it is not kept.
+    pub fn give_up(&mut self, trace: TraceId) -> Option<Gone> {
+        let kept = self.remove(trace)?;
+        let last_ticks = kept.interval().map_or(0, |(_, last)| last);
+        Some(Gone { trace, last_ticks, agents: kept.crumbs(AgentId::NONE).map(|crumb| crumb.agent).collect() })
     }
 
     /// Changes what a kept trace's place in the order of giving up follows from.
@@ -231,15 +310,11 @@ impl Kept {
     fn give_up_lowest(&mut self, keeping: &mut Keeping) {
         let group = self.queues.lowest_of_largest();
         if group.is_empty() {
-            self.bytes = 0;
+            (self.bytes, self.receipts) = (0, Receipts::new());
         }
         for trace in group {
             keeping.given_up.push(GivenUp { trace, reason: DropReason::Priority });
-            keeping.gone.extend(self.remove(trace).map(|kept| Gone {
-                trace,
-                last_ticks: kept.interval().map_or(0, |(_, last)| last),
-                agents: kept.crumbs(AgentId::NONE).map(|crumb| crumb.agent).collect(),
-            }));
+            keeping.gone.extend(self.give_up(trace));
         }
     }
 
@@ -248,6 +323,16 @@ impl Kept {
         let mut oldest = self.acked.iter().take(RELEASE_LOOK).map(|(_, trace)| *trace);
         let trace = oldest.find(|trace| !lingers(*trace))?;
         self.remove(trace);
+        Some(trace)
+    }
+
+    /// Releases the oldest trace that a collector has and that nobody writes for, although more of it is awaited.
+    fn release_for_receipt(&mut self, lingers: &dyn Fn(TraceId) -> bool) -> Option<TraceId> {
+        let is_quiet = |kept: &KeptTrace| kept.n_open() == 0 && kept.lengths().count() <= receipts::SEGMENTS_MAX;
+        let mut oldest = self.acked.iter().take(RELEASE_LOOK).map(|(_, trace)| *trace);
+        let trace = oldest.find(|trace| self.traces.get(trace).is_some_and(is_quiet))?;
+        let kept = self.remove(trace)?;
+        self.receipts.add(trace, &kept, self.cap.0 / RECEIPTS_PART, lingers);
         Some(trace)
     }
 

@@ -133,7 +133,16 @@ struct Entry {
     state: State,
     until: Nanos,
     /// See [`Triggers::note_looked`].
-    whole_since: Option<u64>,
+    looked: Option<Looked>,
+}
+
+/// How far back the host could see when it first looked for a triggered trace. What is written later is kept as it comes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Looked {
+    /// Nothing that was written of the trace after this tick had been overwritten.
+    pub whole_since: u64,
+    /// Of what was overwritten before this tick, the host did not remember which traces it was of.
+    pub remembers_since: u64,
 }
 
 /// The triggered traces of a host.
@@ -204,17 +213,25 @@ impl Triggers {
         }
     }
 
-    /// Notes that the segments of a triggered trace are being copied out, and that none that was written after tick `whole_since` has been
-    /// overwritten. The first look counts: what is written later is kept as it comes.
-    pub fn note_looked(&mut self, trace: TraceId, whole_since: u64) {
+    /// Notes that a triggered trace counts among those of another trigger, which fired for it too.
+    pub fn retrigger(&mut self, triggered: Triggered) {
+        if let Some(entry) = self.entries.get_mut(&triggered.trace)
+            && matches!(entry.state, State::Lingering(_))
+        {
+            entry.state = State::Lingering(triggered);
+        }
+    }
+
+    /// Notes that the segments of a triggered trace are being copied out. The first look counts.
+    pub fn note_looked(&mut self, trace: TraceId, looked: Looked) {
         if let Some(entry) = self.entries.get_mut(&trace).filter(|entry| matches!(entry.state, State::Lingering(_))) {
-            entry.whole_since.get_or_insert(whole_since);
+            entry.looked.get_or_insert(looked);
         }
     }
 
     /// Returns what the first look noted, `None` where the trace is not triggered or was not looked for.
-    pub fn whole_since(&self, trace: TraceId) -> Option<u64> {
-        self.entries.get(&trace)?.whole_since
+    pub fn looked(&self, trace: TraceId) -> Option<Looked> {
+        self.entries.get(&trace)?.looked
     }
 
     /// Returns whether a trigger has fired for `trace` lately, with whatever result: its marked segments say nothing new.
@@ -331,8 +348,8 @@ impl Triggers {
         let until = Nanos(now.0.saturating_add(self.rules.linger.0));
         // What is refused or given up is looked for anew, should it be triggered again.
         let lingers = matches!(state, State::Lingering(_));
-        let whole_since = self.entries.get(&trace).filter(|_| lingers).and_then(|entry| entry.whole_since);
-        self.entries.insert(trace, Entry { state, until, whole_since });
+        let looked = self.entries.get(&trace).filter(|_| lingers).and_then(|entry| entry.looked);
+        self.entries.insert(trace, Entry { state, until, looked });
         self.expiry.push_back((until, trace));
         self.expire(now);
     }

@@ -11,7 +11,7 @@ pub mod report;
 pub mod updates;
 
 use announce::{Announcements, Firing};
-use backsight_core::coordination::Greeting;
+use backsight_core::coordination::{Advice, Greeting};
 use backsight_core::ids::{RegionId, TraceId, TriggerId};
 use backsight_core::priority::Priority;
 use backsight_core::segment::SegmentKey;
@@ -101,8 +101,10 @@ pub enum Event {
         /// Why it is kept.
         why: Why,
     },
-    /// Another host has given its part of a trace up.
-    Demoted {
+    /// The coordinator says what to do with parts of traces, by what others do with theirs.
+    Advised(Vec<(TraceId, Advice)>),
+    /// A trace that the collector has all of made room; what there is to say of it stays the same.
+    Released {
         /// Which.
         trace: TraceId,
     },
@@ -198,6 +200,16 @@ pub enum Action {
     Batch(Batch),
     /// The collector has all that is kept of a trace.
     Acked {
+        /// Which.
+        trace: TraceId,
+    },
+    /// Another agent has lost its part of a trace: this one's is given up before what can still be whole.
+    Demote {
+        /// Which.
+        trace: TraceId,
+    },
+    /// Give a trace up, as another agent did in the same storm.
+    GiveUp {
         /// Which.
         trace: TraceId,
     },
@@ -318,6 +330,7 @@ impl Uplink {
                 self.is_connected = false;
                 self.updates.disconnected();
                 self.reports.lost(counters);
+                self.reports.release_all();
             }
             Event::ReportReady { batch_max_bytes } => self.reports.ready(now, batch_max_bytes, counters),
             Event::ReportLost => self.reports.lost(counters),
@@ -340,7 +353,8 @@ impl Uplink {
             }
             Event::HostChanged => self.updates.all_changed(now, counters),
             Event::Named { trace, why } => self.reports.named(trace, why),
-            Event::Demoted { trace } => self.reports.demoted(trace),
+            Event::Advised(advised) => return self.reports.advised(now, &advised),
+            Event::Released { trace } => self.reports.gone(trace),
             Event::Gone { trace } => {
                 self.updates.changed(now, trace);
                 self.reports.gone(trace);
@@ -373,7 +387,8 @@ impl Uplink {
             self.updates.due(now, &mut turn, &mut actions, counters, |trace| reports.will_tell(now, trace));
         }
         let n_said = actions.len();
-        self.reports.due(now, room.batches, &mut actions, counters);
+        let called = self.reports.due(now, room.batches, &mut actions, counters);
+        called.into_iter().for_each(|trace| self.updates.changed(now, trace));
         for action in &actions[n_said..] {
             if let Action::Batch(batch) = action {
                 batch.parts.iter().for_each(|part| self.updates.told(now, part.trace));
@@ -392,6 +407,12 @@ impl Uplink {
     /// Returns how far a kept trace has come.
     pub fn progress(&self, trace: TraceId) -> Option<Progress> {
         self.reports.progress(trace)
+    }
+
+    /// Returns whether nothing of a trace was sent, because more is to be sent for its trigger than the uplink takes; the coordinator is told
+    /// what this returns.
+    pub fn say_waits(&mut self, now: Nanos, trace: TraceId) -> bool {
+        self.reports.say_waits(now, trace)
     }
 
     /// Returns what was counted.

@@ -15,7 +15,7 @@ pub use limits::{
     GROUPS_MAX, GROUPS_PER_TRACE_MAX, Limits, PARTS_MAX, Refusal,
 };
 
-use backsight_core::coordination::{Announcement, Answer, Collection, Greeting, View};
+use backsight_core::coordination::{Advice, Announcement, Answer, Collection, Greeting, View};
 use backsight_core::holding::Holding;
 use backsight_core::ids::{AgentId, TraceId, TriggerId};
 use backsight_core::names::TriggerName;
@@ -93,12 +93,14 @@ pub enum Action {
         /// For what.
         collection: Collection,
     },
-    /// Tell a connected agent that another one has given its part of a trace up.
-    Demote {
+    /// Tell a connected agent what to do with its part of a trace, by what others do with theirs.
+    Advise {
         /// Whom.
         agent: AgentId,
-        /// Which.
+        /// Of which trace.
         trace: TraceId,
+        /// What.
+        advice: Advice,
     },
     /// Store what is known of a trace now.
     Publish(View),
@@ -123,6 +125,8 @@ pub struct Coordinator {
     /// When an agent that was asked is late: once for each [`group::Ask`] that is awaited.
     lates: BTreeSet<(Nanos, GroupId, AgentId)>,
     n_parts: usize,
+    /// The agents whose part of a trace waits for their uplink.
+    waiting: BTreeSet<(AgentId, TraceId)>,
     /// Traces whose view may have changed in this step.
     touched: BTreeSet<TraceId>,
     /// Traces whose view is published with the next tick.
@@ -146,6 +150,7 @@ impl Coordinator {
             reviews: BTreeSet::new(),
             lates: BTreeSet::new(),
             n_parts: 0,
+            waiting: BTreeSet::new(),
             touched: BTreeSet::new(),
             changed: BTreeSet::new(),
             actions: Vec::new(),
@@ -317,12 +322,13 @@ impl Coordinator {
         let here = self.limits.agents_per_trace_max.saturating_sub(followed.n_parts());
         let room = here.min(self.limits.parts_max.saturating_sub(self.n_parts));
         let learnt = followed.learn(agent, holding, source, room);
-        let trace = holding.trace;
-        let n_before = self.actions.len();
-        let peers = &self.peers;
-        let here = followed.take_demotions().filter(|agent| peers.is_connected(*agent));
-        self.actions.extend(here.map(|agent| Action::Demote { agent, trace }));
-        self.counts.demotions += (self.actions.len() - n_before) as u64;
+        if followed.is_waiting(agent) {
+            self.waiting.insert((agent, holding.trace));
+        } else {
+            self.waiting.remove(&(agent, holding.trace));
+        }
+        let groups = followed.groups.clone();
+        self.advise(holding.trace);
         self.n_parts += learnt.n_added;
         self.counts.refused_agents += learnt.n_refused;
         self.counts.holdings_stale += u64::from(learnt.is_stale);
@@ -330,13 +336,33 @@ impl Coordinator {
             return;
         }
         self.touched.insert(holding.trace);
-        for id in followed.groups.clone() {
+        for id in groups {
             if let Some(group) = self.groups.get_mut(&id) {
                 group.last_news = now;
             }
             for named in &learnt.named {
                 self.ask(now, id, *named);
             }
+        }
+    }
+
+    /// Tells the agents that have a part of a trace what to do with it now, where that has changed.
+    fn advise(&mut self, trace: TraceId) {
+        let Some(followed) = self.traces.get_mut(&trace) else { return };
+        let here = followed.take_advice().into_iter().filter(|(agent, _)| self.peers.is_connected(*agent));
+        let n_before = self.actions.len();
+        self.actions.extend(here.map(|(agent, advice)| Action::Advise { agent, trace, advice }));
+        self.counts.advice += (self.actions.len() - n_before) as u64;
+    }
+
+    /// Lets nobody wait for the uplink of an agent that has gone.
+    fn stop_waiting(&mut self, agent: AgentId) {
+        let of = (agent, TraceId::default())..=(agent, TraceId::new(u64::MAX, u64::MAX));
+        for (_, trace) in self.waiting.extract_if(of, |_| true).collect::<Vec<_>>() {
+            if let Some(followed) = self.traces.get_mut(&trace) {
+                followed.stop_waiting(agent);
+            }
+            self.advise(trace);
         }
     }
 
@@ -372,7 +398,11 @@ impl Coordinator {
             followed.groups.remove(&id);
             if followed.groups.is_empty() {
                 self.publish(*trace);
-                self.n_parts -= self.traces.remove(trace).map_or(0, |followed| followed.n_parts());
+                let Some(followed) = self.traces.remove(trace) else { continue };
+                self.n_parts -= followed.n_parts();
+                for agent in followed.members() {
+                    self.waiting.remove(&(agent, *trace));
+                }
             }
         }
         for (agent, ask) in group.asks {

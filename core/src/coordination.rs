@@ -48,6 +48,31 @@ pub struct Answer {
     pub holdings: Vec<Holding>,
 }
 
+/// What an agent is to do with its part of a trace, by what others do with theirs. The later of two counts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[repr(u8)]
+pub enum Advice {
+    /// Report it when its turn comes.
+    #[default]
+    Send = 1,
+    /// Do not begin to report it: another agent's part waits for its uplink, and may yet be given up.
+    Hold = 2,
+    /// Report it after all that can still be whole: another agent has lost its part.
+    Last = 3,
+    /// Give it up with the others, if there is a storm: another agent has given its part up for traces of higher priority.
+    GiveUp = 4,
+}
+
+impl Advice {
+    /// Every advice, in the order of the codes.
+    pub const ALL: [Self; 4] = [Self::Send, Self::Hold, Self::Last, Self::GiveUp];
+
+    /// Returns the advice with code `code`.
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|advice| *advice as u8 == code)
+    }
+}
+
 /// What a coordinator says first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Greeting {

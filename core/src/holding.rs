@@ -90,6 +90,8 @@ pub struct Holding {
     pub state: HoldingState,
     /// Grows with every change on that agent, across its restarts too; a holding with a lower one is out of date.
     pub revision: u64,
+    /// Whether it waits behind others for an uplink that does not keep up: nothing of it has been reported, and it may be given up before it is.
+    pub waits: bool,
     /// Segments that are copied out.
     pub n_segments: u64,
     /// Bytes of their records.
@@ -100,8 +102,8 @@ pub struct Holding {
     pub n_left_out: u64,
     /// Segments that were overwritten before anybody asked for them, at least.
     pub n_evicted: u64,
-    /// Since when the host remembers of which traces it overwrote segments, in nanoseconds since 1970: of what ended before it cannot say
-    /// whether there was any.
+    /// Since when the host remembered of which traces it overwrote segments, in nanoseconds since 1970, when it first looked for this one: of
+    /// what ended before it cannot say whether there was any.
     pub remembers_since_ns: u64,
     /// What was left out: 0 for nothing, 1 to 3 for the lowest detail level of which records were, [`DETAIL_UNRECORDED`].
     pub detail: u8,

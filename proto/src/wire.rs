@@ -21,8 +21,8 @@ use backsight_core::names::{TRIGGER_NAMES_MAX, TriggerName, TriggerNameError, Tr
 /// Traces of one group at most: the symptomatic one and 32 laterals.
 pub const GROUP_MAX: usize = 33;
 
-/// Traces that one [`crate::v1::Demote`] names at most.
-pub const DEMOTED_MAX: usize = 1024;
+/// Traces that one [`crate::v1::Advise`] names at most.
+pub const ADVISED_MAX: usize = 1024;
 
 /// A message that no version of this protocol says.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

@@ -56,6 +56,11 @@ impl Queues {
         group.map(|rank| rank.2).collect()
     }
 
+    /// Returns the bytes of one trigger.
+    pub(super) fn bytes(&self, trigger: TriggerId) -> u64 {
+        self.by_trigger.get(&trigger).map_or(0, |queue| queue.bytes)
+    }
+
     /// Returns how many traces each trigger has, and their bytes.
     pub(super) fn sizes(&self) -> impl Iterator<Item = (TriggerId, (u64, u64))> {
         self.by_trigger.iter().map(|(trigger, queue)| (*trigger, (queue.order.len() as u64, queue.bytes)))

@@ -105,6 +105,20 @@ fn what_another_host_gave_up_goes_first() {
 }
 
 #[test]
+fn a_trace_of_two_triggers_is_rarer_under_the_one_that_keeps_less_beside_it() {
+    let mut kept = Kept::new(Bytes::mib(1), 0);
+    let of = |trigger, n| Triggered { trigger, ..triggered(n, n) };
+    kept.keep(of(TriggerId::MANUAL, 1), copied(0, 4096), &nothing_lingers);
+    assert!(!kept.is_rarer(TriggerId::CLI, trace(1)), "it is alone");
+    kept.keep(of(TriggerId::MANUAL, 2), copied(8, 4096), &nothing_lingers);
+    assert!(kept.is_rarer(TriggerId::CLI, trace(1)));
+    kept.keep(of(TriggerId::CLI, 3), copied(16, 8192), &nothing_lingers);
+    assert!(!kept.is_rarer(TriggerId::CLI, trace(1)));
+    kept.retrigger(of(TriggerId::CLI, 2));
+    assert!(kept.is_rarer(TriggerId::MANUAL, trace(2)));
+}
+
+#[test]
 fn a_longer_copy_of_a_segment_replaces_the_shorter_one() {
     let mut kept = Kept::new(Bytes::mib(1), 0);
     for len in [64, 256, 128] {
@@ -201,6 +215,66 @@ fn what_a_collector_has_goes_first_oldest_first_unless_it_lingers() {
     }
     let expected: Vec<_> = (0..40).filter(|n| *n != 2).map(trace).take(released.len()).collect();
     assert!(!released.is_empty() && released == expected && kept.get(trace(2)).is_some());
+}
+
+/// For as long as more of a trace may come.
+#[test]
+fn of_what_a_collector_has_a_receipt_stays_and_more_is_kept_with_it() {
+    let mut kept = Kept::new(Bytes::kib(40), 0);
+    let all_linger = |_| true;
+    let (mut receipted, mut given_up) = (Vec::new(), Vec::new());
+    let ended = |offset| {
+        let mut copy = copied(offset, 0);
+        copy.segment.bytes = segment_bytes(0, &[(Kind::SegEnd, &[])]);
+        copy.segment.bytes.resize(4096, 0);
+        copy
+    };
+    for n in 0..40 {
+        let keeping = kept.keep(triggered(n, n), ended(8 * n as u32), &all_linger);
+        receipted.extend(keeping.receipted);
+        given_up.extend(keeping.given_up);
+        if n != 2 {
+            kept.note_acked(trace(n));
+        }
+    }
+    assert!(given_up.is_empty() && kept.get(trace(2)).is_some(), "nothing that the collector lacks is given up");
+    let expected: Vec<_> = (0..40).filter(|n| *n != 2).map(trace).take(receipted.len()).collect();
+    assert!(!receipted.is_empty() && receipted == expected, "the oldest: {receipted:?}");
+    let (first, key) = (trace(0), ended(0).segment.key);
+    let amounts = kept.amounts(first).unwrap();
+    assert_eq!((amounts.n_segments, amounts.record_bytes, amounts.n_open), (1, 4096, 0));
+    assert_eq!((kept.get(first).is_none(), kept.len_of(first, &key)), (true, Some(4096)));
+    let again = kept.keep(triggered(0, 0), ended(0), &all_linger);
+    assert_eq!((again.change, again.given_up), (Change::None, Vec::new()), "the collector has it");
+    let more = kept.keep(triggered(0, 0), ended(8_000), &all_linger);
+    assert!(matches!(more.change, Change::Grew(_)));
+    let amounts = kept.amounts(first).unwrap();
+    assert_eq!((amounts.n_segments, amounts.record_bytes), (2, 8192), "one with what the collector has");
+    let mut grown = ended(0);
+    grown.segment.bytes.resize(6144, 0);
+    kept.keep(triggered(0, 0), grown, &all_linger);
+    let amounts = kept.amounts(first).unwrap();
+    assert_eq!((amounts.n_segments, amounts.record_bytes), (2, 6144 + 4096), "and nothing counts twice");
+}
+
+#[test]
+fn receipts_take_a_part_of_the_cap_and_last_while_their_traces_linger() {
+    let receipts_of = |lingers: &dyn Fn(TraceId) -> bool| {
+        let mut kept = Kept::new(Bytes::kib(40), 0);
+        for n in 0..400 {
+            let mut copy = copied(8 * n as u32, 0);
+            copy.segment.bytes = segment_bytes(0, &[(Kind::SegEnd, &[])]);
+            let keeping = kept.keep(triggered(n, n), copy, lingers);
+            assert_eq!(keeping.given_up, []);
+            kept.note_acked(trace(n));
+            assert!(kept.bytes() <= Bytes::kib(40));
+        }
+        (0..400).filter(|n| kept.get(trace(*n)).is_none() && kept.amounts(trace(*n)).is_some()).collect::<Vec<u64>>()
+    };
+    let all = receipts_of(&|_| true);
+    assert!((30..60).contains(&all.len()) && !all.contains(&0), "the newest: {all:?}");
+    let waited_for = trace(all[3]);
+    assert!(receipts_of(&|of| of == waited_for).is_empty(), "what lingers no more is released without");
 }
 
 #[test]

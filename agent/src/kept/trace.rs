@@ -2,9 +2,10 @@
 //!
 //! Called by the heap, and by the recorder to say what there is. Pure.
 
-use super::{Copied, Piece};
+use super::receipts::Receipt;
+use super::{Amounts, Copied, Piece};
 use crate::collect;
-use crate::triggers::Triggered;
+use crate::triggers::{Looked, Triggered};
 use backsight_core::clock::Timeline;
 use backsight_core::holding::{CRUMBS_MAX, CrumbTo};
 use backsight_core::ids::{AgentId, RegionId, StringId};
@@ -37,7 +38,11 @@ pub struct KeptTrace {
     pub record_bytes: u64,
     /// Whether another host has given its part up.
     pub(super) is_incoherent: bool,
-    /// See [`KeptTrace::detail`].
+    /// See [`Amounts::looked`].
+    pub(super) looked: Option<Looked>,
+    /// What a collector had of it before it was kept anew.
+    pub(super) receipt: Option<Receipt>,
+    /// See [`Amounts::detail`].
     detail: u8,
     crumbs: BTreeSet<CrumbTo>,
     n_crumbs_left_out: u64,
@@ -79,6 +84,10 @@ pub enum Change {
     Grew(Piece),
 }
 
+fn around(a: (u64, u64), b: (u64, u64)) -> (u64, u64) {
+    (a.0.min(b.0), a.1.max(b.1))
+}
+
 /// Returns what keeping a segment costs.
 pub(crate) fn cost_of(copied: &Copied) -> u64 {
     let strings: u64 = copied.strings.iter().map(|(_, text)| text.len() as u64 + STRING_OVERHEAD).sum();
@@ -86,13 +95,15 @@ pub(crate) fn cost_of(copied: &Copied) -> u64 {
 }
 
 impl KeptTrace {
-    pub(super) const fn new(triggered: Triggered) -> Self {
+    pub(super) fn new(triggered: Triggered, receipt: Option<Receipt>) -> Self {
         Self {
             triggered,
             n_segments: 0,
-            bytes: TRACE_OVERHEAD,
+            bytes: TRACE_OVERHEAD + receipt.as_ref().map_or(0, Receipt::cost),
             record_bytes: 0,
             is_incoherent: false,
+            looked: None,
+            receipt,
             detail: 0,
             crumbs: BTreeSet::new(),
             n_crumbs_left_out: 0,
@@ -110,6 +121,28 @@ impl KeptTrace {
     pub fn known(&self, key: &SegmentKey) -> Option<(usize, u32, bool)> {
         let kept = self.slices.get(&key.region)?.segments.get(key)?;
         Some((kept.segment.bytes.len(), kept.flags, kept.is_open))
+    }
+
+    /// Returns how much there is of it, what a collector had before included.
+    pub fn amounts(&self) -> Amounts {
+        let before = self.receipt.as_ref().map(|receipt| receipt.amounts).unwrap_or_default();
+        let details = [self.detail, before.detail].into_iter().filter(|detail| *detail > 0);
+        Amounts {
+            n_segments: self.n_segments + before.n_segments,
+            record_bytes: self.record_bytes + before.record_bytes,
+            n_open: self.n_open(),
+            n_left_out: self.n_left_out() + before.n_left_out,
+            detail: details.min().unwrap_or(0),
+            interval: [self.interval(), before.interval].into_iter().flatten().reduce(around),
+            looked: self.looked.or(before.looked),
+        }
+    }
+
+    /// Returns the lengths of its segments, those that a collector had before included.
+    pub(super) fn lengths(&self) -> impl Iterator<Item = (SegmentKey, u32)> {
+        let before = self.receipt.iter().flat_map(|receipt| &receipt.segments).copied();
+        let segments = self.slices.values().flat_map(|slice| &slice.segments);
+        before.chain(segments.map(|(key, kept)| (*key, kept.segment.bytes.len() as u32)))
     }
 
     /// Returns what keeping `copied` costs more than what is kept of it already, at most.
@@ -165,6 +198,9 @@ impl KeptTrace {
         self.n_segments += u64::from(before.is_none());
         self.record_bytes += more;
         self.left_out.remove(&key);
+        if let Some(receipt) = &mut self.receipt {
+            receipt.forget(&key);
+        }
         for crumb in scanned.crumbs {
             if self.crumbs.len() < CRUMBS_MAX {
                 self.crumbs.insert(crumb);
@@ -199,11 +235,6 @@ impl KeptTrace {
         std::mem::replace(&mut self.n_crumbs_left_out, 0)
     }
 
-    /// Returns the lowest detail level of which records were left out, 0 for none.
-    pub const fn detail(&self) -> u8 {
-        self.detail
-    }
-
     /// Returns how many segments did not fit.
     pub fn n_left_out(&self) -> u64 {
         self.left_out.len() as u64
@@ -219,7 +250,7 @@ impl KeptTrace {
 
     /// Returns the ticks between which it was active here, as far as that is kept.
     pub fn interval(&self) -> Option<(u64, u64)> {
-        self.slices.values().map(|slice| slice.interval).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+        self.slices.values().map(|slice| slice.interval).reduce(around)
     }
 
     /// Returns everything that is kept.

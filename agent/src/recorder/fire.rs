@@ -3,13 +3,14 @@
 use super::{Now, Recorder};
 use crate::collect;
 use crate::crumbs::Added;
-use crate::kept::{Change, Copied};
-use crate::triggers::{Action, Event, Origin, Triggered};
+use crate::kept::{Change, Copied, GivenUp};
+use crate::triggers::{Action, Event, Looked, Origin, Triggered};
 use crate::uplink;
 use backsight_core::holding::CrumbTo;
 use backsight_core::ids::{RegionId, TraceId, TriggerId};
 use backsight_core::segment::{SegmentKey, Slice};
 use backsight_core::telemetry::DropReason;
+use backsight_core::units::Nanos;
 use backsight_proto::admin::KeptState;
 use backsight_ringbuf::abi::{ChunkId, RING_ENTRIES};
 use backsight_ringbuf::reader::{ChunkInfo, SegmentInfo};
@@ -117,6 +118,7 @@ impl Recorder {
                 Event::Abandoned { .. } | Event::Tick => None,
             };
             let mut traces = Vec::new();
+            let latest = event.clone();
             for action in self.triggers.step(now.time, event) {
                 match action {
                     Action::Collect(triggered) => {
@@ -126,7 +128,7 @@ impl Recorder {
                             journal.note_triggered(&triggered, origin);
                         }
                         traces.push(triggered.trace);
-                        wanted.insert(triggered.trace, triggered);
+                        wanted.insert(triggered.trace, self.of_rarest(triggered, &latest, now));
                     }
                     Action::Refused { .. } => self.totals.drop_n(DropReason::Rate, 1),
                 }
@@ -140,11 +142,24 @@ impl Recorder {
         self.collect(&wanted, now);
     }
 
+    /// Returns for which trigger a trace is kept, of the one so far and the `latest`: the rarer one, as a storm must not cost that its traces.
+    fn of_rarest(&mut self, known: Triggered, latest: &Event, now: Now) -> Triggered {
+        let Event::Fired { trigger, trace: base, origin, .. } = *latest else { return known };
+        let is_known = trigger == known.trigger || trigger == TriggerId::ELSEWHERE;
+        if is_known || !self.kept.is_rarer(trigger, known.trace) {
+            return known;
+        }
+        let fired_ns = if let Origin::Remote { fired_ns } = origin { Some(fired_ns) } else { None };
+        let triggered = Triggered { trace: known.trace, trigger, base, fired: now.time, fired_ns };
+        self.triggers.retrigger(triggered);
+        triggered
+    }
+
     /// Fires a trigger by hand.
     pub fn fire(&mut self, trigger: TriggerId, trace: TraceId, laterals: Vec<TraceId>, now: Now) -> Fired {
         let group: Vec<TraceId> = std::iter::once(trace).chain(laterals.iter().copied()).collect();
         self.fire_all(vec![Event::Fired { trigger, trace, laterals, origin: Origin::Admin }], now);
-        let state = if self.kept.get(trace).is_some() {
+        let state = if self.kept.amounts(trace).is_some() {
             KeptState::Kept
         } else if self.triggers.triggered(trace).is_some() {
             KeptState::NeverSeen
@@ -197,8 +212,9 @@ impl Recorder {
         self.note_restless(wanted.keys().copied(), now);
         self.look_at_losses(now);
         for trace in wanted.keys() {
-            let whole_since = self.retained_since(*trace);
-            self.triggers.note_looked(*trace, whole_since);
+            let (whole_since, remembers_since) = (self.retained_since(*trace), self.remembers_since());
+            self.triggers.note_looked(*trace, Looked { whole_since, remembers_since });
+            self.kept.note_looked(*trace, self.triggers.looked(*trace));
         }
         for trace in wanted.keys() {
             for copied in self.take_carried(*trace) {
@@ -268,6 +284,7 @@ impl Recorder {
         let Some(triggered) = self.triggers.triggered(trace) else { return };
         let Self { kept, triggers, .. } = self;
         let keeping = kept.keep(triggered, copied, &|trace| triggers.triggered(trace).is_some());
+        kept.note_looked(trace, triggers.looked(trace));
         self.totals.drop_n(DropReason::Crumbs, keeping.n_crumbs_left_out);
         match keeping.change {
             Change::None => {}
@@ -284,13 +301,21 @@ impl Recorder {
             self.totals.released_traces += 1;
             self.tell(uplink::Event::Gone { trace });
         }
+        for trace in keeping.receipted {
+            self.totals.released_traces += 1;
+            self.tell(uplink::Event::Released { trace });
+        }
         for given_up in keeping.given_up {
-            self.totals.drop_n(given_up.reason, 1);
-            // A trace that is too large stays as far as it is; one that was given up for others is gone.
-            if given_up.reason == DropReason::Priority {
-                self.triggers.step(now.time, Event::Abandoned { trace: given_up.trace });
-                self.tell(uplink::Event::Gone { trace: given_up.trace });
-            }
+            self.note_given_up(given_up, now.time);
+        }
+    }
+
+    pub(super) fn note_given_up(&mut self, given_up: GivenUp, now: Nanos) {
+        self.totals.drop_n(given_up.reason, 1);
+        // A trace that is too large stays as far as it is; one that was given up for others is gone.
+        if given_up.reason == DropReason::Priority {
+            self.triggers.step(now, Event::Abandoned { trace: given_up.trace });
+            self.tell(uplink::Event::Gone { trace: given_up.trace });
         }
     }
 

@@ -69,8 +69,7 @@ impl Recorder {
     }
 
     fn is_copied_out(&self, region: RegionId, found: &Found) -> bool {
-        let Some(kept) = self.kept.get(found.segment.trace) else { return false };
-        kept.known(&found.key(region)).is_some_and(|(known, ..)| known >= found.len())
+        self.kept.len_of(found.segment.trace, &found.key(region)).is_some_and(|known| known >= found.len())
     }
 
     /// Returns whether a trace of which `evicted` holds a segment was still worked for a moment ago.

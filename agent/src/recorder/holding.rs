@@ -7,7 +7,8 @@ use super::fire::Found;
 use super::{Now, Recorder};
 use crate::collect;
 use crate::horizon::Horizon;
-use crate::triggers::{self, Origin, Triggered};
+use crate::kept::GivenUp;
+use crate::triggers::{self, Looked, Origin, Triggered};
 use crate::uplink;
 use backsight_core::clock::Timeline;
 use backsight_core::coordination::Collection;
@@ -16,6 +17,7 @@ use backsight_core::ids::{AgentId, RegionId, SpanId, TraceId, TriggerId};
 use backsight_core::names::TriggerNames;
 use backsight_core::record::{CrumbDirection, seg_flags};
 use backsight_core::segment::{SegmentKey, Slice};
+use backsight_core::telemetry::DropReason;
 use backsight_core::units::Nanos;
 use backsight_ringbuf::abi::ChunkId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,10 +40,15 @@ impl Recorder {
         self.revision += 1;
         let horizon_ms = self.horizon.age_ticks(now.ticks).map(|age| self.ms_of(age));
         let kept = self.kept.get(trace);
-        let (n_open, interval) = kept.map_or((0, None), |kept| (kept.n_open(), kept.interval()));
+        let amounts = self.kept.amounts(trace).unwrap_or_default();
+        let looked = self.triggers.looked(trace).or(amounts.looked);
+        let looked = looked.unwrap_or_else(|| Looked {
+            whole_since: self.retained_since(trace),
+            remembers_since: self.remembers_since(),
+        });
         let back = horizon_ms.unwrap_or(u64::MAX).saturating_mul(self.settings.ticks_per_second / 1000);
-        let (first, last) = match interval {
-            Some((first, _)) if n_open > 0 => (first, now.ticks),
+        let (first, last) = match amounts.interval {
+            Some((first, _)) if amounts.n_open > 0 => (first, now.ticks),
             Some(interval) => interval,
             None => (now.ticks.saturating_sub(back), now.ticks),
         };
@@ -55,26 +62,21 @@ impl Recorder {
         Holding {
             trace,
             state: self.state_of(trace, gone.is_some(), now),
+            waits: false, // the uplink's to say
             revision: self.revision,
-            n_segments: kept.map_or(0, |kept| kept.n_segments),
-            bytes: kept.map_or(0, |kept| kept.record_bytes),
-            n_open,
-            n_left_out: kept.map_or(0, crate::kept::KeptTrace::n_left_out),
+            n_segments: amounts.n_segments,
+            bytes: amounts.record_bytes,
+            n_open: amounts.n_open,
+            n_left_out: amounts.n_left_out,
             n_evicted: gone.as_ref().map_or(0, |gone| gone.n_segments),
-            remembers_since_ns: timeline.realtime_ns(self.remembers_since()).unwrap_or(u64::MAX),
+            remembers_since_ns: timeline.realtime_ns(looked.remembers_since).unwrap_or(u64::MAX),
             detail: self.detail_of(trace),
             horizon_ms,
             crumbs: crumbs.into_iter().take(CRUMBS_MAX).collect(),
             losses: self.losses.within(first, last, timeline),
-            whole_since_ns: timeline.realtime_ns(self.whole_since(trace)),
+            whole_since_ns: timeline.realtime_ns(looked.whole_since.max(self.losses.newest_ticks().unwrap_or(0))),
             deaths_ns: self.deaths.recent(now.wall_ns),
         }
-    }
-
-    /// Returns since when nothing is missing that the host recorded for `trace`, in ticks.
-    fn whole_since(&self, trace: TraceId) -> u64 {
-        let retained = self.triggers.whole_since(trace).unwrap_or_else(|| self.retained_since(trace));
-        retained.max(self.losses.newest_ticks().unwrap_or(0))
     }
 
     /// Returns until when anything may have been overwritten, in ticks.
@@ -84,7 +86,7 @@ impl Recorder {
     }
 
     fn state_of(&self, trace: TraceId, is_remembered: bool, now: Now) -> HoldingState {
-        if self.kept.get(trace).is_some() {
+        if self.kept.amounts(trace).is_some() {
             return HoldingState::Kept;
         }
         if self.triggers.is_refused(trace) {
@@ -136,11 +138,16 @@ impl Recorder {
         self.fire_all(collections.iter().filter_map(fired).collect(), now);
     }
 
-    /// Notes that other hosts have given their parts of these traces up.
-    pub fn demote(&mut self, traces: &[TraceId]) {
-        for trace in traces {
-            self.kept.demote(*trace);
-            self.tell(uplink::Event::Demoted { trace: *trace });
+    /// Notes that another host has lost its part of a trace.
+    pub fn demote(&mut self, trace: TraceId) {
+        self.kept.demote(trace);
+    }
+
+    /// Gives a trace up, as another host did.
+    pub fn give_up(&mut self, trace: TraceId, now: Nanos) {
+        if let Some(gone) = self.kept.give_up(trace) {
+            self.remember(gone.trace, gone.last_ticks, gone.agents);
+            self.note_given_up(GivenUp { trace, reason: DropReason::Priority }, now);
         }
     }
 

@@ -73,7 +73,7 @@ impl Recorder {
         if Priority::of(trace, self.cluster_seed.0, Salt::RECORD).hash() < self.unrecorded.highest() {
             return DETAIL_UNRECORDED;
         }
-        self.kept.get(trace).map_or(0, crate::kept::KeptTrace::detail)
+        self.kept.amounts(trace).map_or(0, |amounts| amounts.detail)
     }
 
     /// Takes the cluster's seed, by which all hosts leave out, refuse and give up the same traces.

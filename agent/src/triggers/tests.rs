@@ -1,5 +1,5 @@
 //! Claims about triggers: who is refused, what lingers, and what a firing asks for.
-use super::{Action, Event, LINGERING_MAX, Origin, Rules, Triggers};
+use super::{Action, Event, LINGERING_MAX, Looked, Origin, Rules, Triggers};
 use backsight_core::ids::{TraceId, TriggerId};
 use backsight_core::units::Nanos;
 
@@ -12,6 +12,10 @@ fn trace(n: u64) -> TraceId {
 fn fired(n: u64, laterals: &[u64], origin: Origin) -> Event {
     let laterals = laterals.iter().map(|n| trace(*n)).collect();
     Event::Fired { trigger: TriggerId::MANUAL, trace: trace(n), laterals, origin }
+}
+
+const fn looked(since: u64) -> Looked {
+    Looked { whole_since: since, remembers_since: since }
 }
 
 fn collected(actions: &[Action]) -> Vec<(TraceId, TraceId)> {
@@ -92,19 +96,19 @@ fn a_trigger_that_was_only_heard_of_gives_way_to_the_one_that_fired() {
 #[test]
 fn the_first_look_says_since_when_nothing_is_missing_until_what_it_found_is_given_up() {
     let mut triggers = Triggers::new(RULES, Nanos(0));
-    triggers.note_looked(trace(1), 5);
-    assert_eq!(triggers.whole_since(trace(1)), None, "nobody asked for it");
+    triggers.note_looked(trace(1), looked(5));
+    assert_eq!(triggers.looked(trace(1)), None, "nobody asked for it");
     triggers.step(Nanos(0), fired(1, &[], Origin::Signal));
-    triggers.note_looked(trace(1), 10);
+    triggers.note_looked(trace(1), looked(10));
     triggers.step(Nanos(1), fired(1, &[], Origin::Admin));
-    triggers.note_looked(trace(1), 20);
-    assert_eq!(triggers.whole_since(trace(1)), Some(10));
+    triggers.note_looked(trace(1), looked(20));
+    assert_eq!(triggers.looked(trace(1)), Some(looked(10)));
     triggers.step(Nanos(2), Event::Abandoned { trace: trace(1) });
-    triggers.note_looked(trace(1), 30);
-    assert_eq!(triggers.whole_since(trace(1)), None);
+    triggers.note_looked(trace(1), looked(30));
+    assert_eq!(triggers.looked(trace(1)), None);
     triggers.step(Nanos::from_ms(5_000), fired(1, &[], Origin::Signal));
-    triggers.note_looked(trace(1), 40);
-    assert_eq!(triggers.whole_since(trace(1)), Some(40));
+    triggers.note_looked(trace(1), looked(40));
+    assert_eq!(triggers.looked(trace(1)), Some(looked(40)));
 }
 
 #[test]

@@ -215,10 +215,7 @@ impl<P: Port> Driver<P> {
                     collections.push(collection);
                     continue;
                 }
-                Heard::Demote(traces) => {
-                    recorder.demote(&traces);
-                    continue;
-                }
+                Heard::Advise(advised) => Event::Advised(advised),
                 Heard::AnnounceAck { id, refusal } => Event::AnnounceAck { id, is_refused: !refusal.is_empty() },
                 Heard::BatchAck(number) => Event::BatchAck { number },
                 Heard::Garbage(why) => {
@@ -253,6 +250,8 @@ impl<P: Port> Driver<P> {
         for action in self.uplink.step(now, event) {
             match action {
                 Action::Acked { trace } => recorder.note_acked(trace),
+                Action::Demote { trace } => recorder.demote(trace),
+                Action::GiveUp { trace } => recorder.give_up(trace, now),
                 Action::ResetReports => self.port.reset_reports(),
                 Action::Announce { .. } | Action::Answer { .. } | Action::Update { .. } | Action::Batch(_) => {
                     debug_assert!(false, "only a tick sends");
@@ -268,8 +267,9 @@ impl<P: Port> Driver<P> {
         }
         let room = self.port.room();
         for action in self.uplink.step(now.time, Event::Tick { room }) {
+            let uplink = &mut self.uplink;
             let mut holdings = |traces: Vec<TraceId>| -> Vec<Holding> {
-                traces.into_iter().map(|trace| recorder.holding(trace, timeline, now)).collect()
+                traces.into_iter().map(|trace| holding(trace, uplink, recorder, timeline, now)).collect()
             };
             match action {
                 Action::Announce { id, trigger, fired_ns, traces } => {
@@ -287,9 +287,11 @@ impl<P: Port> Driver<P> {
                     self.port.say(agent_says::What::Update(holdings(traces).as_slice().into()));
                 }
                 Action::Batch(batch) => {
-                    self.port.send(outgoing(&batch, recorder, timeline, now));
+                    self.port.send(outgoing(&batch, uplink, recorder, timeline, now));
                 }
-                Action::Acked { trace } => recorder.note_acked(trace),
+                Action::Acked { .. } | Action::Demote { .. } | Action::GiveUp { .. } => {
+                    debug_assert!(false, "a tick sends, and hears nothing");
+                }
                 Action::ResetReports => self.port.reset_reports(),
             }
         }
@@ -300,13 +302,24 @@ impl<P: Port> Driver<P> {
     }
 }
 
+/// Returns what there is of a trace, and whether it waits to be sent.
+fn holding(trace: TraceId, uplink: &mut Uplink, recorder: &mut Recorder, timeline: &Timeline, now: Now) -> Holding {
+    Holding { waits: uplink.say_waits(now.time, trace), ..recorder.holding(trace, timeline, now) }
+}
+
 /// Copies a batch's segments out of the kept heap.
-fn outgoing(batch: &crate::uplink::Batch, recorder: &mut Recorder, timeline: &Timeline, now: Now) -> Outgoing {
+fn outgoing(
+    batch: &crate::uplink::Batch,
+    uplink: &mut Uplink,
+    recorder: &mut Recorder,
+    timeline: &Timeline,
+    now: Now,
+) -> Outgoing {
     let mut traces = Vec::with_capacity(batch.parts.len());
     for part in &batch.parts {
         let Some(slices) = recorder.segments_of(part.trace, &part.segments, &part.deaths, timeline) else { continue };
         let report = Report {
-            holding: recorder.holding(part.trace, timeline, now),
+            holding: holding(part.trace, uplink, recorder, timeline, now),
             trigger: part.why.trigger,
             fired_ns: part.why.fired_ns,
             base: Some(part.why.base).filter(|base| *base != part.trace),

@@ -6,7 +6,7 @@
 use super::Room;
 use super::driver::Port;
 use backsight_core::cause::chain;
-use backsight_core::coordination::{Collection, Greeting};
+use backsight_core::coordination::{Advice, Collection, Greeting};
 use backsight_core::ids::{AgentId, TraceId};
 use backsight_proto::packing::Packer;
 use backsight_proto::v1::coordinator_client::CoordinatorClient;
@@ -77,8 +77,8 @@ pub enum Heard {
         /// Why not; empty where it does.
         refusal: String,
     },
-    /// Other agents have given their parts of these traces up.
-    Demote(Vec<TraceId>),
+    /// What to do with the parts of these traces, by what others do with theirs.
+    Advise(Vec<(TraceId, Advice)>),
     /// It has all batches up to this one.
     BatchAck(u64),
     /// It said something that no version says.
@@ -395,8 +395,8 @@ async fn hear(mut inbound: Streaming<CoordinatorSays>, number: u64, told: &Told)
             Some(coordinator_says::What::AnnounceAck(ack)) => {
                 Heard::AnnounceAck { id: ack.id, refusal: clipped(&ack.refusal) }
             }
-            Some(coordinator_says::What::Demote(demote)) => match demote.try_into() {
-                Ok(traces) => Heard::Demote(traces),
+            Some(coordinator_says::What::Advise(advise)) => match advise.try_into() {
+                Ok(advised) => Heard::Advise(advised),
                 Err(error) => Heard::Garbage(error.to_string()),
             },
             Some(coordinator_says::What::Welcome(_)) | None => continue, // said before, or of a later version

@@ -4,11 +4,15 @@
 //! base: what hosts cannot send of a storm is then the same everywhere. A segment is sent once it is kept and again whenever it grew. What was
 //! not acknowledged when a stream ends is sent again on the next, under new numbers. On one stream
 //! nothing is sent twice: it delivers in order, so that a missing acknowledgement means that the stream or the collector is stuck, and the
-//! stream is ended and opened anew.
+//! stream is ended and opened anew. What an agent with a slower uplink may still give up is held until that has sent its part.
 
+mod advice;
 mod queues;
 
 use super::{Action, Counters, Piece, Progress, Rules, Why};
+#[cfg(test)]
+pub(super) use advice::HELD_MAX;
+use advice::Holds;
 use backsight_core::ids::{RegionId, TraceId};
 use backsight_core::priority::Priority;
 use backsight_core::segment::SegmentKey;
@@ -73,9 +77,33 @@ struct Ledger {
     n_unacked: usize,
     /// Until when its changes are gathered.
     gathers: Option<Nanos>,
+    /// Whether a batch had some of it: what is begun is finished.
+    is_begun: bool,
+    /// Until when it is held at most, so that it does not wait for an agent that never tells.
+    held: Option<Nanos>,
+    /// Whether it could be sent, were it not held.
+    is_called: bool,
+    /// Whether the coordinator was told that it waits.
+    is_said_to_wait: bool,
 }
 
 impl Ledger {
+    const fn new(why: Why) -> Self {
+        Self {
+            why,
+            segments: BTreeMap::new(),
+            unsent: BTreeSet::new(),
+            deaths: BTreeSet::new(),
+            n_deaths_in_flight: 0,
+            n_unacked: 0,
+            gathers: None,
+            is_begun: false,
+            held: None,
+            is_called: false,
+            is_said_to_wait: false,
+        }
+    }
+
     fn has_news(&self) -> bool {
         !self.unsent.is_empty() || !self.deaths.is_empty()
     }
@@ -105,6 +133,7 @@ pub struct Reports {
     traces: BTreeMap<TraceId, Ledger>,
     gathering: BTreeSet<(Nanos, TraceId)>,
     ready: Queues,
+    holds: Holds,
     stream: Option<Stream>,
     patience: Nanos,
     /// Before this nothing is sent, by `report.bytes_per_s`.
@@ -122,6 +151,7 @@ impl Reports {
             traces: BTreeMap::new(),
             gathering: BTreeSet::new(),
             ready: Queues::new(),
+            holds: Holds::new(),
             stream: None,
             patience: rules.resend,
             paced: Nanos(0),
@@ -132,15 +162,7 @@ impl Reports {
 
     /// A segment is kept, or longer than before.
     pub(super) fn grew(&mut self, now: Nanos, trace: TraceId, why: Why, piece: Piece) {
-        let ledger = self.traces.entry(trace).or_insert_with(|| Ledger {
-            why,
-            segments: BTreeMap::new(),
-            unsent: BTreeSet::new(),
-            deaths: BTreeSet::new(),
-            n_deaths_in_flight: 0,
-            n_unacked: 0,
-            gathers: None,
-        });
+        let ledger = self.traces.entry(trace).or_insert_with(|| Ledger::new(why));
         let known = ledger.segments.entry(piece.key).or_insert(State { len: 0, cost: 0, sent: 0, acked: 0 });
         if piece.len <= known.len {
             return;
@@ -169,18 +191,23 @@ impl Reports {
         });
     }
 
-    /// Another host has given its part of a trace up: this one's is sent after all that can still be whole.
-    pub(super) fn demoted(&mut self, trace: TraceId) {
+    /// Another host has lost its part of a trace: this one's is sent after all that can still be whole.
+    fn demoted(&mut self, trace: TraceId) {
+        self.release(trace);
         self.move_to(trace, |known| Why { priority: Priority::default(), ..known });
     }
 
     /// Changes why a trace is kept, and with it its place where it waits.
     fn move_to(&mut self, trace: TraceId, why: impl FnOnce(Why) -> Why) {
         let Some(ledger) = self.traces.get_mut(&trace) else { return };
-        let was_ready = self.ready.remove(&ledger.place(trace));
+        let known = ledger.place(trace);
+        let (was_ready, was_uncalled) = (self.ready.remove(&known), self.holds.remove(&known));
         ledger.why = why(ledger.why);
         if was_ready {
             self.ready.insert(ledger.place(trace));
+        }
+        if was_uncalled {
+            self.holds.insert(ledger.place(trace));
         }
     }
 
@@ -188,6 +215,7 @@ impl Reports {
     pub(super) fn gone(&mut self, trace: TraceId) {
         let Some(ledger) = self.traces.remove(&trace) else { return };
         self.ready.remove(&ledger.place(trace));
+        self.holds.forget(&ledger, trace);
         if let Some(until) = ledger.gathers {
             self.gathering.remove(&(until, trace));
         }
@@ -221,8 +249,15 @@ impl Reports {
                 ledger.deaths.extend(part.deaths);
             }
             if ledger.has_news() {
-                self.ready.insert(ledger.place(part.trace));
+                self.make_ready(part.trace);
             }
+        }
+    }
+
+    /// Has a trace sent when its turn comes, unless it is held.
+    fn make_ready(&mut self, trace: TraceId) {
+        if let Some(ledger) = self.traces.get(&trace).filter(|ledger| ledger.held.is_none()) {
+            self.ready.insert(ledger.place(trace));
         }
     }
 
@@ -249,13 +284,26 @@ impl Reports {
         actions
     }
 
+    /// Sends what is due; returns traces of which the coordinator is to be told anew whether they wait.
+    pub(super) fn due(
+        &mut self,
+        now: Nanos,
+        room: usize,
+        actions: &mut Vec<Action>,
+        counters: &mut Counters,
+    ) -> Vec<TraceId> {
+        self.end_holds(now);
+        self.send(now, room, actions, counters);
+        self.look_at_backlog(now)
+    }
+
     /// Makes the batches that may be sent now, at most `room`, or ends a stream on which nothing moves.
-    pub(super) fn due(&mut self, now: Nanos, room: usize, actions: &mut Vec<Action>, counters: &mut Counters) {
+    fn send(&mut self, now: Nanos, room: usize, actions: &mut Vec<Action>, counters: &mut Counters) {
         while let Some((until, trace)) = self.gathering.first().copied().filter(|(until, _)| *until <= now) {
             self.gathering.remove(&(until, trace));
             if let Some(ledger) = self.traces.get_mut(&trace) {
                 ledger.gathers = None;
-                self.ready.insert(ledger.place(trace));
+                self.make_ready(trace);
             }
         }
         if self.stuck_at().is_some_and(|stuck| stuck <= now) {
@@ -281,7 +329,7 @@ impl Reports {
     }
 
     fn next_batch(&mut self, now: Nanos, counters: &mut Counters) -> Option<(Batch, u64)> {
-        let Self { stream, ready, traces, queued_bytes, .. } = self;
+        let Self { stream, ready, traces, queued_bytes, holds, .. } = self;
         let stream = stream.as_mut().filter(|stream| stream.in_flight.len() < IN_FLIGHT_MAX)?;
         let target = self.rules.batch_bytes.min(stream.batch_max / 2);
         let mut filling = Filling { cost: 0, target, batch_max: stream.batch_max, n_segments: 0 };
@@ -301,6 +349,10 @@ impl Reports {
             }
             if !part.segments.is_empty() || !part.deaths.is_empty() {
                 ledger.n_deaths_in_flight += usize::from(!part.deaths.is_empty());
+                ledger.is_begun = true;
+                if std::mem::take(&mut ledger.is_said_to_wait) {
+                    holds.over.push(place.trace);
+                }
                 parts.push(part);
             }
             if has_more {
@@ -321,7 +373,9 @@ impl Reports {
 
     fn gather(&mut self, now: Nanos, trace: TraceId) {
         let Some(ledger) = self.traces.get_mut(&trace).filter(|ledger| ledger.gathers.is_none()) else { return };
-        let until = Nanos(now.0.saturating_add(GATHER.0));
+        let is_stormy = !ledger.is_begun && self.holds.is_stormy(now, ledger.why.trigger);
+        let wait = if is_stormy { advice::GATHER_IN_STORM } else { GATHER };
+        let until = Nanos(now.0.saturating_add(wait.0));
         ledger.gathers = Some(until);
         self.gathering.insert((until, trace));
     }
@@ -338,7 +392,7 @@ impl Reports {
         let gathered = self.gathering.first().map(|(until, _)| *until);
         let ready = if self.ready.is_empty() { gathered } else { Some(Nanos(0)) };
         let send = ready.filter(|_| can_send).map(|ready| ready.max(self.may_send_at()));
-        [send, self.stuck_at()].into_iter().flatten().min()
+        [send, self.stuck_at(), self.holds.wake_at()].into_iter().flatten().min()
     }
 
     /// Returns when a batch may be sent.
@@ -350,7 +404,8 @@ impl Reports {
     /// Returns whether the next batch will say what there is of a trace then, and soon.
     pub(super) fn will_tell(&self, now: Nanos, trace: TraceId) -> bool {
         let is_next = self.queued_bytes <= self.rules.batch_bytes && self.paced <= now;
-        is_next && self.stream.is_some() && self.traces.get(&trace).is_some_and(Ledger::has_news)
+        let goes = |ledger: &Ledger| ledger.has_news() && ledger.held.is_none();
+        is_next && self.stream.is_some() && self.traces.get(&trace).is_some_and(goes)
     }
 
     /// Returns how far a trace has come.

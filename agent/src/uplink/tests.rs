@@ -10,6 +10,7 @@ use backsight_core::priority::{Priority, Salt};
 use backsight_core::segment::SegmentKey;
 use backsight_core::units::Nanos;
 
+mod advice;
 mod model;
 
 const RULES: Rules =
@@ -170,19 +171,6 @@ fn a_group_goes_in_one_batch_and_groups_go_in_the_order_of_their_priority() {
     groups.sort_by_key(|(priority, _)| std::cmp::Reverse(*priority));
     let by_priority: Vec<_> = groups.into_iter().flat_map(|(_, traces)| traces).collect();
     assert_eq!((batch.len(), order), (1, by_priority));
-}
-
-#[test]
-fn what_another_host_gave_up_is_sent_after_everything_else() {
-    let mut uplink = Uplink::new(Rules { batch_bytes: 100_000, ..RULES });
-    uplink.step(ms(100), ready());
-    let highest = (1..9).max_by_key(|n| priority(*n)).unwrap_or(0);
-    for n in 1..9 {
-        uplink.step(ms(100), grew(n, n, 8 * n as u32, 80));
-    }
-    uplink.step(ms(101), Event::Demoted { trace: trace(highest) });
-    let order: Vec<_> = sent(&batches(&tick(&mut uplink, ms(120)))).into_iter().map(|(trace, ..)| trace).collect();
-    assert_eq!((order.len(), order.last()), (8, Some(&trace(highest))));
 }
 
 #[test]

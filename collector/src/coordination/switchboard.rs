@@ -4,12 +4,12 @@ use super::{Dialed, Heard, Said, Says};
 use crate::coordinator::{Action, Coordinator, Event, Limits};
 use crate::library::Library;
 use crate::streams::{Reason, Refused};
-use backsight_core::coordination::{Greeting, View};
+use backsight_core::coordination::{Advice, Greeting, View};
 use backsight_core::ids::{AgentId, TraceId};
 use backsight_core::units::Nanos;
 use backsight_proto::v1;
 use backsight_proto::v1::coordinator_says::What;
-use backsight_proto::wire::DEMOTED_MAX;
+use backsight_proto::wire::ADVISED_MAX;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -69,8 +69,8 @@ pub(super) struct Switchboard {
     n_refused: u64,
     /// Acknowledgements that go along with the next question to their agent, or at the next tick: nobody waits for them.
     acks: BTreeMap<AgentId, Vec<v1::AnnounceAck>>,
-    /// Traces that can be whole no more, by the agent that is told so at the next tick.
-    demotions: BTreeMap<AgentId, Vec<TraceId>>,
+    /// What agents are told at the next tick to do with their parts of traces.
+    advice: BTreeMap<AgentId, BTreeMap<TraceId, Advice>>,
     /// Views that changed since they were handed on.
     views: BTreeMap<TraceId, View>,
     to_library: mpsc::Sender<Vec<View>>,
@@ -98,7 +98,7 @@ impl Switchboard {
             lines: BTreeMap::new(),
             n_refused: 0,
             acks: BTreeMap::new(),
-            demotions: BTreeMap::new(),
+            advice: BTreeMap::new(),
             views: BTreeMap::new(),
             to_library,
             shown,
@@ -111,7 +111,7 @@ impl Switchboard {
     pub(super) async fn run(mut self, mut hears: mpsc::Receiver<Heard>) {
         let mut ticked = Instant::now();
         loop {
-            let is_said = self.acks.is_empty() && self.demotions.is_empty();
+            let is_said = self.acks.is_empty() && self.advice.is_empty();
             let is_at_rest = is_said && self.views.is_empty() && !self.coordinator.has_changes();
             let next = ticked + if is_at_rest { TICK_AT_REST } else { TICK };
             tokio::select! {
@@ -123,7 +123,7 @@ impl Switchboard {
                     ticked = Instant::now();
                     self.step(Event::Tick);
                     self.acknowledge();
-                    self.demote();
+                    self.advise();
                     self.hand_on();
                     self.show();
                 }
@@ -214,7 +214,7 @@ impl Switchboard {
 
     fn disconnect(&mut self, agent: AgentId) {
         self.acks.remove(&agent); // it announces again on its next connection
-        self.demotions.remove(&agent); // advice for a storm, which may be over by then
+        self.advice.remove(&agent); // for a storm, which may be over by then
         if let Some(line) = self.lines.get_mut(&agent) {
             line.connection = None;
             line.status.is_connected = false;
@@ -235,7 +235,9 @@ impl Switchboard {
                     let refusal = refusal.map(|refusal| refusal.to_string()).unwrap_or_default();
                     self.acks.entry(agent).or_default().push(v1::AnnounceAck { id, refusal });
                 }
-                Action::Demote { agent, trace } => self.demotions.entry(agent).or_default().push(trace),
+                Action::Advise { agent, trace, advice } => {
+                    self.advice.entry(agent).or_default().insert(trace, advice);
+                }
                 Action::Collect { agent, collection } => {
                     let is_heard = self.say(agent, What::Collect((&collection).into()));
                     let acks = self.acks.remove(&agent).unwrap_or_default();
@@ -257,10 +259,11 @@ impl Switchboard {
         }
     }
 
-    /// Tells agents which traces can be whole no more.
-    fn demote(&mut self) {
-        for (agent, traces) in std::mem::take(&mut self.demotions) {
-            if !traces.chunks(DEMOTED_MAX).all(|traces| self.say(agent, What::Demote(traces.into()))) {
+    /// Tells agents what to do with their parts of traces.
+    fn advise(&mut self) {
+        for (agent, advice) in std::mem::take(&mut self.advice) {
+            let advice: Vec<(TraceId, Advice)> = advice.into_iter().collect();
+            if !advice.chunks(ADVISED_MAX).all(|some| self.say(agent, What::Advise(some.into()))) {
                 self.give_up(agent);
             }
         }

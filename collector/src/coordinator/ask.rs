@@ -32,6 +32,7 @@ impl Coordinator {
             self.await_until(id, agent, None);
             self.mark(id, agent);
         }
+        self.stop_waiting(agent);
     }
 
     pub(super) fn answered(&mut self, now: Nanos, agent: AgentId, answer: &Answer) {

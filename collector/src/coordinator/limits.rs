@@ -102,8 +102,8 @@ counts! {
     groups_ended,
     /// Collects that were sent, repeated ones included.
     collects_sent,
-    /// Times that an agent was told that a trace can be whole no more.
-    demotions,
+    /// Times that an agent was told what to do with its part of a trace, by what others do with theirs.
+    advice,
     /// Collects that were sent again because the agent had been away.
     collects_resent,
     /// Times that an agent was asked and did not answer in time.

@@ -6,7 +6,7 @@ mod model;
 
 use super::{Action, Coordinator, Event, Limits, Refusal};
 use backsight_core::certificate::Contact;
-use backsight_core::coordination::{Announcement, Answer, Collection, Greeting, View};
+use backsight_core::coordination::{Advice, Announcement, Answer, Collection, Greeting, View};
 use backsight_core::holding::{Holding, HoldingState};
 use backsight_core::ids::AgentId;
 use backsight_core::names::TriggerName;
@@ -93,24 +93,61 @@ fn an_announcement_is_acknowledged_and_its_crumbs_are_followed_in_parallel() {
     assert_eq!(views(&coordinator.step(ms(100), Event::Tick)), [], "and nothing is published twice");
 }
 
+/// What agents are told about trace 1.
+fn advised(actions: &[Action]) -> Vec<(AgentId, Advice)> {
+    let one = |action: &Action| match action {
+        Action::Advise { agent, trace: of, advice } if *of == trace(1) => Some((*agent, *advice)),
+        _ => None,
+    };
+    actions.iter().filter_map(one).collect()
+}
+
 #[test]
 fn when_one_host_gives_its_part_up_those_that_keep_theirs_are_told_once() {
+    for (state, advice) in [
+        (HoldingState::Evicted, Advice::Last),
+        (HoldingState::Refused, Advice::GiveUp),
+        (HoldingState::Abandoned, Advice::GiveUp),
+    ] {
+        let mut coordinator = with(&[A, B, C]);
+        let actions = coordinator.step(ms(1), announced(A, 1, vec![holding(1, 1, &[2, 3])]));
+        let group = collects(&actions)[0].1.group;
+        let lost = Holding { state, ..holding(1, 1, &[]) };
+        assert_eq!(advised(&coordinator.step(ms(2), answered(B, group, vec![lost]))), [(A, advice)]);
+        let later = coordinator.step(ms(3), answered(C, group, vec![holding(1, 1, &[])]));
+        assert_eq!(advised(&later), [(C, advice)]);
+        let updated = Event::Updated { agent: A, holdings: vec![holding(1, 2, &[])] };
+        assert_eq!(advised(&coordinator.step(ms(4), updated)), []);
+        assert_eq!(coordinator.counts().advice, 2);
+    }
+}
+
+#[test]
+fn while_one_hosts_part_waits_for_its_uplink_the_others_hold_theirs() {
+    let waiting = |revision| Holding { waits: true, ..holding(1, revision, &[2, 3]) };
     let mut coordinator = with(&[A, B, C]);
-    let demoted = |actions: &[Action]| -> Vec<AgentId> {
-        let one = |action: &Action| match action {
-            Action::Demote { agent, trace: of } if *of == trace(1) => Some(*agent),
-            _ => None,
-        };
-        actions.iter().filter_map(one).collect()
-    };
-    let actions = coordinator.step(ms(1), announced(A, 1, vec![holding(1, 1, &[2, 3])]));
+    let actions = coordinator.step(ms(1), announced(A, 1, vec![waiting(1)]));
     let group = collects(&actions)[0].1.group;
-    let refused = Holding { state: HoldingState::Refused, ..holding(1, 1, &[]) };
-    assert_eq!(demoted(&coordinator.step(ms(2), answered(B, group, vec![refused]))), [A]);
-    assert_eq!(demoted(&coordinator.step(ms(3), answered(C, group, vec![holding(1, 1, &[])]))), [C], "it came later");
-    let updated = Event::Updated { agent: A, holdings: vec![holding(1, 2, &[])] };
-    assert_eq!(demoted(&coordinator.step(ms(4), updated)), []);
-    assert_eq!(coordinator.counts().demotions, 2);
+    assert_eq!(advised(&actions), [], "it waits for nobody");
+    let hold = |agent| (agent, Advice::Hold);
+    assert_eq!(advised(&coordinator.step(ms(2), answered(B, group, vec![holding(1, 1, &[])]))), [hold(B)]);
+    assert_eq!(advised(&coordinator.step(ms(3), answered(C, group, vec![waiting(1)]))), [hold(A), hold(C)]);
+    let sent = |agent, revision| Event::Reported { agent, holding: holding(1, revision, &[2, 3]) };
+    assert_eq!(advised(&coordinator.step(ms(4), sent(A, 2))), [(C, Advice::Send)], "it alone is waited for");
+    assert_eq!(advised(&coordinator.step(ms(5), sent(C, 2))), [(A, Advice::Send), (B, Advice::Send)]);
+    let updated = Event::Updated { agent: C, holdings: vec![Holding { state: HoldingState::Abandoned, ..waiting(3) }] };
+    let given_up = [(A, Advice::GiveUp), (B, Advice::GiveUp)];
+    assert_eq!(advised(&coordinator.step(ms(6), updated)), given_up, "whatever was said before");
+}
+
+#[test]
+fn nobody_waits_for_the_uplink_of_an_agent_that_has_gone() {
+    let mut coordinator = with(&[A, B]);
+    let actions = coordinator.step(ms(1), announced(A, 1, vec![Holding { waits: true, ..holding(1, 1, &[2]) }]));
+    let group = collects(&actions)[0].1.group;
+    coordinator.step(ms(2), answered(B, group, vec![holding(1, 1, &[])]));
+    assert_eq!(advised(&coordinator.step(ms(3), Event::Disconnected { agent: A })), [(B, Advice::Send)]);
+    assert_eq!(advised(&coordinator.step(ms(4), Event::Disconnected { agent: A })), []);
 }
 
 #[test]

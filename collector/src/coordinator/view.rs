@@ -3,7 +3,7 @@
 //! Kept by the coordinator, one for each trace of a live group. It asks nobody: who is new is returned to the caller.
 
 use backsight_core::certificate::Contact;
-use backsight_core::coordination::{AgentView, FIRED_MAX, Fired, View};
+use backsight_core::coordination::{Advice, AgentView, FIRED_MAX, Fired, View};
 use backsight_core::holding::{Holding, HoldingState};
 use backsight_core::ids::{AgentId, TraceId};
 use backsight_core::names::{TRIGGER_NAMES_MAX, TriggerName, TriggerNames};
@@ -20,15 +20,24 @@ struct Part {
     holding: Option<Holding>,
     /// Whether it announced the trace, has or had some of it, or was named by a crumb; others were only asked, for a sibling's sake.
     is_member: bool,
-    /// Whether it was told that the trace can be whole no more.
-    is_demoted: bool,
+    /// Whether its report of the trace waits for its uplink.
+    waits: bool,
+    /// What it was told to do with it.
+    told: Advice,
 }
 
 impl Part {
-    /// Returns whether the agent gave up what it had, or could not keep it.
-    fn has_given_up(&self) -> bool {
-        let state = self.holding.as_ref().map(|holding| holding.state);
-        matches!(state, Some(HoldingState::Evicted | HoldingState::Refused | HoldingState::Abandoned))
+    fn state(&self) -> Option<HoldingState> {
+        self.holding.as_ref().map(|holding| holding.state)
+    }
+
+    /// Returns what others are to do if this one's part is lost.
+    fn breaks(&self) -> Option<Advice> {
+        match self.state()? {
+            HoldingState::Refused | HoldingState::Abandoned => Some(Advice::GiveUp),
+            HoldingState::Evicted => Some(Advice::Last),
+            HoldingState::Kept | HoldingState::NeverSeen => None,
+        }
     }
 
     fn is_awaited(&self) -> bool {
@@ -74,8 +83,9 @@ pub(super) struct Followed {
     n_awaited: usize,
     is_dirty: bool,
     was_settled: bool,
-    /// Whether an agent has given its part up.
-    is_broken: bool,
+    /// What becomes of the parts of others once an agent has lost its own; `None` while none has.
+    broken: Option<Advice>,
+    n_waiting: usize,
 }
 
 impl Followed {
@@ -102,7 +112,10 @@ impl Followed {
         self.n_awaited -= usize::from(part.is_awaited());
         let says_more = source != Source::Reported || part.contact != Contact::Answered;
         (part.contact, part.holding) = (Contact::Answered, Some(holding.clone()));
-        self.is_broken |= part.has_given_up();
+        self.broken = self.broken.max(part.breaks());
+        self.n_waiting -= usize::from(part.waits);
+        part.waits = holding.waits && holding.state == HoldingState::Kept;
+        self.n_waiting += usize::from(part.waits);
         self.is_dirty |= part.is_member && says_more;
         for crumb in &holding.crumbs {
             let room = room.saturating_sub(learnt.n_added);
@@ -132,15 +145,28 @@ impl Followed {
         learnt.named.push(agent);
     }
 
-    /// Returns the agents that keep their part of a trace which can be whole no more, each once.
-    pub(super) fn take_demotions(&mut self) -> impl Iterator<Item = AgentId> {
-        let is_broken = self.is_broken;
-        let keeps = |part: &Part| part.holding.as_ref().is_some_and(|holding| holding.state == HoldingState::Kept);
-        let keepers = self.parts.iter_mut().filter(move |(_, part)| is_broken && !part.is_demoted && keeps(part));
-        keepers.map(|(agent, part)| {
-            part.is_demoted = true;
-            *agent
-        })
+    /// Returns what the agents that keep their part are to do with it, where they were told otherwise.
+    pub(super) fn take_advice(&mut self) -> Vec<(AgentId, Advice)> {
+        let (broken, n_waiting) = (self.broken, self.n_waiting);
+        let keepers = self.parts.iter_mut().filter(|(_, part)| part.state() == Some(HoldingState::Kept));
+        let news = keepers.filter_map(|(agent, part)| {
+            let is_held = n_waiting > usize::from(part.waits);
+            let advice = broken.unwrap_or(if is_held { Advice::Hold } else { Advice::Send });
+            (std::mem::replace(&mut part.told, advice) != advice).then_some((*agent, advice))
+        });
+        news.collect()
+    }
+
+    /// Returns whether the report of an agent waits for its uplink.
+    pub(super) fn is_waiting(&self, agent: AgentId) -> bool {
+        self.parts.get(&agent).is_some_and(|part| part.waits)
+    }
+
+    /// Notes that nobody can tell any more when the report of an agent comes.
+    pub(super) fn stop_waiting(&mut self, agent: AgentId) {
+        if let Some(part) = self.parts.get_mut(&agent) {
+            self.n_waiting -= usize::from(std::mem::take(&mut part.waits));
+        }
     }
 
     /// Notes why the trace is followed.

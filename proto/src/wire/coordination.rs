@@ -1,9 +1,9 @@
 //! What agents and the coordinator tell each other.
 
-use super::{DEMOTED_MAX, GROUP_MAX, WireError, name_of, name_text, name_texts, names, trace_bytes, trace_id};
+use super::{ADVISED_MAX, GROUP_MAX, WireError, at_most, name_of, name_text, name_texts, names, trace_bytes, trace_id};
 use crate::v1;
 use backsight_core::certificate::Contact;
-use backsight_core::coordination::{AgentView, Announcement, Answer, Collection, Greeting, View};
+use backsight_core::coordination::{Advice, AgentView, Announcement, Answer, Collection, Greeting, View};
 use backsight_core::holding::Holding;
 use backsight_core::ids::{AgentId, TraceId, TriggerId};
 
@@ -67,20 +67,26 @@ impl TryFrom<v1::Collect> for Collection {
     }
 }
 
-impl From<&[TraceId]> for v1::Demote {
-    fn from(traces: &[TraceId]) -> Self {
-        Self { traces: traces.iter().copied().map(trace_bytes).collect() }
+impl From<&[(TraceId, Advice)]> for v1::Advise {
+    fn from(advised: &[(TraceId, Advice)]) -> Self {
+        let one = |(trace, advice): &(TraceId, Advice)| v1::TraceAdvice {
+            trace: trace_bytes(*trace),
+            advice: *advice as u32,
+        };
+        Self { traces: advised.iter().map(one).collect() }
     }
 }
 
-impl TryFrom<v1::Demote> for Vec<TraceId> {
+impl TryFrom<v1::Advise> for Vec<(TraceId, Advice)> {
     type Error = WireError;
 
-    fn try_from(demote: v1::Demote) -> Result<Self, WireError> {
-        if demote.traces.len() > DEMOTED_MAX {
-            return Err(WireError::Length { field: "demote.traces", len: demote.traces.len(), allowed: "0 to 1024" });
-        }
-        demote.traces.iter().map(|bytes| trace_id("demote.traces", bytes)).collect()
+    fn try_from(advise: v1::Advise) -> Result<Self, WireError> {
+        at_most("advise.traces", &advise.traces, ADVISED_MAX, "at most 1024")?;
+        let known = advise.traces.iter().filter_map(|of| {
+            let advice = Advice::from_code(u8::try_from(of.advice).ok()?)?;
+            Some(trace_id("advise.traces.trace", &of.trace).map(|trace| (trace, advice)))
+        });
+        known.collect()
     }
 }
 

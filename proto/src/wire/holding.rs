@@ -25,6 +25,7 @@ impl From<&Holding> for v1::Holding {
             deaths_ns: holding.deaths_ns.clone(),
             n_evicted: holding.n_evicted,
             remembers_since_ns: holding.remembers_since_ns,
+            waits: holding.waits,
         }
     }
 }
@@ -53,6 +54,7 @@ impl TryFrom<v1::Holding> for Holding {
             deaths_ns: holding.deaths_ns,
             n_evicted: holding.n_evicted,
             remembers_since_ns: holding.remembers_since_ns,
+            waits: holding.waits,
         })
     }
 }

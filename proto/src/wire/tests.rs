@@ -22,6 +22,7 @@ const TRACE: TraceId = TraceId::new(0x0102_0304_0506_0708, 0x1112_1314_1516_1718
 
 fn holding() -> Holding {
     Holding {
+        waits: true,
         trace: TRACE,
         state: HoldingState::Kept,
         revision: 7,

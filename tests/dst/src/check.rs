@@ -63,6 +63,17 @@ fn said(certificate: &Certificate) -> String {
     format!("{}: {}", certificate.verdict.name(), gaps.collect::<Vec<_>>().join(", "))
 }
 
+/// Whatever agents kept has been sent, however long they held it for others.
+pub(crate) fn drained(world: &World, now: u64, outcome: &mut Outcome) {
+    for host in &world.hosts {
+        let Some(agent) = &host.agent else { continue };
+        let status = agent.driver.status(host.now(now).time);
+        if status.is_reporting && status.queued_bytes > 0 {
+            outcome.violations.push(format!("{}: {} B are never sent", host.id, status.queued_bytes));
+        }
+    }
+}
+
 /// What agents call acknowledged is on the collector's disk.
 fn acknowledged(world: &mut World, now: u64, outcome: &mut Outcome) {
     for host in &mut world.hosts {

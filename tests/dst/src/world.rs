@@ -127,6 +127,7 @@ impl World {
         if n_groups > 0 {
             outcome.violations.push(format!("{n_groups} groups never end"));
         }
+        check::drained(&self, self.now, &mut outcome);
         outcome.n_faults = self.plan.faults.len();
         outcome
     }

@@ -9,8 +9,12 @@
 use super::super::Why;
 use backsight_core::ids::{TraceId, TriggerId};
 use backsight_core::priority::Priority;
+use backsight_core::units::Nanos;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// A queue that was never empty for this long does not keep up: small batches wait for each other less than half of it.
+const BEHIND: Nanos = Nanos::from_ms(500);
 
 /// The place of a trace in its queue: the highest priority first, members of a group as neighbours.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -26,6 +30,10 @@ impl Place {
     pub(super) const fn new(why: &Why, trace: TraceId) -> Self {
         Self { trigger: why.trigger, priority: Reverse(why.priority), base: why.base, trace }
     }
+
+    pub(super) const fn trigger(&self) -> TriggerId {
+        self.trigger
+    }
 }
 
 #[derive(Debug, Default)]
@@ -33,6 +41,16 @@ struct Queue {
     waiting: BTreeSet<Place>,
     /// Bytes after which it was served, by its own clock.
     clock: u64,
+    /// Since when something always waited.
+    busy_since: Option<Nanos>,
+    /// Whether that was too long when it was last looked at.
+    was_behind: bool,
+}
+
+impl Queue {
+    fn is_behind(&self, now: Nanos) -> bool {
+        self.busy_since.is_some_and(|since| now.0.saturating_sub(since.0) >= BEHIND.0)
+    }
 }
 
 /// See the module.
@@ -58,6 +76,28 @@ impl Queues {
             queue.clock = queue.clock.max(self.clock);
         }
         queue.waiting.insert(place);
+    }
+
+    /// Notes what is left after what could be sent was; returns the triggers that have fallen behind since the last call.
+    pub(super) fn note_left(&mut self, now: Nanos) -> Vec<TriggerId> {
+        let mut behind = Vec::new();
+        for (trigger, queue) in &mut self.by_trigger {
+            queue.busy_since = queue.busy_since.or(Some(now)).filter(|_| !queue.waiting.is_empty());
+            let was_behind = queue.was_behind;
+            queue.was_behind = queue.is_behind(now);
+            behind.extend((queue.was_behind && !was_behind).then_some(*trigger));
+        }
+        behind
+    }
+
+    /// Returns whether more waits for `trigger` than the stream takes.
+    pub(super) fn is_behind(&self, now: Nanos, trigger: TriggerId) -> bool {
+        self.by_trigger.get(&trigger).is_some_and(|queue| queue.is_behind(now))
+    }
+
+    /// Returns what waits for a trigger, in the order in which it is sent.
+    pub(super) fn waiting(&self, trigger: TriggerId) -> impl Iterator<Item = &Place> {
+        self.by_trigger.get(&trigger).into_iter().flat_map(|queue| &queue.waiting)
     }
 
     /// Returns whether it was there.

@@ -4,6 +4,7 @@ use super::{connected, fired, grew, ms, ready, trace};
 use crate::uplink::announce::ANNOUNCEMENTS_MAX;
 use crate::uplink::report::IN_FLIGHT_MAX;
 use crate::uplink::{Action, Event, Progress, Room, Rules, Uplink};
+use backsight_core::coordination::Advice;
 use backsight_core::ids::TraceId;
 use backsight_core::segment::SegmentKey;
 use backsight_core::units::Nanos;
@@ -30,6 +31,7 @@ struct Collector {
 struct Host {
     uplink: Uplink,
     kept: BTreeMap<(TraceId, SegmentKey), u32>,
+    given_up: Vec<TraceId>,
     now: u64,
     is_reporting: bool,
 }
@@ -59,8 +61,14 @@ impl Host {
                     collector.n_said += 1;
                     collector.acked_ids.insert(id);
                 }
-                Action::Answer { .. } | Action::Update { .. } => {}
+                // Whoever gives a trace up says so by an event of its own.
+                Action::GiveUp { trace } => self.given_up.push(trace),
+                Action::Answer { .. } | Action::Update { .. } | Action::Demote { .. } => {}
             }
+        }
+        for gone in std::mem::take(&mut self.given_up) {
+            self.kept.retain(|(of, _), _| *of != gone);
+            self.step(Event::Gone { trace: gone }, collector)?;
         }
         prop_assert!(self.uplink.n_in_flight() <= IN_FLIGHT_MAX);
         prop_assert!(self.uplink.n_unacked_announces() <= ANNOUNCEMENTS_MAX);
@@ -91,9 +99,10 @@ proptest! {
     /// and a trace is never called acknowledged before all of it is on disk.
     #[test]
     fn everything_kept_is_acknowledged_in_the_end(
-        steps in prop::collection::vec((0_u8..12, any::<u8>(), 0_u64..200), 1..150),
+        steps in prop::collection::vec((0_u8..13, any::<u8>(), 0_u64..200), 1..150),
     ) {
-        let mut host = Host { uplink: Uplink::new(RULES), kept: BTreeMap::new(), now: 1, is_reporting: false };
+        let (uplink, kept) = (Uplink::new(RULES), BTreeMap::new());
+        let mut host = Host { uplink, kept, given_up: Vec::new(), now: 1, is_reporting: false };
         let mut collector = Collector { instance: 1, ..Collector::default() };
         for (step, n, pause) in steps {
             host.now += pause;
@@ -136,6 +145,10 @@ proptest! {
                         host.step(Event::AnnounceAck { id, is_refused: n == 0 }, &mut collector)?;
                     }
                 }
+                11 => {
+                    let advice = Advice::ALL[usize::from(n / 8 % 4)];
+                    host.step(Event::Advised(vec![(trace(u64::from(n % 8)), advice)]), &mut collector)?;
+                }
                 _ => {
                     let gone = trace(u64::from(n % 8));
                     host.kept.retain(|(of, _), _| *of != gone);
@@ -149,7 +162,7 @@ proptest! {
                 (host.is_reporting, collector.arriving) = (true, VecDeque::new());
                 host.step(ready(), &mut collector)?;
             }
-            host.now += 25;
+            host.now += 200; // what is held is held for a minute at most
             host.tick(4, &mut collector)?;
             while let Some(number) = collector.store() {
                 host.step(Event::BatchAck { number }, &mut collector)?;

@@ -150,7 +150,7 @@ impl Network {
                     self.collects.push((agent, collection.clone()));
                     self.send(agent, || Message::Collect(collection.clone()));
                 }
-                Action::Demote { agent, .. } => {
+                Action::Advise { agent, .. } => {
                     assert!(self.hosts.get(&agent).is_some_and(|host| host.is_connected), "told one that is away");
                 }
                 Action::Publish(view) => drop(self.views.insert(view.trace, view)),

@@ -141,7 +141,7 @@ impl World {
                     let sent = Collection::try_from(v1::Collect::from(&collection));
                     (agent, Heard::Collect(sent.expect("what the coordinator asks can be read")))
                 }
-                Action::Demote { agent, trace } => (agent, Heard::Demote(vec![trace])),
+                Action::Advise { agent, trace, advice } => (agent, Heard::Advise(vec![(trace, advice)])),
                 Action::Publish(_) => continue, // stored already
             };
             let host = agent.0 as usize - 1;

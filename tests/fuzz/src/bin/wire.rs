@@ -3,7 +3,7 @@
 #![no_main]
 
 use backsight_core::certificate::Certificate;
-use backsight_core::coordination::{Announcement, Answer, Collection, Greeting, View};
+use backsight_core::coordination::{Advice, Announcement, Answer, Collection, Greeting, View};
 use backsight_core::holding::Holding;
 use backsight_core::ids::{AgentId, TraceId};
 use backsight_core::segment::Slice;
@@ -78,8 +78,8 @@ fn coordinator_says(bytes: &[u8]) {
         coordinator_says::What::Welcome(of) => message(&of, |of| Some(Greeting::from(of)), |said| (*said).into()),
         coordinator_says::What::AnnounceAck(_) => {}
         coordinator_says::What::Collect(of) => message(&of, |of| Collection::try_from(of).ok(), |of| of.into()),
-        coordinator_says::What::Demote(of) => {
-            message(&of, |of| Vec::<TraceId>::try_from(of).ok(), |of| of.as_slice().into());
+        coordinator_says::What::Advise(of) => {
+            message(&of, |of| Vec::<(TraceId, Advice)>::try_from(of).ok(), |of| of.as_slice().into());
         }
     }
 }
