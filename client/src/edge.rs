@@ -145,6 +145,24 @@ pub fn response_crumb() -> Option<ResponseText> {
     Some(ResponseCrumb { agent: region::agent(&view), fired: flags & seg_flags::FIRED != 0 }.format())
 }
 
+/// Leaves crumbs of the hosts that a request came through before the one that it came from, whose agent may be dead when somebody asks. They
+/// stand in the log alone, as that one does.
+pub(crate) fn leave_before(writer: &mut Writer<View>, now: u64, older: &[AgentId]) {
+    for agent in older.iter().copied().take_while(|agent| !agent.is_none()) {
+        let crumb = Crumb { direction: CrumbDirection::Before, agent, span: SpanId::NONE };
+        if log(writer, now, &crumb) && writer.flags() & seg_flags::CRUMBS == 0 {
+            writer.mark(seg_flags::CRUMBS);
+        }
+    }
+}
+
+/// Writes a crumb to the active segment; returns whether it was recorded.
+#[inline]
+fn log(writer: &mut Writer<View>, now: u64, crumb: &Crumb) -> bool {
+    let word = u64::from(crumb.agent.0) | (crumb.direction as u64) << 32;
+    writer.record(now, Kind::Crumb, 0, [word, crumb.span.0], &[])
+}
+
 /// One end of an edge.
 struct Crumb {
     direction: CrumbDirection,
@@ -156,8 +174,7 @@ struct Crumb {
 #[inline]
 fn put_crumb(writer: &mut Writer<View>, now: u64, trace: TraceId, crumb: Crumb) {
     let is_active = writer.trace() == trace;
-    let word = u64::from(crumb.agent.0) | (crumb.direction as u64) << 32;
-    let is_logged = is_active && writer.record(now, Kind::Crumb, 0, [word, crumb.span.0], &[]);
+    let is_logged = is_active && log(writer, now, &crumb);
     let flags = writer.flags();
     if is_logged && flags & seg_flags::CRUMBS == 0 {
         writer.mark(seg_flags::CRUMBS);

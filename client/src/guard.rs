@@ -2,6 +2,7 @@
 
 use crate::block::{self, Held};
 use crate::context::{Context, STAYS, TRAVELS};
+use crate::edge;
 use crate::name::{Name, Resolved, StaticName};
 use crate::trigger;
 use backsight_core::ids::{SpanId, TraceId};
@@ -163,8 +164,8 @@ pub fn begin_unguarded(context: &Context) -> bool {
     let Some(mut held) = block::hold_at_once() else { return begin_slowly(block::frame(), context) };
     let (_, writer, now) = held.parts_at_once();
     let Context { trace, span, parent_span, carried } = context;
-    // Other flags do not travel, or need more than a record.
-    let is_plain = carried.flags & !(TRAVELS & !seg_flags::FIRED) == 0;
+    // Other flags do not travel, or need more than a record; so do older crumbs.
+    let is_plain = carried.flags & !(TRAVELS & !seg_flags::FIRED) == 0 && carried.older_agents[0].is_none();
     if !is_plain || block::is_silent(writer, now) || !writer.begin_at_once(now, *trace, [*parent_span, *span], carried)
     {
         return begin_held(held, now, context);
@@ -195,6 +196,9 @@ fn begin_with(writer: &mut Writer<View>, now: u64, context: &Context) -> bool {
     }
     let Some(now) = block::attached(writer, now) else { return false };
     writer.begin(start_of(context, TRAVELS), now);
+    if context.carried.flags & seg_flags::RESUME == 0 {
+        edge::leave_before(writer, now, &context.carried.older_agents);
+    }
     if context.carried.flags & (seg_flags::FIRED | seg_flags::RESUME) == seg_flags::FIRED {
         trigger::tell_fired(writer, now, context.trace); // on the way here: this host's part is wanted
     }

@@ -67,14 +67,15 @@ fn request_names_its_span_and_its_edge_is_open_until_it_is_answered() {
         assert_eq!(outgoing.headers().count(), 2);
         let trace = agent.trace(incoming.context.trace);
         assert_eq!(edges(&trace), [(calling.id(), 0)]);
-        assert_eq!(trace.crumbs.len(), 1, "nobody to ask for the callee yet: {:?}", trace.crumbs);
+        assert_eq!(trace.crumbs.len(), 4, "nobody to ask for the callee yet: {:?}", trace.crumbs);
         outgoing.call
     };
     call.answered(Some(b"0000009"), &peer); // after its span: edges are closed by the call, not by what is active
     let trace = agent.trace(incoming.context.trace);
     assert_eq!(edges(&trace), []);
-    let crumbs: Vec<_> = trace.crumbs.iter().map(|crumb| (crumb.direction, crumb.agent.0)).collect();
-    assert_eq!(crumbs, [(CrumbDirection::From, 4), (CrumbDirection::To, 9)]);
+    let crumbs = trace.crumbs.iter().map(|crumb| (crumb.direction, crumb.agent.0));
+    let ends: Vec<_> = crumbs.filter(|(direction, _)| *direction != CrumbDirection::Before).collect();
+    assert_eq!(ends, [(CrumbDirection::From, 4), (CrumbDirection::To, 9)]);
     assert_eq!(agent.take_signals(), [], "the log is enough");
     assert_eq!(agent.segment_flags(incoming.context.trace).len(), 1);
     assert!(agent.segment_flags(incoming.context.trace)[0] & seg_flags::CRUMBS != 0);
@@ -218,6 +219,20 @@ fn request_that_arrives_fired_is_told_once_and_not_when_it_is_resumed() {
     assert!(matches!(agent.take_signals()[..], [Signal::Elsewhere { trigger: TriggerId(0), .. }]));
     drop(begin(&arrived(b"bks=16:0000004").context));
     assert_eq!(agent.take_signals(), [], "kept from the first hop on: found when the chunk is sealed");
+}
+
+#[test]
+fn hosts_before_the_caller_are_in_the_log_once_and_are_no_ends_of_calls() {
+    let agent = Agent::start_joined(Options::default());
+    let incoming = arrived(STATE);
+    let segment = begin(&incoming.context);
+    drop(attach(&detach().unwrap()));
+    drop(segment);
+    let trace = agent.trace(incoming.context.trace);
+    let crumbs: Vec<_> = trace.crumbs.iter().map(|crumb| (crumb.direction, crumb.agent.0, crumb.n)).collect();
+    let before = |agent| (CrumbDirection::Before, agent, 1);
+    assert_eq!(crumbs, [(CrumbDirection::From, 4, 1), before(1), before(2), before(3)]);
+    assert!(trace.open_edges.is_empty());
 }
 
 #[test]

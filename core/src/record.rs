@@ -306,6 +306,9 @@ pub enum CrumbDirection {
     To = 2,
     /// A call went out: an open out-edge until its answer comes. The agent is where the connection's last answer came from, 0 for unknown.
     Out = 3,
+    /// The request came through that agent's host before it came to the one that [`CrumbDirection::From`] names: the way past that one, should
+    /// its agent be dead. No end of a call.
+    Before = 4,
 }
 
 impl CrumbDirection {
@@ -315,6 +318,7 @@ impl CrumbDirection {
             1 => Some(Self::From),
             2 => Some(Self::To),
             3 => Some(Self::Out),
+            4 => Some(Self::Before),
             _ => None,
         }
     }

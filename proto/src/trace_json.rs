@@ -253,7 +253,7 @@ pub struct LinkJson {
 pub struct CrumbJson {
     /// The agent on whose host it was left.
     pub seen_by: String,
-    /// `from`, `to` (answered from there) or `out` (called, as far as the connection knew).
+    /// `from`, `to` (answered from there), `out` (called, as far as the connection knew) or `before` (the request came through there).
     pub direction: String,
     /// The agent that it points to.
     pub agent: String,

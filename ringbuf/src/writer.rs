@@ -65,7 +65,7 @@ pub struct Carried {
     pub flags: u32,
     /// The API that the request calls, for kernel probes; 0 for none.
     pub api: u32,
-    /// The agents before `from_agent`, newest first, 0 for none; like the triggers they stand nowhere in the log.
+    /// The agents before `from_agent`, newest first, 0 for none; whoever begins the segment records them.
     pub older_agents: [AgentId; OLDER_AGENTS],
     /// The first triggers that fired for the trace, here or on the way, 0 for none.
     pub triggers: [TriggerId; TRIGGERS_MAX],

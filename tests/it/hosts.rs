@@ -121,6 +121,24 @@ fn a_trigger_on_any_host_fetches_the_request_from_all_of_them() {
     }
 }
 
+/// The agent that links both ends of a chain is dead when the last host asks: the crumbs before it lead past it, from the log of each host.
+#[test]
+fn a_dead_agent_is_passed_by_the_crumbs_of_the_hosts_before_it() {
+    let mut cluster = Cluster::start(5);
+    let trace = cluster.send(&[Act::Serve; 5]);
+    // The last host knows the three before it. Only the third can lead to the first, and the second is dead.
+    drop(cluster.agents.remove(1));
+    let body = serde_json::json!({"trigger": "manual", "trace": trace.to_string(), "laterals": []});
+    cluster.agents[3].api().post("/v1/triggers/fire", &body).unwrap();
+    let has_all = |stored: &StoredTrace| {
+        let services: BTreeSet<&str> = stored.slices.iter().map(|slice| &*slice.process.service).collect();
+        services == BTreeSet::from(["service-0", "service-2", "service-3", "service-4"])
+    };
+    let is_settled = |stored: &StoredTrace| stored.certificate.gaps.iter().any(|gap| gap.kind == GapKind::Unreachable);
+    let stored = cluster.collector.until(trace, |stored| has_all(stored) && is_settled(stored)).unwrap();
+    assert_ne!(stored.certificate.verdict, Verdict::Complete, "{:?}", stored.certificate);
+}
+
 #[test]
 fn what_nobody_asked_for_stays_on_its_hosts() {
     let cluster = Cluster::start(2);

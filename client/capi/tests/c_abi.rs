@@ -114,9 +114,10 @@ fn check_recorded(program: &Path, name: &str) {
     assert_eq!(bytes, 32 + 1 + 100_000 + 50 + 7, "fragments make up the whole");
     let crumbs: Vec<u64> =
         of(3, 1, Kind::Crumb).iter().map(|seen| u64::from_le_bytes(seen.body[..8].try_into().unwrap())).collect();
-    let (out, to) = (3 << 32, 2 << 32);
-    assert_eq!(crumbs[..3], [out, 9 | to, 9 | out], "called, answered by agent 9, called there again");
-    assert_eq!(crumbs[3..], [9 | out, to], "once more, and that never left");
+    let (out, to, before) = (3 << 32, 2 << 32, 4 << 32);
+    assert_eq!(crumbs[0], 3 | before, "the request came through agent 3 before its last hop");
+    assert_eq!(crumbs[1..4], [out, 9 | to, 9 | out], "called, answered by agent 9, called there again");
+    assert_eq!(crumbs[4..], [9 | out, to], "once more, and that never left");
     for thread in [1, 2] {
         let seen = of(2, thread, Kind::Raw);
         let mut numbers: Vec<i32> =

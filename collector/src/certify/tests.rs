@@ -489,6 +489,18 @@ fn a_death_on_the_callees_host_explains_the_silence_while_the_call_was_under_way
 }
 
 #[test]
+fn a_host_that_the_request_came_through_must_have_answered_and_ends_no_call() {
+    let came_through = |agent| {
+        move |case: &mut Case| {
+            case.trace.crumbs.push(Crumb { span: SpanId::NONE, ..crumb(CALLEE, CrumbDirection::Before, agent) });
+        }
+    };
+    check(came_through(CALLER), Verdict::Complete, &[]);
+    let third = AgentId(30);
+    check(came_through(third), Verdict::Unknown, &[(GapKind::Unanswered, third, 0)]);
+}
+
+#[test]
 fn every_crumb_needs_its_other_end() {
     check(|case| case.trace.crumbs.truncate(1), Verdict::Partial, &[(GapKind::OneEnded, CALLEE, 1)]);
     check(

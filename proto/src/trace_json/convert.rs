@@ -183,6 +183,7 @@ fn crumb(crumb: &backsight_core::trace::Crumb) -> CrumbJson {
             CrumbDirection::From => "from".to_owned(),
             CrumbDirection::To => "to".to_owned(),
             CrumbDirection::Out => "out".to_owned(),
+            CrumbDirection::Before => "before".to_owned(),
         },
         agent: crumb.agent.to_string(),
         span: span_text(crumb.span),
