@@ -9,4 +9,5 @@ mod collector;
 mod expressions;
 mod hosts;
 mod kill;
+mod packaging;
 mod restart;

@@ -11,5 +11,6 @@ pub mod hop;
 pub mod peers;
 pub mod rpc;
 pub mod slow;
+pub mod soak;
 pub mod victim;
 pub mod writer;

@@ -30,7 +30,7 @@ pub(crate) struct SystemPackage {
     proof: Proof,
 }
 
-/// The compilers of C and C++ that the ABI tests use, their sanitizers, and what reads the programs they make.
+/// The compilers of C and C++ that the ABI tests use, their sanitizers, what reads the programs they make, and what checks the unit.
 pub(crate) const FOR_TESTS: &[SystemPackage] = &[
     SystemPackage { name: "gcc", proof: Proof::Program("gcc") },
     SystemPackage { name: "g++", proof: Proof::Program("g++") },
@@ -39,6 +39,7 @@ pub(crate) const FOR_TESTS: &[SystemPackage] = &[
     SystemPackage { name: "libclang-rt-{clang}-dev", proof: Proof::ClangRuntime("libclang_rt.asan-x86_64.a") },
     SystemPackage { name: "binutils", proof: Proof::Program("readelf") },
     SystemPackage { name: "binutils", proof: Proof::Program("objdump") },
+    SystemPackage { name: "systemd", proof: Proof::Program("systemd-analyze") },
 ];
 
 /// The C++ compiler that builds libFuzzer.

@@ -88,6 +88,12 @@ impl Hosts {
         self.agents.iter().map(|agent| agent.api().metric(name)).sum()
     }
 
+    /// Returns the lowest value of a metric among the agents that have it.
+    #[must_use]
+    pub fn lowest(&self, name: &str) -> Option<f64> {
+        self.agents.iter().filter_map(|agent| agent.api().metric(name).ok()).min_by(f64::total_cmp)
+    }
+
     /// Waits until no process records any more and nothing waits to be sent.
     ///
     /// # Errors
