@@ -188,8 +188,7 @@ pub fn of_cost(metrics: &[Metric], setting: Setting<'_>, measured: &[Series<Samp
             peers.push(None);
         }
         for peer in peers {
-            // The spec compares with nobody recording; other peers are there to see.
-            let demand = setting.must(metric).filter(|_| peer.is_none_or(|peer| peer == Tracer::None));
+            let demand = setting.must(metric).filter(|_| peer.is_none_or(|peer| is_judged_by(peer, metric)));
             let question = Question {
                 metric: metric.name.to_owned(),
                 case: setting.case(),
@@ -206,6 +205,12 @@ pub fn of_cost(metrics: &[Metric], setting: Setting<'_>, measured: &[Series<Samp
         }
     }
     Ok(rows)
+}
+
+/// Returns whether what a metric must reach is asked against `peer`: nobody recording, and for CPU time also those who pass the same headers
+/// on (ADR 0010). Other peers are there to see.
+fn is_judged_by(peer: Tracer, metric: &Metric) -> bool {
+    peer == Tracer::None || (peer == Tracer::Headers && metric.clock == Clock::Cpu)
 }
 
 /// Returns the row about what an agent uses in bulk; none where that could not be measured.

@@ -38,6 +38,7 @@ fn at(topology: &str, cores: usize) -> Setting<'_> {
 fn the_musts_about_cost_are_asked_against_nobody_where_services_compute_nothing() {
     let measured = [
         series("none", 100.0, 1000.0),
+        series("headers", 101.0, 990.0),
         series("otel-head", 110.0, 900.0),
         series("backsight", 102.0, 980.0),
         series(NONE_AGAIN, 100.0, 1000.0),
@@ -45,10 +46,13 @@ fn the_musts_about_cost_are_asked_against_nobody_where_services_compute_nothing(
     let rows = of_cost(&AT_HIGHEST, at("two", 2), &measured).unwrap();
     let expected = [
         "cpu_us_per_request none ratio<=1.03 pass",
+        "cpu_us_per_request headers ratio<=1.03 pass",
         "cpu_us_per_request otel-head - pass",
         "cpu_us_per_request_all none - pass",
+        "cpu_us_per_request_all headers - pass",
         "cpu_us_per_request_all otel-head - pass",
         "rps none ratio>=0.99 miss",
+        "rps headers - pass",
         "rps otel-head - pass",
         "collector_core otel-head - pass",
         "agent_core - - pass",
