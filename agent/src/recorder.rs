@@ -9,6 +9,7 @@ mod fire;
 mod gone;
 mod grants;
 mod holding;
+mod legacy;
 mod loss;
 mod member;
 mod rest;
@@ -45,7 +46,7 @@ use backsight_core::ids::{AgentId, RegionId, TraceId};
 use backsight_core::telemetry::DropReason;
 use backsight_core::units::{Bytes, Nanos};
 use backsight_ringbuf::abi::RING_ENTRIES;
-use backsight_ringbuf::region::{self, CrumbRules, Identity, SILENT_TICKS};
+use backsight_ringbuf::region::{self, CrumbRules, Identity};
 use backsight_ringbuf::shm::ShmError;
 use backsight_ringbuf::{slot, strings};
 use member::Member;
@@ -56,8 +57,6 @@ use std::os::fd::BorrowedFd;
 
 /// How often regions that sleep are looked at all the same.
 pub const SWEEP_EVERY: Nanos = Nanos::from_ms(100);
-/// How long after [`SILENT_TICKS`] a process has looked whether its agent is gone, and has another: it looks once a second.
-const REJOIN: Nanos = Nanos::from_ms(2_000);
 /// Corruptions after which a session is closed.
 const CORRUPT_MAX: u64 = 64;
 /// The share of the budget that the index may take.
@@ -271,11 +270,6 @@ impl Recorder {
         recorder
     }
 
-    /// Has nothing called whole that is recorded until all processes have joined this agent: some may go on in regions that nobody has.
-    fn distrust(&mut self, now: Now) {
-        self.started_ticks = self.started_ticks.max(now.ticks + SILENT_TICKS + self.ticks_of(REJOIN));
-    }
-
     /// Makes a region for a process and grants its first chunks; returns its position.
     ///
     /// # Errors
@@ -329,11 +323,6 @@ impl Recorder {
     pub fn region(&self, position: u32) -> Option<(RegionId, BorrowedFd<'_>)> {
         let region = &self.member(position)?.region;
         Some((region.id(), region.fd()))
-    }
-
-    /// Returns all regions with their descriptors.
-    pub fn regions(&self) -> impl Iterator<Item = (RegionId, BorrowedFd<'_>)> {
-        self.members.iter().flatten().map(|member| (member.region.id(), member.region.fd()))
     }
 
     /// Returns whether a member's process runs.
@@ -478,31 +467,6 @@ impl Recorder {
         self.populated_bytes -= member.region.chunk_bytes().0 + member.region.fixed_bytes().0;
         self.totals.add_drops(&member.drops);
         self.forgotten.push(member.region.id());
-    }
-
-    /// Has what a successor needs to know written down from now on; returns the descriptor to be held for it.
-    ///
-    /// # Errors
-    /// No memory for it.
-    pub fn keep_journal(&mut self) -> Result<BorrowedFd<'_>, ShmError> {
-        let Settings { agent, boot, .. } = self.settings;
-        let journal = match self.journal.take() {
-            Some(journal) => journal,
-            None => Journal::create(agent, boot, self.started_ticks)?,
-        };
-        Ok(self.journal.insert(journal).fd())
-    }
-
-    /// Notes that a region will not be there for a successor.
-    pub fn note_unheld(&self) {
-        if let Some(journal) = &self.journal {
-            journal.note_unheld();
-        }
-    }
-
-    /// Returns the regions that hold nothing any more, each once.
-    pub fn take_forgotten(&mut self) -> Vec<RegionId> {
-        std::mem::take(&mut self.forgotten)
     }
 
     fn member(&self, position: u32) -> Option<&Member> {
