@@ -63,7 +63,7 @@ pub struct Gone {
 }
 
 /// What keeping a segment did.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Keeping {
     /// What it changed in its trace.
     pub change: Change,
@@ -173,14 +173,7 @@ impl Kept {
     /// `lingers` says whether later segments of a trace are still awaited: of such a trace, once it is released, a receipt stays.
     pub fn keep(&mut self, triggered: Triggered, copied: Copied, lingers: &dyn Fn(TraceId) -> bool) -> Keeping {
         let (trace, key) = (triggered.trace, copied.segment.key);
-        let mut keeping = Keeping {
-            change: Change::None,
-            given_up: Vec::new(),
-            gone: Vec::new(),
-            released: Vec::new(),
-            receipted: Vec::new(),
-            n_crumbs_left_out: 0,
-        };
+        let mut keeping = Keeping::default();
         if self.receipt(trace).and_then(|of| of.known(&key)).is_some_and(|known| known >= copied.segment.bytes.len()) {
             return keeping;
         }
@@ -206,16 +199,27 @@ impl Kept {
         if matches!(keeping.change, Change::Grew(_)) {
             self.acked.remove(&(kept.fired(), trace));
         }
-        while self.bytes().0 > self.cap.0 {
+        self.make_room(self.cap, lingers, &mut keeping);
+        keeping
+    }
+
+    /// Keeps no more than `cap`, because everything else that the host holds is in use. `lingers` as for [`Kept::keep`].
+    pub fn shrink(&mut self, cap: Bytes, lingers: &dyn Fn(TraceId) -> bool) -> Keeping {
+        let mut keeping = Keeping::default();
+        self.make_room(cap, lingers, &mut keeping);
+        keeping
+    }
+
+    fn make_room(&mut self, cap: Bytes, lingers: &dyn Fn(TraceId) -> bool, keeping: &mut Keeping) {
+        while self.bytes() > cap {
             if let Some(released) = self.release(lingers) {
                 keeping.released.push(released);
             } else if let Some(receipted) = self.release_for_receipt(lingers) {
                 keeping.receipted.push(receipted);
             } else {
-                self.give_up_lowest(&mut keeping);
+                self.give_up_lowest(keeping);
             }
         }
-        keeping
     }
 
     /// Notes that a collector has all that is kept of a trace.

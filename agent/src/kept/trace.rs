@@ -74,9 +74,10 @@ struct KeptSegment {
 }
 
 /// What another copy of a segment changed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Change {
     /// Nothing.
+    #[default]
     None,
     /// Whether its thread may still write to it.
     State,

@@ -3,7 +3,7 @@
 use super::{Now, Recorder};
 use crate::collect;
 use crate::crumbs::Added;
-use crate::kept::{Change, Copied, GivenUp};
+use crate::kept::{Change, Copied, GivenUp, Keeping};
 use crate::triggers::{Action, Event, Looked, Origin, Triggered};
 use crate::uplink;
 use backsight_core::holding::CrumbTo;
@@ -294,6 +294,11 @@ impl Recorder {
                 self.tell(uplink::Event::Grew { trace, why, piece });
             }
         }
+        self.note_made_room(keeping, now);
+    }
+
+    /// Notes what is kept no more.
+    pub(super) fn note_made_room(&mut self, keeping: Keeping, now: Now) {
         for gone in keeping.gone {
             self.remember(gone.trace, gone.last_ticks, gone.agents);
         }

@@ -262,20 +262,38 @@ impl Recorder {
             if self.used() <= self.settings.budget {
                 return;
             }
-            let Some(evicted) = self.pop_for(heaviest, now) else { return self.drop_carried() };
+            let Some(evicted) = self.pop_for(heaviest, now) else { return self.make_do(now) };
             self.totals.evicted_chunks += 1;
             self.note_gone(&evicted, now);
             self.punch(evicted.region, evicted.chunk);
         }
     }
 
-    /// Gives up what was carried over, as far as the budget is exceeded: threads hold everything else open.
-    fn drop_carried(&mut self) {
+    /// Keeps within the budget where no chunk can be evicted, as threads hold all of them: what was carried over goes, then what is granted
+    /// ahead, then what is kept, as far as it must.
+    fn make_do(&mut self, now: Now) {
         while self.used() > self.settings.budget
             && let Some((trace, gone)) = self.carried.pop_oldest()
         {
             self.remember_copy(trace, &gone);
         }
+        // Small ones are what threads begin with.
+        let is_larger = |member: &Member, id| member.region.class_of(id).is_some_and(|class| class > Class::Small);
+        let ahead = |(position, member): (u32, &Member)| {
+            let chunks = member.region.ahead_chunks().into_iter().filter(|id| is_larger(member, *id));
+            chunks.map(|id| (position, id)).collect::<Vec<_>>()
+        };
+        for (position, id) in self.live().flat_map(ahead).collect::<Vec<_>>() {
+            if self.used() <= self.settings.budget {
+                return;
+            }
+            self.take_back(position, id);
+        }
+        let excess = self.used().0.saturating_sub(self.settings.budget.0);
+        let cap = Bytes(self.kept.bytes().0.saturating_sub(excess));
+        let Self { kept, triggers, .. } = self;
+        let keeping = kept.shrink(cap, &|trace| triggers.triggered(trace).is_some());
+        self.note_made_room(keeping, now);
     }
 
     /// Gives the pages of a free chunk back.
