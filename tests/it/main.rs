@@ -11,3 +11,4 @@ mod hosts;
 mod kill;
 mod packaging;
 mod restart;
+mod traverse;

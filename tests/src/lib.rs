@@ -12,5 +12,6 @@ pub mod peers;
 pub mod rpc;
 pub mod slow;
 pub mod soak;
+pub mod traverse;
 pub mod victim;
 pub mod writer;

@@ -34,6 +34,16 @@ pub fn median(samples: &[f64]) -> Option<f64> {
     median_in_place(&mut sorted)
 }
 
+/// Returns the smallest of `sorted` that at least `share` of them do not exceed (nearest rank), or `None` of no samples.
+///
+/// # Shape
+/// `sorted` ascends; `share` is from 0 to 1.
+#[must_use]
+pub fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied()
+}
+
 /// Returns how far apart two modes of `samples` are, as a share of the lower one's median; `None` where they show one mode.
 ///
 /// # Shape

@@ -1,12 +1,20 @@
 //! Claims about medians and intervals.
 
-use super::{BOOTSTRAP_SEED, Interval, median, median_interval, modes_share, ratio_interval, round_ratios};
+use super::{BOOTSTRAP_SEED, Interval, median, median_interval, modes_share, quantile, ratio_interval, round_ratios};
 
 #[test]
 fn median_of_an_even_number_is_the_mean_of_the_middle_two() {
     assert_eq!(median(&[4.0, 1.0, 3.0, 2.0]), Some(2.5));
     assert_eq!(median(&[9.0, 1.0, 5.0]), Some(5.0));
     assert_eq!(median(&[]), None);
+}
+
+#[test]
+fn a_quantile_is_the_sample_of_its_rank() {
+    let sorted: Vec<f64> = (1..=200).map(f64::from).collect();
+    assert_eq!([0.0, 0.5, 0.99, 1.0].map(|share| quantile(&sorted, share)), [1.0, 100.0, 198.0, 200.0].map(Some));
+    assert_eq!(quantile(&[7.0], 0.99), Some(7.0));
+    assert_eq!(quantile(&[], 0.5), None);
 }
 
 #[test]
