@@ -24,8 +24,11 @@ use backsight_proto::wire::GROUP_MAX;
 use group::Group;
 use peers::{Peers, Rank};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use view::{Followed, GroupId, Source};
 
+/// Views of traces that are not settled that are published with one tick: what settles is published at once.
+const VIEWS_PER_TICK: usize = 256;
 /// Groups that one tick looks at whether they have ended; the others wait for the next, so that a tick that ends many stays short.
 const REVIEWS_PER_TICK: usize = 500;
 
@@ -129,8 +132,10 @@ pub struct Coordinator {
     waiting: BTreeSet<(AgentId, TraceId)>,
     /// Traces whose view may have changed in this step.
     touched: BTreeSet<TraceId>,
-    /// Traces whose view is published with the next tick.
+    /// Traces whose view is published with one of the next ticks.
     changed: BTreeSet<TraceId>,
+    /// The one that was published so last.
+    published: TraceId,
     actions: Vec<Action>,
     counts: Counts,
 }
@@ -153,6 +158,7 @@ impl Coordinator {
             waiting: BTreeSet::new(),
             touched: BTreeSet::new(),
             changed: BTreeSet::new(),
+            published: TraceId::NONE,
             actions: Vec::new(),
             counts: Counts::default(),
         }
@@ -381,9 +387,16 @@ impl Coordinator {
             }
         }
         self.changed.append(&mut self.touched);
-        for trace in std::mem::take(&mut self.changed) {
+        for trace in self.next_changed() {
+            self.published = trace;
             self.publish(trace);
         }
+    }
+
+    /// Returns traces whose changed views are published with this tick: all in turn, as under load there are more than anybody can store.
+    fn next_changed(&self) -> Vec<TraceId> {
+        let after = self.changed.range((Bound::Excluded(self.published), Bound::Unbounded));
+        after.chain(self.changed.range(..=self.published)).take(VIEWS_PER_TICK).copied().collect()
     }
 
     /// Forgets a group, and what only it followed; the last view of that is published.
