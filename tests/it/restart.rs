@@ -77,19 +77,21 @@ fn what_was_recorded_before_and_during_the_outage_is_found_after_it() {
 #[test]
 fn the_next_agent_keeps_again_what_was_triggered() {
     let mut agent = start(with_keeper());
+    let declined = backsight::register_trigger("card.declined").unwrap();
     let (fired, active) = (serve("fired for"), Context::new_trace());
     let laterals: Vec<TraceId> = (0..3).map(|_| serve("lateral")).collect();
-    assert!(backsight::trigger_for(TriggerId::MANUAL, fired, &laterals));
+    assert!(backsight::trigger_for(declined, fired, &laterals));
     let segment = backsight::begin(&active);
-    until_kept(&agent, fired, "manual");
+    until_kept(&agent, fired, "card.declined");
     agent.kill().unwrap();
     // Nobody is there to hear it; the signal waits.
     assert!(backsight::trigger(TriggerId::MANUAL));
     drop(segment);
     agent.start_again(None).unwrap();
-    for trace in laterals.into_iter().chain([fired, active.trace]) {
-        until_kept(&agent, trace, "manual");
+    for trace in laterals.into_iter().chain([fired]) {
+        until_kept(&agent, trace, "card.declined");
     }
+    until_kept(&agent, active.trace, "manual");
 }
 
 /// Runs the test `name` once more as a process that serves a request and waits to be killed; returns it and the request's trace.

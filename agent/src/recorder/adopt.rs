@@ -13,6 +13,7 @@ use backsight_core::clock::CalibrationPoint;
 use backsight_core::ids::RegionId;
 use backsight_core::units::Nanos;
 use backsight_ringbuf::region::{self, Identity};
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
 /// Chunks that are indexed between two looks at what processes need: a few milliseconds of work.
@@ -87,9 +88,17 @@ impl Recorder {
         for of in ended {
             self.bury_adopted(&of, now);
         }
+        self.expect_names(&fired, &positions);
         events.extend(fired);
         self.fire_all(events, now);
         positions
+    }
+
+    /// Has the names of triggers looked for that fired under an earlier agent: which process fired each is not known any more.
+    fn expect_names(&mut self, fired: &[Event], positions: &[Result<u32, AdoptError>]) {
+        let one_each: BTreeMap<_, _> = fired.iter().map(|event| (event.trigger(), event.clone())).collect();
+        let one_each: Vec<Event> = one_each.into_values().collect();
+        positions.iter().flatten().for_each(|position| self.names.note_fired(*position, &one_each));
     }
 
     /// Goes on with what an earlier agent had written down.
