@@ -113,8 +113,12 @@ impl Region {
         let span = (2 * budget.0).next_multiple_of(Class::Large.lease_bytes()).min(SPAN_MAX.0);
         let (mapping, fd) = Mapping::create(SPAN_OFFSET + span)?;
         region::initialise(&mapping, identity);
-        Ok(Self {
-            id: identity.region,
+        Ok(Self::without_leases(identity.region, mapping, fd))
+    }
+
+    const fn without_leases(id: RegionId, mapping: Mapping, fd: OwnedFd) -> Self {
+        Self {
+            id,
             mapping,
             fd,
             accounts: Vec::new(),
@@ -123,7 +127,7 @@ impl Region {
             next_offset: SPAN_OFFSET,
             chunk_bytes: 0,
             fixed_bytes: 0,
-        })
+        }
     }
 
     /// Returns the region's id.

@@ -244,11 +244,16 @@ impl Daemon {
         session.member.into_iter().for_each(|member| self.end_member(member, ending));
     }
 
-    fn end_member(&mut self, member: u32, ending: Ending) {
-        let now = self.now();
+    /// Has what belongs to a member's session held no more.
+    fn let_go_of_session(&mut self, member: u32) {
         if let Some((region, _)) = self.recorder.region(member) {
             self.keep.remove_session(region);
         }
+    }
+
+    fn end_member(&mut self, member: u32, ending: Ending) {
+        let now = self.now();
+        self.let_go_of_session(member);
         self.recorder.end(member, ending, now);
     }
 
@@ -266,9 +271,7 @@ impl Daemon {
     pub(super) fn close_offender(&mut self, member: u32) {
         if let Some(number) = self.sessions.of_member(member).map(|(number, _)| number) {
             let pid = self.sessions.remove(number).map(|session| session.peer.pid);
-            if let Some((region, _)) = self.recorder.region(member) {
-                self.keep.remove_session(region);
-            }
+            self.let_go_of_session(member);
             self.warn_of_client("session closed, its region was corrupted too often", &pid.unwrap_or(0));
         }
         self.recorder.expel(member, self.now());

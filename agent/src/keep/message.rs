@@ -3,12 +3,10 @@
 //! One message a datagram, with at most one descriptor.
 
 use super::name::Name;
+use crate::sessions::socket::send_bytes;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
-};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -66,15 +64,7 @@ pub enum Received {
 /// # Errors
 /// The kernel's; `EAGAIN` where there is no room at present.
 pub fn send(socket: BorrowedFd<'_>, message: Message<'_>, fd: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
-    let text = message.text();
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let fds = fd.map(|fd| [fd]);
-    if let Some(fds) = &fds {
-        control.push(SendAncillaryMessage::ScmRights(fds));
-    }
-    let bytes = [std::io::IoSlice::new(text.as_bytes())];
-    sendmsg(socket, &bytes, &mut control, SendFlags::DONTWAIT | SendFlags::NOSIGNAL).map(|_| ())
+    send_bytes(socket, message.text().as_bytes(), fd)
 }
 
 /// Takes the next message.

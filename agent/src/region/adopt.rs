@@ -63,17 +63,8 @@ impl Region {
         if same(&found) != same(expected) {
             return Err(AdoptError::Other { found: found.region, of: found.agent });
         }
-        let mut region = Self {
-            id: found.region,
-            mapping,
-            fd,
-            accounts: Vec::new(),
-            n_leases: [0; 3],
-            hints: [0; 3],
-            next_offset: SPAN_OFFSET,
-            chunk_bytes: 0,
-            fixed_bytes: FIXED_MAX.0.min(SPAN_OFFSET),
-        };
+        let mut region = Self::without_leases(found.region, mapping, fd);
+        region.fixed_bytes = FIXED_MAX.0.min(SPAN_OFFSET); // until it is measured
         region.adopt_leases()?;
         let sealed = region.adopt_chunks();
         Ok(Adopted { region, sealed })

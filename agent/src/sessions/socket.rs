@@ -175,13 +175,20 @@ pub fn finish(socket: BorrowedFd<'_>) {
 /// # Errors
 /// The kernel's.
 pub fn send(socket: BorrowedFd<'_>, message: &Message<'_>, fd: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
-    let mut buffer = [0; MESSAGE_MAX_BYTES];
-    let bytes = [std::io::IoSlice::new(message.encode(&mut buffer))];
+    send_bytes(socket, message.encode(&mut [0; MESSAGE_MAX_BYTES]), fd)
+}
+
+/// Sends bytes as one message, with a descriptor where there is one, without waiting.
+///
+/// # Errors
+/// The kernel's; `EAGAIN` where there is no room at present.
+pub fn send_bytes(socket: BorrowedFd<'_>, bytes: &[u8], fd: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let fds = fd.map(|fd| [fd]);
     if let Some(fds) = &fds {
         control.push(SendAncillaryMessage::ScmRights(fds));
     }
-    sendmsg(socket, &bytes, &mut control, SendFlags::DONTWAIT | SendFlags::NOSIGNAL).map(|_| ())
+    sendmsg(socket, &[std::io::IoSlice::new(bytes)], &mut control, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
+        .map(|_| ())
 }
