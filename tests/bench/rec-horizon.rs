@@ -9,7 +9,7 @@ use backsight_core::units::Bytes;
 use backsight_tests::bench::{
     cli::{self, Options},
     report::{Better, Question, Report, Row},
-    runner::Series,
+    runner::{Series, at_once},
     verdict::Clock,
 };
 use backsight_tests::harness::{
@@ -63,14 +63,7 @@ fn main() -> Result<ExitCode> {
     let cases = cases(&options);
     let longest = cases.iter().map(|case| case.duration()).max().unwrap_or_default();
     eprintln!("{} cases at once, {} s", cases.len(), longest.as_secs());
-    let seen: Vec<Result<Seen>> = std::thread::scope(|scope| {
-        let running: Vec<_> = cases.iter().map(|case| scope.spawn(|| run(*case))).collect();
-        let join = |running: std::thread::ScopedJoinHandle<'_, Result<Seen>>| running.join();
-        running
-            .into_iter()
-            .map(|running| join(running).unwrap_or_else(|_| Err(anyhow::anyhow!("a case panicked"))))
-            .collect()
-    });
+    let seen = at_once(&cases, |case| run(*case));
     for (case, seen) in cases.iter().zip(seen) {
         let seen = seen.with_context(|| case.name())?;
         report.results.extend(rows(*case, &seen)?);

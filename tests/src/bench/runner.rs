@@ -125,5 +125,15 @@ fn end_progress(title: &str) {
     eprintln!("{start}{title}: done");
 }
 
+/// Runs all cases at once, for what needs much time and little of a processor; returns what each showed, in their order.
+pub fn at_once<C: Sync, T: Send>(cases: &[C], run: impl Fn(&C) -> anyhow::Result<T> + Sync) -> Vec<anyhow::Result<T>> {
+    std::thread::scope(|scope| {
+        let run = &run;
+        let running: Vec<_> = cases.iter().map(|case| scope.spawn(move || run(case))).collect();
+        let join = |case: std::thread::ScopedJoinHandle<'_, _>| case.join();
+        running.into_iter().map(|case| join(case).unwrap_or_else(|_| Err(anyhow::anyhow!("a case panicked")))).collect()
+    })
+}
+
 #[cfg(test)]
 mod tests;
