@@ -20,7 +20,7 @@ pub(crate) const STAYS: u32 = TRAVELS | seg_flags::DETAIL;
 /// The context of a request: its trace, the span that caused what comes next, and where it came from.
 ///
 /// # Shape
-/// Plain data, 64 bytes, `Copy`: it goes by value through queues, tasks and the C face.
+/// Plain data, 72 bytes, `Copy`: it goes by value through queues, tasks and the C face.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]
 pub struct Context {
@@ -35,7 +35,7 @@ pub struct Context {
     pub carried: Carried,
 }
 
-const _: () = assert!(size_of::<Context>() == 64);
+const _: () = assert!(size_of::<Context>() == 72);
 
 impl Context {
     /// Returns the context of a new trace with a random id, as the first service that sees a request makes it.

@@ -11,7 +11,7 @@ use backsight_core::record::{CrumbDirection, Kind, seg_flags};
 use backsight_core::sync::{AtomicU32, Ordering};
 use backsight_core::telemetry::DropReason;
 use backsight_ringbuf::shm::View;
-use backsight_ringbuf::writer::Writer;
+use backsight_ringbuf::writer::{Carried, Writer};
 use backsight_ringbuf::{region, ring};
 
 /// What is remembered of a peer: the agent that its last answer came from. One for each connection, or each peer address.
@@ -87,8 +87,8 @@ impl Call {
     /// Where a trigger has fired for the trace at the callee, the active segment carries that on, and the agent is told.
     ///
     /// # Cost
-    /// 24 bytes of the log; 64 of the signal ring where the trace is not active on this thread, where there is no chunk, or where it has
-    /// fired.
+    /// 24 bytes of the log, and as many for each host behind the callee that the answer names and none before it did; 64 of the signal ring
+    /// where the trace is not active on this thread, where there is no chunk, or where it has fired.
     pub fn answered(&self, response_crumb: Option<&[u8]>, connection: &Connection) {
         let answer = response_crumb.and_then(ResponseCrumb::parse).unwrap_or_default();
         connection.remember(answer.agent);
@@ -98,6 +98,7 @@ impl Call {
         block::with_writer(|writer, now| {
             let now = block::attached(writer, now)?;
             close(writer, now, self, answer.agent);
+            go_beyond(writer, now, self, &answer);
             let is_news = writer.trace() != self.trace || writer.flags() & seg_flags::FIRED == 0;
             if answer.fired && is_news {
                 trigger::tell_fired(writer, now, self.trace);
@@ -131,18 +132,37 @@ fn close(writer: &mut Writer<View>, now: u64, call: &Call, by: AgentId) {
     put_crumb(writer, now, call.trace, Crumb { direction: CrumbDirection::To, agent: by, span: call.span });
 }
 
+/// Leaves crumbs of the hosts behind the one that has answered, whose agent may be dead when somebody asks, and remembers both for this
+/// visit's own answer.
+fn go_beyond(writer: &mut Writer<View>, now: u64, call: &Call, answer: &ResponseCrumb) {
+    let known = writer.segment().carried.beyond;
+    let view = *writer.store();
+    let own = region::agent(&view);
+    let is_news = |agent: AgentId| !agent.is_none() && agent != own && !known.contains(&agent);
+    for agent in answer.beyond.into_iter().filter(|agent| is_news(*agent)) {
+        let crumb = Crumb { direction: CrumbDirection::After, agent, span: SpanId::NONE };
+        put_crumb(writer, now, call.trace, crumb);
+    }
+    let is_heard = is_news(answer.agent) || answer.beyond.into_iter().any(is_news);
+    if is_heard && writer.trace() == call.trace {
+        let room = usize::from(region::crumbs(&view).path_len).saturating_sub(1);
+        writer.set_beyond(answer.passed_on(own, known, room));
+    }
+}
+
 /// Returns the value of header `backsight-crumb` for the response that the calling thread's segment ends with: it tells the caller where
-/// its request was served, and whether a trigger has fired for it here. `None` without a session, or where the agent keeps that to itself
-/// (`crumbs.response`).
+/// its request was served, where it went on to, and whether a trigger has fired for it here. `None` without a session, or where the agent
+/// keeps that to itself (`crumbs.response`).
 pub fn response_crumb() -> Option<ResponseText> {
-    let (attached, flags) = block::existing()
-        .and_then(|_| block::look(|writer| (*writer.store(), writer.flags())))
-        .unwrap_or((View::NONE, 0));
+    let (attached, carried) = block::existing()
+        .and_then(|_| block::look(|writer| (*writer.store(), writer.segment().carried)))
+        .unwrap_or((View::NONE, Carried::default()));
     let view = if attached.is_mapped() { attached } else { process::session()?.view };
     if !region::crumbs(&view).in_responses {
         return None;
     }
-    Some(ResponseCrumb { agent: region::agent(&view), fired: flags & seg_flags::FIRED != 0 }.format())
+    let fired = carried.flags & seg_flags::FIRED != 0;
+    Some(ResponseCrumb { agent: region::agent(&view), beyond: carried.beyond, fired }.format())
 }
 
 /// Leaves crumbs of the hosts that a request came through before the one that it came from, whose agent may be dead when somebody asks. They

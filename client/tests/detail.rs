@@ -138,7 +138,10 @@ fn trace_that_is_not_recorded_travels_on_and_can_be_triggered() {
     assert_eq!((parent.trace, parent.span), (context.trace, calling.id()));
     let trail = TraceState::parse(outgoing.tracestate().as_bytes()).trail.unwrap();
     assert_eq!((trail.crumbs()[0], trail.flags.has(TrailFlags::RECORDED)), (AGENT, false));
-    outgoing.call.answered(Some(ResponseCrumb { agent: AgentId(9), fired: false }.format().as_str().as_bytes()), &PEER);
+    outgoing.call.answered(
+        Some(ResponseCrumb { agent: AgentId(9), ..ResponseCrumb::default() }.format().as_str().as_bytes()),
+        &PEER,
+    );
     assert_eq!(PEER.agent(), AgentId(9));
     assert!(response_crumb().is_some());
     assert_eq!(agent.take_signals(), [], "nobody asks for the crumbs of what did not fire");

@@ -44,7 +44,7 @@ fn numbers(trail: &Trail) -> Vec<u32> {
 }
 
 fn answer(agent: u32, fired: bool) -> String {
-    ResponseCrumb { agent: AgentId(agent), fired }.format().as_str().to_owned()
+    ResponseCrumb { agent: AgentId(agent), fired, ..ResponseCrumb::default() }.format().as_str().to_owned()
 }
 
 /// Returns the open edges: their spans and where their callees may be.
@@ -171,7 +171,7 @@ fn trigger_that_fired_at_the_callee_travels_on_and_is_told_once() {
     before.call.answered(Some(answer(9, true).as_bytes()), &peer);
     send().call.answered(Some(answer(9, true).as_bytes()), &peer);
     assert!(trail_of(&send()).flags.has(TrailFlags::FIRED));
-    assert_eq!(response_crumb().unwrap().as_str(), format!("{AGENT}f"));
+    assert_eq!(response_crumb().unwrap().as_str(), format!("{AGENT}.0000009f"));
     let fired = |signal: &Signal| matches!(signal, Signal::Elsewhere { trigger: TriggerId(0), trace, .. } if *trace == context.trace);
     assert_eq!(agent.take_signals().iter().filter(|signal| fired(signal)).count(), 1);
     assert!(agent.segment_flags(context.trace)[0] & seg_flags::FIRED != 0, "found there if the ring was full");
@@ -233,6 +233,66 @@ fn hosts_before_the_caller_are_in_the_log_once_and_are_no_ends_of_calls() {
     let before = |agent| (CrumbDirection::Before, agent, 1);
     assert_eq!(crumbs, [(CrumbDirection::From, 4, 1), before(1), before(2), before(3)]);
     assert!(trace.open_edges.is_empty());
+}
+
+/// Tells the visit of four answers, the last of them from this host.
+fn hear_answers() {
+    for answer in ["0000009.000000a.000000b", "0000009.000000a.000000b", "000000c.000000d", &format!("{AGENT}.000000e")]
+    {
+        send().call.answered(Some(answer.as_bytes()), &Connection::new());
+    }
+}
+
+#[test]
+fn hosts_behind_the_callee_are_in_the_log_once_and_are_no_ends_of_calls() {
+    let agent = Agent::start_joined(Options::default());
+    let context = Context::new_trace();
+    let _segment = begin(&context);
+    hear_answers();
+    let trace = agent.trace(context.trace);
+    let of = |direction| {
+        let crumbs = trace.crumbs.iter().filter(move |crumb| crumb.direction == direction);
+        crumbs.map(|crumb| (crumb.agent.0, crumb.n)).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        of(CrumbDirection::After),
+        [(10, 1), (11, 2), (13, 1), (14, 1)],
+        "11 found no place among those that are known"
+    );
+    assert_eq!(of(CrumbDirection::To), [(9, 1), (9, 1), (12, 1), (AGENT.0, 1)]);
+    assert!(trace.open_edges.is_empty());
+    assert_eq!(agent.take_signals(), []);
+}
+
+#[test]
+fn an_answer_names_the_nearest_hosts_behind_this_one_also_after_another_thread_took_over() {
+    let _agent = Agent::start_joined(Options::default());
+    let _segment = begin(&Context::new_trace());
+    send().call.answered(Some(b"0000009.000000a.000000b"), &Connection::new());
+    assert_eq!(response_crumb().unwrap().as_str(), format!("{AGENT}.0000009.000000a"));
+    let paused = detach().unwrap();
+    let answer = std::thread::spawn(move || {
+        let _segment = attach(&paused);
+        hear_answers();
+        response_crumb().unwrap().as_str().to_owned()
+    });
+    assert_eq!(answer.join().unwrap(), format!("{AGENT}.000000c.0000009"));
+    assert_eq!(response_crumb().unwrap().as_str(), AGENT.to_string(), "no visit, nobody behind it");
+}
+
+#[test]
+fn an_answer_is_as_long_as_the_agent_says() {
+    for (path_len, expected) in [(1, ""), (2, ".000000c"), (5, ".000000c.0000009")] {
+        // One session a process: a child for each.
+        let code = host::fork(|| {
+            let crumbs = CrumbRules { path_len, in_responses: true };
+            let _agent = Agent::start_joined(Options { crumbs, ..Options::default() });
+            let _segment = begin(&Context::new_trace());
+            hear_answers();
+            response_crumb().unwrap().as_str() == format!("{AGENT}{expected}")
+        });
+        assert_eq!(code, 0, "path length {path_len}");
+    }
 }
 
 #[test]

@@ -225,7 +225,7 @@ struct Edges {
     answered: BTreeMap<(Call, AgentId), u64>,
     /// Calls without an answer.
     open: BTreeMap<Call, Vec<OpenEdge>>,
-    /// Hosts to which calls without an answer probably went, and those that the request came through before its last hop.
+    /// Hosts to which calls without an answer probably went, and those that the request passed beyond the hosts next to one that tells.
     expected: BTreeSet<AgentId>,
     /// Hosts to which calls probably went, with an answer or without.
     leads: BTreeMap<Call, BTreeSet<AgentId>>,
@@ -251,7 +251,7 @@ impl Edges {
                 CrumbDirection::Out => {
                     edges.leads.entry((crumb.seen_by, crumb.span)).or_default().insert(crumb.agent);
                 }
-                CrumbDirection::Before => {
+                CrumbDirection::Before | CrumbDirection::After => {
                     edges.expected.insert(crumb.agent);
                 }
             }

@@ -10,7 +10,7 @@ pub mod tracestate;
 pub mod trail;
 
 pub use others::{KeptOthers, Others, STATE_BYTES_MAX};
-pub use response::{RESPONSE_HEADER, ResponseCrumb, ResponseText};
+pub use response::{BEYOND_MAX, RESPONSE_BYTES_MAX, RESPONSE_HEADER, ResponseCrumb, ResponseText};
 pub use traceparent::TraceParent;
 pub use tracestate::TraceState;
 pub use trail::{CRUMBS_MAX, TRIGGERS_MAX, Trail, TrailFlags};

@@ -309,6 +309,8 @@ pub enum CrumbDirection {
     /// The request came through that agent's host before it came to the one that [`CrumbDirection::From`] names: the way past that one, should
     /// its agent be dead. No end of a call.
     Before = 4,
+    /// The request went on to that agent's host from one that a [`CrumbDirection::To`] names: the way past that one, likewise. No end of a call.
+    After = 5,
 }
 
 impl CrumbDirection {
@@ -319,6 +321,7 @@ impl CrumbDirection {
             2 => Some(Self::To),
             3 => Some(Self::Out),
             4 => Some(Self::Before),
+            5 => Some(Self::After),
             _ => None,
         }
     }

@@ -17,7 +17,7 @@ use crate::abi::{NO_CHUNK, header, slot, slot_offset};
 use crate::shm::View;
 use crate::slot as thread_slot;
 use crate::storage::Storage;
-use backsight_core::context::{CRUMBS_MAX, TRIGGERS_MAX};
+use backsight_core::context::{BEYOND_MAX, CRUMBS_MAX, TRIGGERS_MAX};
 use backsight_core::ids::{AgentId, SpanId, TraceId, TriggerId};
 use backsight_core::record::{Header, Kind, Level, SEG_BYTES, SEG_END_BYTES, TIME_BYTES, align8, flags};
 use backsight_core::sync::Ordering::{Relaxed, Release};
@@ -55,7 +55,7 @@ pub struct SegmentStart {
 /// What a request takes along beside its trace and its spans.
 ///
 /// # Shape
-/// Plain data, 32 bytes, the same in a segment and in the context of a request, so that it is copied whole.
+/// Plain data, 40 bytes, the same in a segment and in the context of a request, so that it is copied whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]
 pub struct Carried {
@@ -69,9 +69,11 @@ pub struct Carried {
     pub older_agents: [AgentId; OLDER_AGENTS],
     /// The first triggers that fired for the trace, here or on the way, 0 for none.
     pub triggers: [TriggerId; TRIGGERS_MAX],
+    /// The agents that the visit's calls were answered from, newest first, and those behind them, 0 for none: what its own answer names.
+    pub beyond: [AgentId; BEYOND_MAX],
 }
 
-const _: () = assert!(size_of::<Carried>() == 32 && size_of::<SegmentStart>() == 64);
+const _: () = assert!(size_of::<Carried>() == 40 && size_of::<SegmentStart>() == 72);
 
 /// Agents that a request remembers behind the one it came from: with the next hop's, the longest trail.
 pub const OLDER_AGENTS: usize = CRUMBS_MAX - 2;

@@ -99,6 +99,23 @@ fn spans_by_service(trace: &Trace, name: &str) -> Vec<usize> {
 }
 
 #[test]
+fn a_dead_agent_is_passed_from_either_side_and_the_trace_is_not_called_complete() {
+    let mut cluster = Cluster::start(3);
+    cluster.settle();
+    cluster.agents[1].kill().unwrap();
+    for acts in [[Act::TriggerAfter, Act::Serve, Act::Serve], [Act::Serve, Act::Serve, Act::TriggerBefore]] {
+        let trace = cluster.send(&acts);
+        let has_both = |stored: &StoredTrace| {
+            let assembled = stored.assemble();
+            let served: BTreeSet<&str> = assembled.processes.iter().map(|process| &*process.service).collect();
+            served == BTreeSet::from(["service-0", "service-2"])
+        };
+        let stored = cluster.collector.until(trace, has_both).unwrap();
+        assert_ne!(stored.certificate.verdict, Verdict::Complete, "{acts:?}");
+    }
+}
+
+#[test]
 fn a_trigger_on_any_host_fetches_the_request_from_all_of_them() {
     let cluster = Cluster::start(3);
     for acts in [

@@ -17,7 +17,9 @@ fn every_trigger_reaches_all_agents_along_chains_and_fans() {
 }
 
 #[test]
-fn three_crumbs_lead_back_past_a_dead_agent_and_one_does_not() {
-    let reached = |n_crumbs| past_dead(&load(Shape::Chain { n_crumbs }), 1).unwrap().fired_after;
-    assert_eq!([reached(3), reached(1)], [1.0, 0.0]);
+fn three_crumbs_lead_past_a_dead_agent_from_either_side_and_one_does_not() {
+    for (n_crumbs, reached) in [(3, 1.0), (1, 0.0)] {
+        let past = past_dead(&load(Shape::Chain { n_crumbs }), 1).unwrap();
+        assert_eq!([past.fired_after, past.fired_before], [reached; 2]);
+    }
 }

@@ -76,6 +76,7 @@ typedef struct bks_context {
     uint32_t api;         /* the API that the request calls, for kernel probes; 0 for none */
     uint32_t older_agents[3]; /* the agents before `from_agent`, newest first, 0 for none */
     uint32_t triggers[2];     /* the first triggers that fired for the trace, 0 for none */
+    uint32_t beyond[2];       /* the agents that the visit's calls led to, nearest first, 0 for none */
 } bks_context;
 
 /* What is remembered of a peer: the agent that its last answer came from. One for each connection or peer address, 0 at first; threads may
@@ -225,8 +226,8 @@ struct bks_block_ {
 };
 
 BKS_ASSERT_(trace_id, sizeof(bks_trace_id) == 16);
-BKS_ASSERT_(context, sizeof(bks_context) == 64);
-BKS_ASSERT_(incoming, sizeof(bks_incoming) == 80);
+BKS_ASSERT_(context, sizeof(bks_context) == 72);
+BKS_ASSERT_(incoming, sizeof(bks_incoming) == 88);
 BKS_ASSERT_(call, sizeof(bks_call) == 32);
 BKS_ASSERT_(outgoing, sizeof(bks_outgoing) == 616);
 BKS_ASSERT_(span, sizeof(bks_span) == 32);
@@ -338,8 +339,9 @@ BKS_API_ void bks_crumb(const bks_call *call, const char *header, size_t bytes, 
  * the trace would be taken for complete. 24 bytes. */
 BKS_API_ void bks_unsent(const bks_call *call);
 
-/* Writes the value of header `backsight-crumb` for the response that the active segment ends with to `out`, 9 bytes with the NUL. Returns its
- * length, 0 where the header is not to be set. */
+/* Writes the value of header `backsight-crumb` for the response that the active segment ends with to `out`,
+ * BKS_RESPONSE_CRUMB_BYTES with the NUL. Returns its length, 0 where the header is not to be set. */
+#define BKS_RESPONSE_CRUMB_BYTES 25
 BKS_API_ int bks_response_crumb(char *out);
 
 /* ---- triggers: this trace was worth keeping ---------------------------------------------------------------------------------------- */

@@ -2,6 +2,7 @@
 
 use crate::text;
 use backsight_client::{Call, Connection, Context, Others, extract, inject, response_crumb};
+use backsight_core::context::RESPONSE_BYTES_MAX;
 use std::ffi::c_char;
 
 /// What a request brought along.
@@ -23,7 +24,7 @@ pub struct bks_outgoing {
     tracestate: [u8; 520],
 }
 
-const _: () = assert!(size_of::<bks_incoming>() == 80 && size_of::<bks_outgoing>() == 616);
+const _: () = assert!(size_of::<bks_incoming>() == 88 && size_of::<bks_outgoing>() == 616);
 
 /// Reads the headers of a request and writes what it brought to `out`; returns whether it brought a trace: otherwise it begins one.
 ///
@@ -116,9 +117,9 @@ pub unsafe extern "C" fn bks_unsent(call: *const Call) {
 /// Writes the value of the header `backsight-crumb` for a response to `out`, with a NUL; returns its length, 0 for no header.
 ///
 /// # Safety
-/// `out` is null or points to 9 bytes.
+/// `out` is null or points to `BKS_RESPONSE_CRUMB_BYTES`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn bks_response_crumb(out: *mut [u8; 9]) -> i32 {
+pub unsafe extern "C" fn bks_response_crumb(out: *mut [u8; RESPONSE_BYTES_MAX + 1]) -> i32 {
     // SAFETY: null, or valid, says the caller.
     let Some(out) = (unsafe { out.as_mut() }) else { return 0 };
     let crumb = response_crumb();

@@ -169,6 +169,7 @@ fn the_header_has_the_library_s_layout() {
     assert_eq!(of_header("bks_context.api"), offset_of!(Context, carried.api));
     assert_eq!(of_header("bks_context.older_agents"), offset_of!(Context, carried.older_agents));
     assert_eq!(of_header("bks_context.triggers"), offset_of!(Context, carried.triggers));
+    assert_eq!(of_header("bks_context.beyond"), offset_of!(Context, carried.beyond));
     assert_eq!(of_header("sizeof.call"), size_of::<backsight_client::Call>());
     assert_eq!(of_header("sizeof.connection"), size_of::<backsight_client::Connection>());
     assert_eq!(of_header("word.detail_threshold_3") as u64, header::DETAIL_THRESHOLD_3);

@@ -28,6 +28,7 @@ int main(void) {
     FIELD(bks_context, api);
     FIELD(bks_context, older_agents);
     FIELD(bks_context, triggers);
+    FIELD(bks_context, beyond);
     printf("sizeof.call %zu\n", sizeof(bks_call));
     printf("sizeof.connection %zu\n", sizeof(bks_connection));
     printf("sizeof.context %zu\n", sizeof(bks_context));

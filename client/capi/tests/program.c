@@ -109,7 +109,7 @@ static void named_span(void) {
 /* A request comes in, three go out: one is answered, one is lost, one is refused by the peer's host. */
 static void requests(int linked) {
     static bks_connection peer;
-    char crumb[9] = "x";
+    char crumb[BKS_RESPONSE_CRUMB_BYTES] = "x";
     bks_incoming request;
     bks_outgoing out, lost, refused;
     CHECK(bks_extract(PARENT, sizeof PARENT - 1, STATE, sizeof STATE - 1, &request) == linked);
@@ -127,7 +127,7 @@ static void requests(int linked) {
     CHECK((peer == 9) == linked);
     CHECK(bks_inject(&request, &peer, &lost) == linked);
     CHECK((strncmp(lost.tracestate, "bks=13:", 7) == 0) == recording); /* it has fired at the callee */
-    CHECK(bks_response_crumb(crumb) == (recording ? 8 : 0));
+    CHECK(bks_response_crumb(crumb) == (recording ? 16 : 0) && strcmp(crumb, recording ? "0000005.0000009f" : "") == 0);
     CHECK(bks_inject(&request, &peer, &refused) == linked);
     bks_unsent(&refused.call);
     CHECK((peer == 9) == linked); /* nothing was learnt of the peer */

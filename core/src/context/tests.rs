@@ -2,7 +2,7 @@
 
 use super::others::{MEMBERS_MAX, Others, STATE_BYTES_MAX};
 use super::trail::TRAIL_BYTES_MAX;
-use super::{CRUMBS_MAX, ResponseCrumb, TraceParent, TraceState, Trail, TrailFlags};
+use super::{BEYOND_MAX, CRUMBS_MAX, RESPONSE_BYTES_MAX, ResponseCrumb, TraceParent, TraceState, Trail, TrailFlags};
 use crate::ids::{AgentId, SpanId, TraceId, TriggerId};
 use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
@@ -83,11 +83,12 @@ proptest! {
 proptest! {
     /// What one host writes of itself the other reads, with spaces around it as proxies put them.
     #[test]
-    fn response_crumb_round_trips(agent in 1..u32::MAX, fired in any::<bool>(), before in "[ \t]{0,3}", after in "[ \t]{0,3}") {
-        let crumb = ResponseCrumb { agent: AgentId(agent), fired };
+    fn response_crumb_round_trips(crumb in any_response_crumb(), before in "[ \t]{0,3}", after in "[ \t]{0,3}") {
         let text = crumb.format();
         prop_assert_eq!(ResponseCrumb::parse(text.as_bytes()), Some(crumb));
-        prop_assert_eq!(text.as_str().len(), if fired { 8 } else { 7 });
+        let n_beyond = crumb.beyond.iter().filter(|agent| !agent.is_none()).count();
+        prop_assert_eq!(text.as_str().len(), 7 + 8 * n_beyond + usize::from(crumb.fired));
+        prop_assert!(text.as_bytes().len() <= RESPONSE_BYTES_MAX);
         prop_assert_eq!(ResponseCrumb::parse(format!("{before}{}{after}", text.as_str()).as_bytes()), Some(crumb));
     }
 
@@ -95,9 +96,9 @@ proptest! {
     #[test]
     fn any_bytes_are_a_response_crumb_that_is_written_the_same_or_none(
         header in prop_oneof![
-            prop::collection::vec(any::<u8>(), 0..12),
-            prop::collection::vec(prop::sample::select(b"0123456789abcdefghjkmnpqrstvwxyzfF \t\x00\xff".to_vec()), 0..12),
-            "[0-9a-hjkmnp-tv-z]{7}f?[ -~]?".prop_map(String::into_bytes),
+            prop::collection::vec(any::<u8>(), 0..30),
+            prop::collection::vec(prop::sample::select(b"0123456789abcdefghjkmnpqrstvwxyzfF. \t\x00\xff".to_vec()), 0..30),
+            "[0-9a-hjkmnp-tv-z]{7}(\\.[0-9a-hjkmnp-tv-z]{7}){0,3}f?[ -~]?".prop_map(String::into_bytes),
         ],
     ) {
         if let Some(crumb) = ResponseCrumb::parse(&header) {
@@ -109,15 +110,45 @@ proptest! {
 
     /// A header that was cut short or has more behind it names no host: it could be another one's.
     #[test]
-    fn a_response_crumb_that_is_cut_or_longer_is_none(agent in 1..u32::MAX, fired in any::<bool>(), more in "[!-~]{1,4}") {
-        let text = ResponseCrumb { agent: AgentId(agent), fired }.format();
-        for len in 0..7 {
+    fn a_response_crumb_that_is_cut_or_longer_is_none(crumb in any_response_crumb(), more in "[!-~]{1,4}") {
+        let text = crumb.format();
+        for len in (0..text.as_bytes().len()).filter(|len| len % 8 != 7) {
             prop_assert_eq!(ResponseCrumb::parse(&text.as_bytes()[..len]), None);
         }
-        if fired || more != "f" {
+        if crumb.fired || more != "f" {
             prop_assert_eq!(ResponseCrumb::parse(format!("{}{more}", text.as_str()).as_bytes()), None);
         }
     }
+
+    /// What an answer says goes on in the caller's own: each host once, itself not, the one that answered first.
+    #[test]
+    fn what_an_answer_passes_on_is_new_and_near(
+        answer in prop::array::uniform3(0_u32..6),
+        known in prop::array::uniform2(0_u32..6),
+        room in 0_usize..4,
+    ) {
+        let [agent, beyond @ ..] = answer.map(AgentId);
+        let (own, known) = (AgentId(1), known.map(AgentId));
+        let passed = ResponseCrumb { agent, beyond, fired: false }.passed_on(own, known, room);
+        let said: Vec<AgentId> = passed.into_iter().filter(|agent| !agent.is_none()).collect();
+        let mut expected: Vec<AgentId> = Vec::new();
+        for agent in [agent].into_iter().chain(known).chain(beyond) {
+            if !agent.is_none() && agent != own && !expected.contains(&agent) {
+                expected.push(agent);
+            }
+        }
+        expected.truncate(room.min(BEYOND_MAX));
+        prop_assert_eq!(said, expected);
+    }
+}
+
+fn any_response_crumb() -> impl Strategy<Value = ResponseCrumb> {
+    let beyond = prop::collection::vec(1..u32::MAX, 0..=BEYOND_MAX);
+    (1..u32::MAX, beyond, any::<bool>()).prop_map(|(agent, behind, fired)| {
+        let mut beyond = [AgentId::NONE; BEYOND_MAX];
+        beyond.iter_mut().zip(behind).for_each(|(place, agent)| *place = AgentId(agent));
+        ResponseCrumb { agent: AgentId(agent), beyond, fired }
+    })
 }
 
 #[test]

@@ -329,7 +329,7 @@ impl<'a> ProcessReader<'a> {
 
     fn take_crumb(&mut self, ticks: u64, direction: CrumbDirection, agent: AgentId, span: SpanId) {
         match direction {
-            CrumbDirection::From | CrumbDirection::Before => {}
+            CrumbDirection::From | CrumbDirection::Before | CrumbDirection::After => {}
             CrumbDirection::To => self.edge_ends.push(EdgeEnd { ticks, span, expected: None }),
             CrumbDirection::Out => self.edge_ends.push(EdgeEnd { ticks, span, expected: Some(agent) }),
         }

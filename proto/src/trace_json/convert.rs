@@ -184,6 +184,7 @@ fn crumb(crumb: &backsight_core::trace::Crumb) -> CrumbJson {
             CrumbDirection::To => "to".to_owned(),
             CrumbDirection::Out => "out".to_owned(),
             CrumbDirection::Before => "before".to_owned(),
+            CrumbDirection::After => "after".to_owned(),
         },
         agent: crumb.agent.to_string(),
         span: span_text(crumb.span),

@@ -4,7 +4,8 @@
 
 use super::Writer;
 use crate::storage::Storage;
-use backsight_core::ids::TriggerId;
+use backsight_core::context::BEYOND_MAX;
+use backsight_core::ids::{AgentId, TriggerId};
 use backsight_core::record::{SEG_BYTES, seg_flags};
 use backsight_core::sync::Ordering::{Relaxed, Release};
 
@@ -35,5 +36,10 @@ impl<S: Storage> Writer<S> {
         {
             *free = trigger;
         }
+    }
+
+    /// Says where the active visit's calls were answered from: see [`super::Carried::beyond`].
+    pub fn set_beyond(&mut self, beyond: [AgentId; BEYOND_MAX]) {
+        self.segment.carried.beyond = beyond;
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Pure; called by the agents of this room. A host is known by the index of its agent, or by its position on the request's way.
 
+use backsight_core::context::BEYOND_MAX;
 use backsight_core::holding::CrumbTo;
 use backsight_core::ids::{AgentId, SpanId};
 use backsight_core::record::CrumbDirection;
@@ -58,12 +59,17 @@ impl Path {
         let at = self.position_of(idx);
         let to = |position, direction| CrumbTo { agent: agent_id(self.agent_at(position)), direction, span: SpanId(1) };
         let (n_crumbs, called) = match self.shape {
-            Shape::Chain { n_crumbs } => (n_crumbs.min(at), at + 1..self.n_hosts.min(at + 2)),
+            Shape::Chain { n_crumbs } => {
+                (n_crumbs.min(at), at + 1..self.n_hosts.min(at + 1 + n_crumbs.min(1 + BEYOND_MAX)))
+            }
             Shape::FanOut if at == 0 => (0, 1..self.n_hosts),
             Shape::FanOut => (1, 0..0),
         };
         let caller = if self.shape == Shape::FanOut { 0 } else { at.saturating_sub(1) };
-        let mut crumbs: Vec<CrumbTo> = called.map(|position| to(position, CrumbDirection::To)).collect();
+        let after = |position| {
+            if self.shape == Shape::FanOut || position == at + 1 { CrumbDirection::To } else { CrumbDirection::After }
+        };
+        let mut crumbs: Vec<CrumbTo> = called.map(|position| to(position, after(position))).collect();
         for back in 0..n_crumbs {
             let direction = if back == 0 { CrumbDirection::From } else { CrumbDirection::Before };
             crumbs.push(to(caller - back, direction));

@@ -160,7 +160,7 @@ impl Case {
 }
 
 /// Returns the rows of chains in which one agent is not connected, for requests that carry `n_crumbs`. At three both sides must be reached:
-/// the crumbs that requests carry lead back, and what leads on is the one that an answer names.
+/// the crumbs that requests carry lead back, and those that answers carry lead on.
 ///
 /// # Errors
 /// The must is no threshold.

@@ -12,11 +12,11 @@ fn leads(path: Path, position: usize) -> Vec<(usize, CrumbDirection)> {
 }
 
 #[test]
-fn a_host_of_a_chain_knows_its_callee_and_as_many_before_it_as_requests_carry() {
-    use CrumbDirection::{Before, From, To};
+fn a_host_of_a_chain_knows_as_many_before_it_as_requests_carry_and_behind_it_as_answers_do() {
+    use CrumbDirection::{After, Before, From, To};
     let path = |n_crumbs| Path { shape: Shape::Chain { n_crumbs }, n_hosts: 6, first: 4 };
-    assert_eq!(leads(path(3), 0), [(1, To)]);
-    assert_eq!(leads(path(3), 2), [(0, Before), (1, From), (3, To)]);
+    assert_eq!(leads(path(3), 0), [(1, To), (2, After), (3, After)]);
+    assert_eq!(leads(path(3), 2), [(0, Before), (1, From), (3, To), (4, After), (5, After)]);
     assert_eq!(leads(path(3), 5), [(2, Before), (3, Before), (4, From)]);
     assert_eq!(leads(path(1), 5), [(4, From)]);
 }
