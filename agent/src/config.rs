@@ -42,7 +42,7 @@ pub const KEYS: &[Key] = &[
     Key::new("walk.cpu_share", Form::Share),
     Key::new("crumbs.path_len", Form::Number { min: 1, max: CRUMBS_MAX as u64 }),
     Key::new("crumbs.response", Form::Flag),
-    Key::new("uplink.collectors", Form::Peer),
+    Key::new("uplink.collectors", Form::Peers),
     Key::new("report.bytes_per_s", Form::Size { min: Bytes(0), max: Bytes(1 << 40) }),
     Key::new("report.batch_bytes", Form::Size { min: Bytes::kib(4), max: Bytes::mib(4) }),
     Key::new("report.resend_ms", Form::Number { min: 100, max: 600_000 }),
@@ -197,7 +197,7 @@ impl Default for WalkConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct UplinkConfig {
-    /// The collectors to dial, as `http://host:port`. None or one.
+    /// The collectors to dial, as `http://host:port`; all agents have the same.
     pub collectors: Vec<String>,
 }
 
@@ -274,8 +274,8 @@ pub struct Overrides {
     pub state_dir: Option<PathBuf>,
     /// See [`PoolConfig::budget_bytes`].
     pub budget_bytes: Option<u64>,
-    /// See [`UplinkConfig::collectors`].
-    pub collector: Option<String>,
+    /// See [`UplinkConfig::collectors`]; empty overrides nothing.
+    pub collectors: Vec<String>,
     /// See [`AgentConfig::keep_s`].
     pub keep_s: Option<u64>,
 }
@@ -333,9 +333,10 @@ impl Config {
             check_flag(KEYS, key, &Value::Text(given.as_os_str()))?;
             *path = given;
         }
-        if let Some(url) = overrides.collector {
-            check_flag(KEYS, "uplink.collectors", &Value::List(vec![Value::Text(url.as_ref())]))?;
-            self.uplink.collectors = vec![url];
+        if !overrides.collectors.is_empty() {
+            let urls = overrides.collectors.iter().map(|url| Value::Text(url.as_ref()));
+            check_flag(KEYS, "uplink.collectors", &Value::List(urls.collect()))?;
+            self.uplink.collectors = overrides.collectors;
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ use crate::triggers::Rules;
 use backsight_core::ids::{AgentId, RegionId};
 use backsight_core::sync::{AtomicBool, Ordering};
 use backsight_core::units::{Bytes, Nanos};
-use backsight_proto::admin::KeptState;
+use backsight_proto::admin::{KeptState, UplinkStatus};
 use backsight_ringbuf::region::CrumbRules;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
@@ -34,7 +34,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::{info, warn};
-use uplink::Collector;
+use uplink::Collectors;
 
 /// How often calibration points and heartbeats are written.
 const BEAT_EVERY: Nanos = Nanos::from_ms(1_000);
@@ -91,7 +91,7 @@ enum Source {
     Client(u32),
     Process(u32),
     Doorbell(u32),
-    Collector,
+    Collectors,
 }
 
 impl Source {
@@ -103,7 +103,7 @@ impl Source {
             Self::Client(number) => (3, number),
             Self::Process(number) => (4, number),
             Self::Doorbell(number) => (5, number),
-            Self::Collector => (6, 0),
+            Self::Collectors => (6, 0),
         };
         kind << 32 | number as u64
     }
@@ -117,7 +117,7 @@ impl Source {
             3 => Self::Client(number),
             4 => Self::Process(number),
             5 => Self::Doorbell(number),
-            6 => Self::Collector,
+            6 => Self::Collectors,
             _ => return None,
         })
     }
@@ -146,7 +146,7 @@ pub struct Daemon {
     recorder: Recorder,
     sessions: Sessions,
     /// `None` where none is configured.
-    collector: Option<Collector>,
+    collectors: Option<Collectors>,
     listener: Listener,
     epoll: OwnedFd,
     commands: Commands,
@@ -205,7 +205,7 @@ impl Daemon {
             .map_err(|source| StartError::System { what: "start the admin thread", source })?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system("make an epoll instance"))?;
         let now = now_on(&clock);
-        let collector = uplink::dial(config, identified.agent, now.time)?;
+        let collectors = uplink::dial(config, identified.agent, now.time)?;
         let settings =
             Settings { has_predecessor: lock.was_taken, ..settings(config, identified.agent, &clock, budget(config)) };
         let limits =
@@ -221,7 +221,7 @@ impl Daemon {
             clock,
             recorder,
             sessions: Sessions::new(limits),
-            collector,
+            collectors,
             listener,
             epoll,
             commands,
@@ -236,7 +236,7 @@ impl Daemon {
         watch(daemon.listener.fd(), Source::Listener)?;
         watch(daemon.commands.eventfd(), Source::Commands)?;
         watch(daemon.stop.fd.as_fd(), Source::Stop)?;
-        daemon.watch_collector().map_err(system("watch a descriptor"))?;
+        daemon.watch_collectors().map_err(system("watch a descriptor"))?;
         daemon.resume(survivors);
         daemon.begin_journal();
         info!(
@@ -297,7 +297,7 @@ impl Daemon {
             Source::Client(number) => self.hear(number),
             Source::Process(number) => self.process_ended(number),
             Source::Doorbell(number) => self.doorbell_rang(number),
-            Source::Collector => self.collector_rang(),
+            Source::Collectors => self.collectors_rang(),
         }
     }
 
@@ -326,7 +326,7 @@ impl Daemon {
             Pace::Asleep => POLL_ASLEEP,
         };
         let walk = self.recorder.walk(self.now(), &thread_time);
-        self.serve_collector().into_iter().chain(walk).fold(sleep, Nanos::min)
+        self.serve_collectors().into_iter().chain(walk).fold(sleep, Nanos::min)
     }
 
     fn now(&self) -> Now {
@@ -348,6 +348,10 @@ impl Daemon {
         self.commands.remind(); // the rest in the next turn
     }
 
+    fn uplinks(&self, now: Now) -> Vec<UplinkStatus> {
+        self.collectors.as_ref().map(|collectors| collectors.status(now.time)).unwrap_or_default()
+    }
+
     fn obey(&mut self, command: Command) -> Reply {
         let now = self.now();
         match command {
@@ -355,14 +359,14 @@ impl Daemon {
                 let uptime = Nanos(now.time.0 - self.started.0);
                 let host = status::Host { agent: self.agent, uptime, holder: self.keep.holder() };
                 let mut status = status::status(&self.recorder, &self.clock, host, now);
-                status.uplink = self.collector.as_ref().map(|collector| collector.status(now.time));
+                status.uplinks = self.uplinks(now);
                 Reply::Status(Box::new(status))
             }
             Command::Horizon => Reply::Horizon(self.recorder.horizon_report(now)),
             Command::Triggers => Reply::Triggers(self.recorder.trigger_list()),
             Command::Kept => {
-                let collector = self.collector.as_ref();
-                let state = |trace| collector.map_or(KeptState::Kept, |of| of.state_of(trace, &self.recorder));
+                let collectors = self.collectors.as_ref();
+                let state = |trace| collectors.map_or(KeptState::Kept, |of| of.state_of(trace, &self.recorder));
                 Reply::Kept(self.recorder.kept_list(self.clock.timeline(), &state))
             }
             Command::Trace(trace) => {
@@ -371,10 +375,10 @@ impl Daemon {
                 Reply::Trace { trace, slices, names }
             }
             Command::Metrics => {
-                let uplink = self.collector.as_ref().map(|collector| (collector.status(now.time), collector.details()));
+                let uplinks = self.collectors.as_ref().map(|collectors| (self.uplinks(now), collectors.details()));
                 let doors =
                     status::Doors { sessions: &self.sessions, requests: self.commands.refused(), keep: &self.keep };
-                Reply::Metrics(status::metrics(&self.recorder, doors, uplink.as_ref(), now))
+                Reply::Metrics(status::metrics(&self.recorder, doors, uplinks.as_ref(), now))
             }
             Command::Fire { trigger, name, trace, laterals } => {
                 self.recorder.note_name(&name);

@@ -210,7 +210,7 @@ impl Journal {
 /// Returns the event by which a successor takes up what had fired.
 fn event(triggered: &Triggered, code: u64, laterals: Vec<TraceId>) -> Event {
     let origin = match code {
-        origin::REMOTE => Origin::Remote { fired_ns: triggered.fired_ns.unwrap_or(0) },
+        origin::REMOTE => Origin::Remote { base: triggered.base, fired_ns: triggered.fired_ns.unwrap_or(0) },
         origin::ELSEWHERE => Origin::Elsewhere,
         _ => Origin::Admin,
     };
@@ -256,7 +256,8 @@ mod tests {
         for (trace, from) in [(2, Origin::Death), (3, Origin::Death), (4, Origin::Death)] {
             journal.note_triggered(&triggered(trace, 2, 20), from);
         }
-        journal.note_triggered(&triggered(5, 5, 20), Origin::Remote { fired_ns: 20 });
+        let remote = Origin::Remote { base: TraceId::new(0, 5), fired_ns: 20 };
+        journal.note_triggered(&triggered(5, 5, 20), remote);
         let mut journal = successor(journal);
         journal.note_triggered(&triggered(6, 6, 30), Origin::Elsewhere);
         let fired = |trace: u64, laterals: &[u64], origin| Event::Fired {
@@ -265,7 +266,6 @@ mod tests {
             laterals: laterals.iter().map(|trace| TraceId::new(0, *trace)).collect(),
             origin,
         };
-        let remote = Origin::Remote { fired_ns: 20 };
         let after = [fired(2, &[3, 4], Origin::Admin), fired(5, &[], remote), fired(6, &[], Origin::Elsewhere)];
         assert_eq!(journal.fired_since(Nanos::from_ms(20)), after);
         assert_eq!(journal.fired_since(Nanos(0)).len(), 4);

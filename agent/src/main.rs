@@ -58,9 +58,9 @@ struct Options {
     /// The most memory for recorded data (pool.budget_bytes).
     #[arg(long, value_name = "BYTES")]
     budget_bytes: Option<u64>,
-    /// The collector to which triggered traces go, as http://host:port (uplink.collectors).
-    #[arg(long, value_name = "URL")]
-    collector: Option<String>,
+    /// The collectors to which triggered traces go, as http://host:port with commas between them (uplink.collectors).
+    #[arg(long = "collector", value_name = "URL", value_delimiter = ',')]
+    collectors: Vec<String>,
     /// Reads and checks the configuration, and ends.
     #[arg(long)]
     check: bool,
@@ -83,8 +83,8 @@ fn main() -> ExitCode {
 }
 
 fn run(options: Options) -> anyhow::Result<()> {
-    let Options { config, socket, admin_socket, state_dir, keep_s, budget_bytes, collector, check } = options;
-    let overrides = Overrides { socket, admin_socket, state_dir, keep_s, budget_bytes, collector };
+    let Options { config, socket, admin_socket, state_dir, keep_s, budget_bytes, collectors, check } = options;
+    let overrides = Overrides { socket, admin_socket, state_dir, keep_s, budget_bytes, collectors };
     let config = Config::load(config.as_deref(), overrides)?;
     if check {
         return Ok(());

@@ -37,7 +37,7 @@ pub struct Doors<'a> {
     pub keep: &'a Keep,
 }
 
-/// What metrics show of the uplink beside its status.
+/// What metrics show of uplinks beside their status.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct UplinkDetails {
     /// Batches on their way.
@@ -64,6 +64,25 @@ pub struct UplinkDetails {
     pub garbage: u64,
 }
 
+impl UplinkDetails {
+    /// Returns what two uplinks count together.
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            in_flight: self.in_flight + other.in_flight,
+            unacked_announces: self.unacked_announces + other.unacked_announces,
+            announces_spared: self.announces_spared + other.announces_spared,
+            updates: self.updates + other.updates,
+            answered: self.answered + other.answered,
+            answers_given_up: self.answers_given_up + other.answers_given_up,
+            unfollowed: self.unfollowed + other.unfollowed,
+            changes_cut: self.changes_cut + other.changes_cut,
+            resets: self.resets + other.resets,
+            too_large: self.too_large + other.too_large,
+            garbage: self.garbage + other.garbage,
+        }
+    }
+}
+
 /// Returns the status of an agent.
 pub fn status(recorder: &Recorder, clock: &HostClock, host: Host, now: Now) -> Status {
     Status {
@@ -77,7 +96,7 @@ pub fn status(recorder: &Recorder, clock: &HostClock, host: Host, now: Now) -> S
         triggers_fired: recorder.triggers_fired(),
         drops: by_name(&recorder.drops(), Listed::NonZero),
         capabilities: vec![invariant_tsc(clock.source()), outlived(host.holder)],
-        uplink: None,
+        uplinks: Vec::new(),
     }
 }
 
@@ -100,7 +119,7 @@ fn outlived(holder: Holder) -> Capability {
 pub fn metrics(
     recorder: &Recorder,
     doors: Doors<'_>,
-    uplink: Option<&(UplinkStatus, UplinkDetails)>,
+    uplinks: Option<&(Vec<UplinkStatus>, UplinkDetails)>,
     now: Now,
 ) -> String {
     let mut out = Exposition::default();
@@ -150,8 +169,8 @@ pub fn metrics(
     out.counter("remote_triggers", "Groups that the coordinator asked for, refused ones included.", remote.fired);
     out.counter("remote_triggers_refused", "Those of them that the rate refused.", remote.refused);
     out.walk(&recorder.walk_status());
-    if let Some((status, details)) = uplink {
-        out.uplink(status, details);
+    if let Some((statuses, details)) = uplinks {
+        out.uplinks(statuses, details);
     }
     let fired = recorder.triggers_fired();
     out.counters("triggers", "Firings, refused ones included.", "trigger", fired);
@@ -210,7 +229,7 @@ impl Exposition {
         self.counter("backtests", "Back-tests begun.", backtests);
     }
 
-    fn uplink(&mut self, status: &UplinkStatus, details: &UplinkDetails) {
+    fn uplinks(&mut self, statuses: &[UplinkStatus], details: &UplinkDetails) {
         // By name, so that a new one is shown.
         let UplinkDetails {
             in_flight,
@@ -225,31 +244,55 @@ impl Exposition {
             too_large,
             garbage,
         } = *details;
-        let (is_connected, is_reporting) = (u64::from(status.is_connected), u64::from(status.is_reporting));
-        self.gauge("uplink_connected", "Whether the coordinator has said welcome.", Some(is_connected));
-        self.gauge("uplink_reporting", "Whether the collector takes batches.", Some(is_reporting));
-        self.gauge("uplink_queued_bytes", "Kept bytes that wait to be sent.", Some(status.queued_bytes));
+        let sum = |of: fn(&UplinkStatus) -> u64| statuses.iter().map(of).sum();
+        let n_connected = sum(|status| u64::from(status.is_connected));
+        let n_reporting = sum(|status| u64::from(status.is_reporting));
+        self.gauge("uplink_collectors", "Collectors that are configured.", Some(statuses.len() as u64));
+        self.gauge("uplink_connected", "Collectors whose coordinator has said welcome.", Some(n_connected));
+        self.gauge("uplink_reporting", "Collectors that take batches.", Some(n_reporting));
+        let queued = sum(|status| status.queued_bytes);
+        self.gauge("uplink_queued_bytes", "Kept bytes that wait to be sent.", Some(queued));
         self.gauge("uplink_in_flight_batches", "Batches on their way.", Some(in_flight));
         self.gauge("uplink_unacked_announces", "Announcements that wait.", Some(unacked_announces));
-        self.counter("uplink_announces", "Firings to announce.", status.announced_total);
-        self.counter("uplink_announces_acked", "Announcements acknowledged.", status.announces_acked_total);
-        self.counter("uplink_announces_refused", "Announcements not followed.", status.announces_refused_total);
-        self.counter("uplink_announces_given_up", "Announcements given up.", status.announces_given_up_total);
+        self.counter("uplink_announces", "Firings to announce.", sum(|status| status.announced_total));
+        self.counter(
+            "uplink_announces_acked",
+            "Announcements acknowledged.",
+            sum(|status| status.announces_acked_total),
+        );
+        self.counter(
+            "uplink_announces_refused",
+            "Announcements not followed.",
+            sum(|status| status.announces_refused_total),
+        );
+        self.counter(
+            "uplink_announces_given_up",
+            "Announcements given up.",
+            sum(|status| status.announces_given_up_total),
+        );
         self.counter(
             "uplink_announces_spared",
             "Announcements not said, the coordinator asked first.",
             announces_spared,
         );
-        self.counter("uplink_collections", "Groups that the coordinator asked for.", status.collections_total);
+        self.counter(
+            "uplink_collections",
+            "Groups that the coordinator asked for.",
+            sum(|status| status.collections_total),
+        );
         self.counter("uplink_answers", "Groups that were answered.", answered);
         self.counter("uplink_answers_given_up", "Answers given up, too many waited.", answers_given_up);
         self.counter("uplink_updates", "Updates sent.", updates);
         self.counter("uplink_unfollowed_traces", "Traces told of no more, there were too many.", unfollowed);
         self.counter("uplink_changes_cut", "Changes of the host not told of for all traces.", changes_cut);
-        self.counter("uplink_batches", "Batches sent, those sent again included.", status.batches_total);
-        self.counter("uplink_batches_acked", "Batches acknowledged.", status.batches_acked_total);
-        self.counter("uplink_batches_resent", "Batches sent again.", status.batches_resent_total);
-        self.counter("uplink_bytes", "Bytes of all batches sent, as they were packed.", status.bytes_total);
+        self.counter("uplink_batches", "Batches sent, those sent again included.", sum(|status| status.batches_total));
+        self.counter("uplink_batches_acked", "Batches acknowledged.", sum(|status| status.batches_acked_total));
+        self.counter("uplink_batches_resent", "Batches sent again.", sum(|status| status.batches_resent_total));
+        self.counter(
+            "uplink_bytes",
+            "Bytes of all batches sent, as they were packed.",
+            sum(|status| status.bytes_total),
+        );
         self.counter("uplink_resets", "Streams ended as nothing was acknowledged.", resets);
         self.counter("uplink_too_large_segments", "Segments that no batch takes.", too_large);
         self.counter("uplink_garbage", "Messages of the collector that nobody understands.", garbage);

@@ -32,6 +32,8 @@ pub enum Origin {
     Admin,
     /// The coordinator: it fired on another host.
     Remote {
+        /// The symptomatic trace, which another coordinator may ask for.
+        base: TraceId,
         /// When it fired there, in nanoseconds since 1970.
         fired_ns: u64,
     },
@@ -181,12 +183,14 @@ impl Triggers {
     /// Takes one event.
     pub fn step(&mut self, now: Nanos, event: Event) -> Vec<Action> {
         match event {
-            Event::Fired { trigger, trace, laterals, origin: Origin::Remote { fired_ns } } => {
-                self.asked(now, trigger, trace, &laterals, Some(fired_ns))
+            Event::Fired { trigger, trace, laterals, origin: Origin::Remote { base, fired_ns } } => {
+                let group = std::iter::once(trace).chain(laterals).collect();
+                self.asked(Triggered { trace, trigger, base, fired: now, fired_ns: Some(fired_ns) }, group)
             }
             Event::Fired { trigger, trace, origin: Origin::Elsewhere, .. } => {
                 let is_news = !trace.is_none() && self.triggered(trace).is_none();
-                if is_news { self.asked(now, trigger, trace, &[], None) } else { Vec::new() }
+                let heard = Triggered { trace, trigger, base: trace, fired: now, fired_ns: None };
+                if is_news { self.asked(heard, vec![trace]) } else { Vec::new() }
             }
             Event::Fired { trigger, trace, laterals, origin } => self.fired(now, trigger, trace, &laterals, origin),
             Event::Abandoned { trace } => {
@@ -300,15 +304,8 @@ impl Triggers {
     }
 
     /// Takes a trigger that fired on another host. Its own host's limit has admitted it; here only the rate of all such is limited.
-    fn asked(
-        &mut self,
-        now: Nanos,
-        trigger: TriggerId,
-        base: TraceId,
-        laterals: &[TraceId],
-        fired_ns: Option<u64>,
-    ) -> Vec<Action> {
-        let group: Vec<_> = std::iter::once(base).chain(laterals.iter().copied()).collect();
+    fn asked(&mut self, first: Triggered, group: Vec<TraceId>) -> Vec<Action> {
+        let Triggered { trace, trigger, base, fired: now, .. } = first;
         self.remote.fired += 1;
         if !self.remote_limit.admit(self.priority(trigger, base), now) {
             self.remote.refused += 1;
@@ -317,9 +314,9 @@ impl Triggers {
                     self.set(now, trace, State::Refused);
                 }
             }
-            return vec![Action::Refused { trigger, trace: base }];
+            return vec![Action::Refused { trigger, trace }];
         }
-        self.collect(Triggered { trace: base, trigger, base, fired: now, fired_ns }, group)
+        self.collect(first, group)
     }
 
     /// Has the traces of a group copied out; those that linger already keep the trigger that fired first, unless it was only heard of.

@@ -5,12 +5,14 @@
 //! threads and clocks are [`link`]'s.
 
 pub mod announce;
+pub mod cluster;
 pub mod driver;
 pub mod link;
 pub mod report;
 pub mod updates;
 
-use announce::{Announcements, Firing};
+use announce::Announcements;
+pub use announce::Firing;
 use backsight_core::coordination::{Advice, Greeting};
 use backsight_core::ids::{RegionId, TraceId, TriggerId};
 use backsight_core::priority::Priority;
@@ -61,16 +63,7 @@ pub enum Event {
     /// That stream has ended.
     ReportLost,
     /// A trigger fired, and was admitted.
-    Fired {
-        /// Which.
-        trigger: TriggerId,
-        /// When, in nanoseconds since 1970.
-        fired_ns: u64,
-        /// The symptomatic trace first, then its laterals.
-        traces: Vec<TraceId>,
-        /// Whether it fired on another host, and was only heard of here.
-        is_elsewhere: bool,
-    },
+    Fired(Firing),
     /// A segment is kept, or kept in a greater length.
     Grew {
         /// Of which trace.
@@ -179,6 +172,8 @@ pub enum Action {
         id: u64,
         /// The trigger.
         trigger: TriggerId,
+        /// The symptomatic trace.
+        base: TraceId,
         /// When it fired, in nanoseconds since 1970.
         fired_ns: u64,
         /// The traces whose holdings go with it.
@@ -231,7 +226,7 @@ pub struct Rules {
 }
 
 /// How far a kept trace has come.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Progress {
     /// Something of it has not been sent.
     Queued,
@@ -334,11 +329,10 @@ impl Uplink {
             }
             Event::ReportReady { batch_max_bytes } => self.reports.ready(now, batch_max_bytes, counters),
             Event::ReportLost => self.reports.lost(counters),
-            Event::Fired { trigger, fired_ns, traces, is_elsewhere } => {
-                let is_told = is_elsewhere && traces.iter().all(|trace| self.updates.is_followed(*trace));
-                self.updates.follow(now, &traces, counters);
+            Event::Fired(firing) => {
+                let is_told = firing.is_elsewhere && firing.traces.iter().all(|trace| self.updates.is_followed(*trace));
+                self.updates.follow(now, &firing.traces, counters);
                 if !is_told {
-                    let firing = Firing { trigger, fired_ns, traces, is_elsewhere };
                     self.announcements.fired(now, firing, counters);
                 }
             }
@@ -402,6 +396,24 @@ impl Uplink {
         let talk = [self.announcements.wake_at(), self.updates.wake_at()].into_iter().flatten();
         let talk = talk.min().filter(|_| self.is_connected);
         [talk, self.reports.wake_at()].into_iter().flatten().min()
+    }
+
+    /// Returns whether this collector was told of a trace, or has asked for it.
+    pub fn knows(&self, trace: TraceId) -> bool {
+        self.updates.is_followed(trace) || self.reports.progress(trace).is_some()
+    }
+
+    /// Returns all segments of a kept trace that this collector is told of, and why it is kept.
+    pub fn pieces(&self, trace: TraceId) -> Option<(Why, Vec<Piece>)> {
+        self.reports.pieces(trace)
+    }
+
+    /// Takes the firings that another coordinator has to be told of, as this one may not have followed them to the end: those that it has not
+    /// acknowledged, that are young, or of whose traces it has not all.
+    pub fn hand_over(&mut self, now: Nanos) -> Vec<Firing> {
+        let reports = &self.reports;
+        let has_all = |trace| matches!(reports.progress(trace), None | Some(Progress::Acked));
+        self.announcements.hand_over(now, has_all)
     }
 
     /// Returns how far a kept trace has come.

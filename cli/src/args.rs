@@ -18,7 +18,7 @@ use value::{CollectorUrl, duration, expression, expression_name, trigger_id, tri
 const AGENT_DEFAULT: &str = "/run/backsight/admin.sock";
 /// What names the admin socket where `--agent` does not.
 const AGENT_VARIABLE: &str = "BACKSIGHT_ADMIN";
-/// What names the collector where `--collector` does not.
+/// What names the collectors where `--collector` does not.
 const COLLECTOR_VARIABLE: &str = "BACKSIGHT_COLLECTOR";
 /// Traces that a trigger may collect with its own.
 const LATERALS_MAX: usize = 32;
@@ -33,9 +33,9 @@ pub(crate) struct Args {
     // Read from the environment by hand: clap would show in `Usage:` what stands there, as if it had to be typed.
     #[arg(long, global = true, value_name = "SOCKET", help_heading = GLOBAL)]
     agent: Option<PathBuf>,
-    /// Address of the collector, as http://host:4390; where none is given, the one that the agent reports to [env: BACKSIGHT_COLLECTOR]
-    #[arg(long, global = true, value_name = "URL", help_heading = GLOBAL)]
-    collector: Option<CollectorUrl>,
+    /// Addresses of all collectors, as http://host:4390, with commas between them; where none is given, those that the agent reports to [env: BACKSIGHT_COLLECTOR]
+    #[arg(long = "collector", global = true, value_name = "URL", value_delimiter = ',', help_heading = GLOBAL)]
+    collectors: Vec<CollectorUrl>,
     /// Print JSON instead of text
     #[arg(long, global = true, help_heading = GLOBAL)]
     pub(crate) json: bool,
@@ -51,9 +51,9 @@ impl Args {
         if args.agent.is_none() {
             args.agent = named(AGENT_VARIABLE).map(PathBuf::from);
         }
-        if let (None, Some(url)) = (&args.collector, named(COLLECTOR_VARIABLE)) {
-            match url.to_string_lossy().parse() {
-                Ok(url) => args.collector = Some(url),
+        if let (true, Some(urls)) = (args.collectors.is_empty(), named(COLLECTOR_VARIABLE)) {
+            match urls.to_string_lossy().split(',').map(str::parse).collect() {
+                Ok(urls) => args.collectors = urls,
                 Err(error) => usage_error(ErrorKind::ValueValidation, &format!("{COLLECTOR_VARIABLE}: {error}")),
             }
         }
@@ -68,9 +68,9 @@ impl Args {
         self.agent.as_deref().unwrap_or(Path::new(AGENT_DEFAULT))
     }
 
-    /// Returns the address of the collector, where one is named.
-    pub(crate) fn collector(&self) -> Option<&CollectorUrl> {
-        self.collector.as_ref()
+    /// Returns the addresses of the collectors, where any are named.
+    pub(crate) fn collectors(&self) -> &[CollectorUrl] {
+        &self.collectors
     }
 
     /// Returns why the arguments do not go together, if they do not.

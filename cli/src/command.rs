@@ -14,7 +14,7 @@ mod trigger;
 use crate::admin::{Admin, Reply};
 use crate::args::value::CollectorUrl;
 use crate::args::{Args, Command, TraceCommand, TriggerCommand};
-use crate::collector::Collector;
+use crate::collectors::Collectors;
 use crate::output;
 use anyhow::{Result, anyhow};
 use backsight_proto::admin::{Status, route};
@@ -27,7 +27,7 @@ use trace::Whom;
 /// # Errors
 /// The agent is not there, or says no.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let asked = Asked { admin: Admin::new(args.agent()), collector: args.collector(), is_json: args.json };
+    let asked = Asked { admin: Admin::new(args.agent()), collectors: args.collectors(), is_json: args.json };
     match &args.command {
         Command::Status => status::run(&asked),
         Command::Horizon => horizon::run(&asked),
@@ -51,33 +51,33 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 /// Whom to ask, and how to answer.
 struct Asked<'a> {
     admin: Admin,
-    /// The collector's address, where the command line names one.
-    collector: Option<&'a CollectorUrl>,
+    /// The collectors' addresses, where the command line names any.
+    collectors: &'a [CollectorUrl],
     is_json: bool,
 }
 
 impl Asked<'_> {
-    /// Returns the collector: the one that the command line names, or the one that the agent reports to; `None` where there is neither.
+    /// Returns the collectors: those that the command line names, or those that the agent reports to; `None` where there is neither.
     ///
     /// # Errors
     /// None is named, and the agent cannot be asked for its own.
-    fn find_collector(&self) -> Result<Option<Collector>> {
-        if let Some(url) = self.collector {
-            return Ok(Some(Collector::new(url.to_string())));
+    fn find_collectors(&self) -> Result<Option<Collectors>> {
+        if let Some(named) = Collectors::new(self.collectors.iter().map(ToString::to_string)) {
+            return Ok(Some(named));
         }
         let reply = self.admin.get(route::STATUS).map_err(|error| {
             anyhow!("{error:#}; without an agent, name a collector with --collector or BACKSIGHT_COLLECTOR")
         })?;
         let status: Status = reply.parse()?;
-        Ok(status.uplink.map(|uplink| Collector::new(uplink.collector)))
+        Ok(Collectors::new(status.uplinks.into_iter().map(|uplink| uplink.collector)))
     }
 
-    /// Returns the collector, without which there is nothing to say.
+    /// Returns the collectors, without which there is nothing to say.
     ///
     /// # Errors
-    /// As [`Asked::find_collector`], or the agent reports to none.
-    fn collector(&self) -> Result<Collector> {
-        self.find_collector()?.ok_or_else(|| {
+    /// As [`Asked::find_collectors`], or the agent reports to none.
+    fn collectors(&self) -> Result<Collectors> {
+        self.find_collectors()?.ok_or_else(|| {
             anyhow!("the agent reports to no collector; name one with --collector or BACKSIGHT_COLLECTOR, or in uplink.collectors of its configuration")
         })
     }

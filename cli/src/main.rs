@@ -7,6 +7,7 @@
 mod admin;
 mod args;
 mod collector;
+mod collectors;
 mod command;
 mod output;
 mod render;

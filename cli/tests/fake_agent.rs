@@ -106,7 +106,7 @@ fn json_is_printed_as_the_agent_gave_it() {
 const STATUS_COLLECTOR_DOWN: &str = r#"{"agent":"000001a","version":"0.1.0","uptime_ms":1,"pid":1,
     "pool":{"budget_bytes":0,"populated_bytes":0,"retained_bytes":0,"kept_bytes":0,"index_bytes":0},
     "horizon":{"horizon_ms":null,"predicted_ms":null,"target_ms":10000},
-    "uplink":{"collector":"http://127.0.0.1:1"}}"#;
+    "uplinks":[{"collector":"http://127.0.0.1:1"}]}"#;
 
 const NOT_FOUND: (&str, &str) = ("404 Not Found", r#"{"error":"nothing of this trace is kept or retained here"}"#);
 const HORIZON: (&str, &str) = ("200 OK", r#"{"horizon_ms":12000,"predicted_ms":null,"target_ms":10000}"#);

@@ -229,7 +229,7 @@ impl Coordinator {
         let refusal = followed.err();
         self.actions.push(Action::Acknowledge { agent, id: announcement.id, refusal });
         let Ok((id, is_new)) = followed else { return };
-        let n_joined = self.add_laterals(id, &announcement.holdings);
+        let n_joined = self.add_traces(id, &announcement.holdings);
         self.note_name(id, announcement.name.as_ref());
         self.cover(id, agent, &announcement.holdings);
         for holding in announcement.holdings.iter().take(GROUP_MAX) {
@@ -244,16 +244,16 @@ impl Coordinator {
 
     /// Returns the group that an announcement belongs to, and whether it was begun for it.
     fn group_of(&mut self, now: Nanos, agent: AgentId, said: &Announcement) -> Result<(GroupId, bool), Refusal> {
-        let base = said.holdings.first().map(|holding| holding.trace).unwrap_or_default();
-        if base.is_none() {
+        let first = said.holdings.first().map(|holding| holding.trace).unwrap_or_default();
+        if first.is_none() || said.base.is_none() {
             self.counts.refused_no_trace += 1;
             return Err(Refusal::NoTrace);
         }
-        let key = (said.trigger, base);
+        let key = (said.trigger, said.base);
         if let Some(id) = self.by_key.get(&key) {
             return Ok((*id, false));
         }
-        if self.is_busy(base) {
+        if self.is_busy(first) {
             self.counts.refused_trace_busy += 1;
             return Err(Refusal::TraceBusy);
         }
@@ -273,9 +273,6 @@ impl Coordinator {
         self.reviews.insert((group.review, id));
         self.by_key.insert(key, id);
         self.by_priority.insert((group.priority, id));
-        let followed = self.traces.entry(base).or_default();
-        followed.groups.insert(id);
-        followed.note_fired(group.fired(base));
         self.groups.insert(id, group);
         self.counts.groups_started += 1;
         Ok((id, true))
@@ -285,23 +282,23 @@ impl Coordinator {
         self.traces.get(&trace).is_some_and(|followed| followed.groups.len() >= self.limits.groups_per_trace_max)
     }
 
-    /// Adds the laterals that an announcement names to its group; returns how many were new.
-    fn add_laterals(&mut self, id: GroupId, holdings: &[Holding]) -> usize {
+    /// Adds the traces that an announcement names to its group; returns how many were new.
+    fn add_traces(&mut self, id: GroupId, holdings: &[Holding]) -> usize {
         let mut n_joined = 0;
-        for lateral in holdings.iter().skip(1).map(|holding| holding.trace) {
-            let is_busy = self.is_busy(lateral);
+        for trace in holdings.iter().map(|holding| holding.trace) {
+            let is_busy = self.is_busy(trace);
             let Some(group) = self.groups.get_mut(&id) else { return n_joined };
-            if group.bit(lateral) != 0 {
+            if group.bit(trace) != 0 {
                 continue;
             }
-            if lateral.is_none() || group.traces.len() >= GROUP_MAX || is_busy {
+            if trace.is_none() || group.traces.len() >= GROUP_MAX || is_busy {
                 self.counts.refused_laterals += 1;
                 continue;
             }
-            group.traces.push(lateral);
-            let followed = self.traces.entry(lateral).or_default();
+            group.traces.push(trace);
+            let followed = self.traces.entry(trace).or_default();
             followed.groups.insert(id);
-            followed.note_fired(group.fired(lateral));
+            followed.note_fired(group.fired(trace));
             n_joined += 1;
         }
         n_joined
@@ -403,7 +400,7 @@ impl Coordinator {
     fn end(&mut self, now: Nanos, id: GroupId) {
         let Some(group) = self.groups.remove(&id) else { return };
         let rank = (group.priority, id);
-        self.by_key.remove(&(group.trigger, group.base()));
+        self.by_key.remove(&(group.trigger, group.base));
         self.by_priority.remove(&rank);
         self.reviews.remove(&(group.review, id));
         for trace in &group.traces {

@@ -18,7 +18,9 @@ pub struct Announcement {
     pub name: Option<TriggerName>,
     /// When it fired, in nanoseconds since 1970.
     pub fired_ns: u64,
-    /// What the agent has: the symptomatic trace first, then its laterals. Never empty.
+    /// The symptomatic trace, by which the whole group is ranked.
+    pub base: TraceId,
+    /// What the agent has of the group's traces that this coordinator follows: the base first if it is one of them, then laterals. Never empty.
     pub holdings: Vec<Holding>,
 }
 
@@ -35,7 +37,9 @@ pub struct Collection {
     pub origin: AgentId,
     /// When it fired there, in nanoseconds since 1970.
     pub fired_ns: u64,
-    /// The symptomatic trace first, then its laterals. Never empty.
+    /// The symptomatic trace, by which the whole group is ranked.
+    pub base: TraceId,
+    /// What is asked for, the base only if it is. Never empty.
     pub traces: Vec<TraceId>,
 }
 

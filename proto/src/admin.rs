@@ -93,12 +93,12 @@ pub struct Status {
     /// What the host allows.
     #[serde(default)]
     pub capabilities: Vec<Capability>,
-    /// The connection to the collector; `None` where none is configured.
+    /// The connections to the collectors; empty where none is configured.
     #[serde(default)]
-    pub uplink: Option<UplinkStatus>,
+    pub uplinks: Vec<UplinkStatus>,
 }
 
-/// An agent's connection to its collector, counted since the agent started.
+/// An agent's connection to one collector, counted since the agent started.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UplinkStatus {

@@ -11,4 +11,5 @@ mod hosts;
 mod kill;
 mod packaging;
 mod restart;
+mod shards;
 mod traverse;

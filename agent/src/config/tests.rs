@@ -76,7 +76,7 @@ fn flags_override_the_file() {
     let config = Config::load(None, overrides).unwrap();
     assert_eq!((config.pool.budget_bytes, config.agent.socket), (64 << 20, PathBuf::from("/x")));
     for url in ["http://[::1]:4390", "http://collector-1.example:4390/"] {
-        let dialled = Overrides { collector: Some(url.into()), ..Overrides::default() };
+        let dialled = Overrides { collectors: vec![url.into()], ..Overrides::default() };
         assert_eq!(Config::load(None, dialled).unwrap().uplink.collectors, [url]);
     }
 }
@@ -87,7 +87,7 @@ fn a_flag_is_blamed_for_its_value_and_a_file_for_its_own() {
     let good = "[pool]\nbudget_bytes = 8388608\n[agent]\nsocket = \"/a\"\nadmin_socket = \"/b\"\n";
     let low = Overrides { budget_bytes: Some(1), ..Overrides::default() };
     let long = Overrides { socket: Some("p".repeat(108).into()), ..Overrides::default() };
-    let nowhere = Overrides { collector: Some("nowhere".into()), ..Overrides::default() };
+    let nowhere = Overrides { collectors: vec!["nowhere".into()], ..Overrides::default() };
     let nul = Overrides { state_dir: Some("a\0".into()), ..Overrides::default() };
     let taken = Overrides { socket: Some("/b".into()), ..Overrides::default() };
     let taken_too = Overrides { admin_socket: Some("/a".into()), ..Overrides::default() };

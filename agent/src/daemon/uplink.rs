@@ -1,51 +1,56 @@
-//! The loop's connection to the collector: dialled at the start, watched like any descriptor, driven once a turn.
+//! The loop's connections to the collectors: dialled at the start, watched like any descriptor, driven once a turn.
 
 use super::{Daemon, Source, StartError};
 use crate::config::Config;
 use crate::uplink::Rules;
+use crate::uplink::cluster::Cluster;
 use crate::uplink::driver::Driver;
 use crate::uplink::link::{Identity, Link};
 use backsight_core::ids::AgentId;
+use backsight_core::shard::Member;
 use backsight_core::units::Nanos;
 use std::hash::{BuildHasher, Hasher};
 
-/// The collector, as the loop knows it.
-pub(super) type Collector = Driver<Link>;
+/// The collectors, as the loop knows them.
+pub(super) type Collectors = Cluster<Link>;
 
-/// Starts dialling the collector, if one is configured.
-pub(super) fn dial(config: &Config, agent: AgentId, now: Nanos) -> Result<Option<Collector>, StartError> {
-    let Some(url) = config.uplink.collectors.first() else { return Ok(None) };
+/// Starts dialling the collectors, if any are configured.
+pub(super) fn dial(config: &Config, agent: AgentId, now: Nanos) -> Result<Option<Collectors>, StartError> {
+    let urls = &config.uplink.collectors;
     let instance = std::hash::RandomState::new().build_hasher().finish(); // random for each process
-    let link = Link::start(Identity { agent, instance, collector: url.clone() })
-        .map_err(|source| StartError::System { what: "start the uplink's thread", source })?;
     let rules = Rules {
         batch_bytes: config.report.batch_bytes,
-        bytes_per_s: config.report.bytes_per_s,
+        // A limit is the host's: each collector has its share of it.
+        bytes_per_s: config.report.bytes_per_s.div_ceil(urls.len().max(1) as u64),
         resend: Nanos::from_ms(config.report.resend_ms),
         linger: Nanos::from_ms(config.triggers.linger_ms),
     };
-    Ok(Some(Driver::new(link, rules, url.clone(), now)))
+    let connect = |url: &String| {
+        let link = Link::start(Identity { agent, instance, collector: url.clone() })
+            .map_err(|source| StartError::System { what: "start the uplink's thread", source })?;
+        Ok((Member::from_name(url.trim_end_matches('/')), Driver::new(link, rules, url.clone(), now)))
+    };
+    let connected: Vec<_> = urls.iter().map(connect).collect::<Result<_, StartError>>()?;
+    Ok(Some(connected).filter(|connected| !connected.is_empty()).map(Cluster::new))
 }
 
 impl Daemon {
-    /// Quiets the collector's bell; what it said is taken when the turn ends.
-    pub(super) fn collector_rang(&self) {
-        if let Some(collector) = &self.collector {
-            collector.port().acknowledge();
-        }
+    /// Quiets the collectors' bells; what they said is taken when the turn ends.
+    pub(super) fn collectors_rang(&self) {
+        self.collectors.iter().flat_map(Cluster::ports).for_each(Link::acknowledge);
     }
 
-    /// Takes what the collector said, tells it what has happened and sends what is due; returns how long the loop may sleep.
-    pub(super) fn serve_collector(&mut self) -> Option<Nanos> {
+    /// Takes what the collectors said, tells them what has happened and sends what is due; returns how long the loop may sleep.
+    pub(super) fn serve_collectors(&mut self) -> Option<Nanos> {
         let now = self.now();
-        let Self { collector: Some(collector), recorder, clock, .. } = self else { return None };
-        collector.turn(recorder, clock.timeline(), now);
-        Some(collector.sleep(now.time, crate::recorder::SWEEP_EVERY))
+        let Self { collectors: Some(collectors), recorder, clock, .. } = self else { return None };
+        collectors.turn(recorder, clock.timeline(), now);
+        Some(collectors.sleep(now.time, crate::recorder::SWEEP_EVERY))
     }
 
-    /// Watches for what the collector says.
-    pub(super) fn watch_collector(&self) -> Result<(), rustix::io::Errno> {
-        let eventfd = self.collector.as_ref().map(|collector| collector.port().eventfd());
-        eventfd.map_or(Ok(()), |eventfd| self.watch(eventfd, Source::Collector))
+    /// Watches for what the collectors say.
+    pub(super) fn watch_collectors(&self) -> Result<(), rustix::io::Errno> {
+        let mut ports = self.collectors.iter().flat_map(Cluster::ports);
+        ports.try_for_each(|port| self.watch(port.eventfd(), Source::Collectors))
     }
 }

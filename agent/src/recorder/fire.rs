@@ -5,7 +5,7 @@ use crate::collect;
 use crate::crumbs::Added;
 use crate::kept::{Change, Copied, GivenUp, Keeping};
 use crate::triggers::{Action, Event, Looked, Origin, Triggered};
-use crate::uplink;
+use crate::uplink::{self, Firing};
 use backsight_core::holding::CrumbTo;
 use backsight_core::ids::{RegionId, TraceId, TriggerId};
 use backsight_core::segment::{SegmentKey, Slice};
@@ -134,9 +134,12 @@ impl Recorder {
                 }
             }
             let is_local = |(_, origin): &(TriggerId, Origin)| !matches!(origin, Origin::Remote { .. });
-            if let Some((trigger, origin)) = fired.filter(is_local).filter(|_| !traces.is_empty()) {
+            if let Some((trigger, origin)) = fired.filter(is_local)
+                && let Some(base) = traces.first().copied()
+            {
                 let is_elsewhere = origin == Origin::Elsewhere;
-                self.tell(uplink::Event::Fired { trigger, fired_ns: now.wall_ns, traces, is_elsewhere });
+                let fired_ns = now.wall_ns;
+                self.tell(uplink::Event::Fired(Firing { trigger, base, fired_ns, traces, is_elsewhere }));
             }
         }
         self.collect(&wanted, now);
@@ -144,12 +147,15 @@ impl Recorder {
 
     /// Returns for which trigger a trace is kept, of the one so far and the `latest`: the rarer one, as a storm must not cost that its traces.
     fn of_rarest(&mut self, known: Triggered, latest: &Event, now: Now) -> Triggered {
-        let Event::Fired { trigger, trace: base, origin, .. } = *latest else { return known };
+        let Event::Fired { trigger, trace, origin, .. } = *latest else { return known };
         let is_known = trigger == known.trigger || trigger == TriggerId::ELSEWHERE;
         if is_known || !self.kept.is_rarer(trigger, known.trace) {
             return known;
         }
-        let fired_ns = if let Origin::Remote { fired_ns } = origin { Some(fired_ns) } else { None };
+        let (base, fired_ns) = match origin {
+            Origin::Remote { base, fired_ns } => (base, Some(fired_ns)),
+            _ => (trace, None),
+        };
         let triggered = Triggered { trace: known.trace, trigger, base, fired: now.time, fired_ns };
         self.triggers.retrigger(triggered);
         triggered

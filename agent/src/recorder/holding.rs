@@ -132,7 +132,7 @@ impl Recorder {
                 trigger: collection.trigger,
                 trace: *trace,
                 laterals: laterals.to_vec(),
-                origin: Origin::Remote { fired_ns: collection.fired_ns },
+                origin: Origin::Remote { base: collection.base, fired_ns: collection.fired_ns },
             })
         };
         self.fire_all(collections.iter().filter_map(fired).collect(), now);

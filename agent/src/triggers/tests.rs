@@ -86,7 +86,7 @@ fn a_trigger_that_was_only_heard_of_gives_way_to_the_one_that_fired() {
     triggers.step(Nanos(0), elsewhere);
     let of = |triggers: &Triggers| triggers.triggered(trace(1)).map(|triggered| triggered.trigger);
     assert_eq!(of(&triggers), Some(TriggerId::ELSEWHERE));
-    triggers.step(Nanos(1), fired(1, &[], Origin::Remote { fired_ns: 5 }));
+    triggers.step(Nanos(1), fired(1, &[], Origin::Remote { base: trace(1), fired_ns: 5 }));
     assert_eq!(of(&triggers), Some(TriggerId::MANUAL));
     let cli = Event::Fired { trigger: TriggerId::CLI, trace: trace(1), laterals: Vec::new(), origin: Origin::Admin };
     triggers.step(Nanos(2), cli);
@@ -143,8 +143,10 @@ fn no_storm_of_traces_grows_the_tables_beyond_their_bounds() {
 #[test]
 fn what_the_coordinator_asks_for_has_a_limit_of_its_own() {
     let mut triggers = Triggers::new(Rules { rate_per_s: 1, ..RULES }, Nanos(0));
-    let remote = Origin::Remote { fired_ns: 5 };
-    assert_eq!(collected(&triggers.step(Nanos(0), fired(1, &[2, 3, 4], remote))).len(), 4, "its laterals are not cut");
+    let remote = Origin::Remote { base: trace(9), fired_ns: 5 };
+    let asked = triggers.step(Nanos(0), fired(1, &[2, 3, 4], remote));
+    let of_base = [1, 2, 3, 4].map(|n| (trace(n), trace(9)));
+    assert_eq!(collected(&asked), of_base, "its laterals are not cut, and another coordinator asks for their base");
     assert_eq!(triggers.triggered(trace(3)).and_then(|triggered| triggered.fired_ns), Some(5));
     triggers.step(Nanos(0), fired(5, &[], Origin::Signal));
     assert!(triggers.triggered(trace(5)).is_some(), "the local limit is untouched");

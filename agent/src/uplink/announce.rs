@@ -21,20 +21,28 @@ const WAIT_MAX: Nanos = Nanos::from_ms(5_000);
 /// How long an announcement is said again, or remembered.
 const LASTS: Nanos = Nanos::from_ms(60_000);
 
-/// A firing as it is announced.
-#[derive(Debug)]
-pub(super) struct Firing {
-    pub(super) trigger: TriggerId,
-    pub(super) fired_ns: u64,
-    /// The symptomatic trace first.
-    pub(super) traces: Vec<TraceId>,
-    /// Whether it was only heard of.
-    pub(super) is_elsewhere: bool,
+/// How long a coordinator follows a firing before it is taken to have found everybody: longer than it waits for an answer.
+const YOUNG: Nanos = Nanos::from_ms(10_000);
+
+/// A trigger that fired, as it is announced.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Firing {
+    /// Which.
+    pub trigger: TriggerId,
+    /// The symptomatic trace.
+    pub base: TraceId,
+    /// When, in nanoseconds since 1970.
+    pub fired_ns: u64,
+    /// The traces to collect, the base first if it is one of them.
+    pub traces: Vec<TraceId>,
+    /// Whether it fired on another host, and was only heard of here.
+    pub is_elsewhere: bool,
 }
 
 #[derive(Debug)]
 struct Announcement {
     trigger: TriggerId,
+    base: TraceId,
     fired_ns: u64,
     traces: Vec<TraceId>,
     fired: Nanos,
@@ -71,8 +79,7 @@ impl Announcements {
 
     /// Takes a firing: it is announced at once, or later where it was only heard of.
     pub(super) fn fired(&mut self, now: Nanos, firing: Firing, counters: &mut Counters) {
-        let Firing { trigger, fired_ns, traces, is_elsewhere } = firing;
-        let Some(base) = traces.first().copied() else { return };
+        let Firing { trigger, base, fired_ns, traces, is_elsewhere } = firing;
         // This one tells of its trace, and at once where it fired here.
         self.asked(&[base], counters);
         let known = self.unacked.get(&(trigger, base)).and_then(|id| self.by_id.get(id));
@@ -90,7 +97,7 @@ impl Announcements {
         }
         self.due.insert((due, id));
         let due = Some(due);
-        self.by_id.insert(id, Announcement { trigger, fired_ns, traces, fired: now, due, wait: WAIT_FIRST });
+        self.by_id.insert(id, Announcement { trigger, base, fired_ns, traces, fired: now, due, wait: WAIT_FIRST });
         while self.by_id.len() > ANNOUNCEMENTS_MAX || self.n_traces > ANNOUNCED_TRACES_MAX {
             self.forget_oldest(counters);
         }
@@ -119,7 +126,7 @@ impl Announcements {
         self.due.remove(&(due, id));
         counters.announces_acked += 1;
         counters.announces_refused += u64::from(is_refused);
-        let subject = announcement.subject();
+        let subject = (announcement.trigger, announcement.base);
         self.settle(subject, id);
         self.by_id.get(&id).filter(|_| !is_refused).map_or(&[], |announcement| &announcement.traces)
     }
@@ -136,6 +143,24 @@ impl Announcements {
             announcement.wait = WAIT_FIRST;
             self.due.insert((now, *id));
         }
+    }
+
+    /// Takes what is not acknowledged, what is young, and what has a trace of which the collector does not have all: whoever follows it here may
+    /// not have found everybody. The rest stays, and is said again to the coordinator that comes next.
+    pub(super) fn hand_over(&mut self, now: Nanos, has_all: impl Fn(TraceId) -> bool) -> Vec<Firing> {
+        let is_open = |_: &u64, known: &mut Announcement| {
+            let is_young = now.0.saturating_sub(known.fired.0) < YOUNG.0;
+            known.due.is_some() || is_young || !known.traces.iter().all(|trace| has_all(*trace))
+        };
+        let open: Vec<(u64, Announcement)> = self.by_id.extract_if(.., is_open).collect();
+        let firing = |(id, known): (u64, Announcement)| {
+            let is_elsewhere = self.unsaid.get(&known.base) == Some(&id);
+            known.strike_from(&mut self.unsaid, id);
+            self.forget(id, &known);
+            let Announcement { trigger, base, fired_ns, traces, .. } = known;
+            Firing { trigger, base, fired_ns, traces, is_elsewhere }
+        };
+        open.into_iter().map(firing).collect()
     }
 
     /// Forgets what fired too long ago.
@@ -157,8 +182,8 @@ impl Announcements {
             announcement.wait = Nanos((announcement.wait.0 * 2).min(WAIT_MAX.0));
             self.due.insert((next, id));
             turn.note(announcement.traces.len());
-            let (trigger, fired_ns) = (announcement.trigger, announcement.fired_ns);
-            actions.push(Action::Announce { id, trigger, fired_ns, traces: announcement.traces.clone() });
+            let Announcement { trigger, base, fired_ns, .. } = *announcement;
+            actions.push(Action::Announce { id, trigger, base, fired_ns, traces: announcement.traces.clone() });
         }
     }
 
@@ -173,8 +198,8 @@ impl Announcements {
     }
 
     /// Notes that nobody waits for announcement `id` any more: its trigger's next firing is announced again.
-    fn settle(&mut self, subject: Option<(TriggerId, TraceId)>, id: u64) {
-        if let Some(subject) = subject.filter(|subject| self.unacked.get(subject) == Some(&id)) {
+    fn settle(&mut self, subject: (TriggerId, TraceId), id: u64) {
+        if self.unacked.get(&subject) == Some(&id) {
             self.unacked.remove(&subject);
         }
     }
@@ -192,23 +217,15 @@ impl Announcements {
         if let Some(due) = announcement.due {
             self.due.remove(&(due, id));
         }
-        self.settle(announcement.subject(), id);
+        self.settle((announcement.trigger, announcement.base), id);
     }
 }
 
 impl Announcement {
-    fn base(&self) -> Option<TraceId> {
-        self.traces.first().copied()
-    }
-
     /// Notes that this announcement, number `id`, is said or given up: nobody waits whether the coordinator asks first.
     fn strike_from(&self, unsaid: &mut BTreeMap<TraceId, u64>, id: u64) {
-        if let Some(base) = self.base().filter(|base| unsaid.get(base) == Some(&id)) {
-            unsaid.remove(&base);
+        if unsaid.get(&self.base) == Some(&id) {
+            unsaid.remove(&self.base);
         }
-    }
-
-    fn subject(&self) -> Option<(TriggerId, TraceId)> {
-        self.base().map(|base| (self.trigger, base))
     }
 }

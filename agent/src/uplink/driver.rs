@@ -1,10 +1,10 @@
-//! Drives the uplink: hears what a collector says, tells the uplink what was kept, and carries out what that decides.
+//! Drives the uplink to one collector: hears what that says, and carries out what the uplink decides.
 //!
-//! Called by the daemon's loop, and by the simulator with a port of its own. Nothing here waits: messages are taken and made in bounded
+//! Called by the cluster, with a connection or the simulator's port. Nothing here waits: messages are taken and made in bounded
 //! numbers per turn, and what the port has no room for stays with the uplink.
 
 use super::link::{Heard, Outgoing};
-use super::{Action, Counters, Event, Progress, Room, Rules, Uplink};
+use super::{Action, Counters, Event, Firing, Room, Rules, Uplink};
 use crate::recorder::{Now, Recorder};
 use crate::status::UplinkDetails;
 use backsight_core::clock::Timeline;
@@ -13,10 +13,9 @@ use backsight_core::holding::Holding;
 use backsight_core::ids::TraceId;
 use backsight_core::telemetry::DropReason;
 use backsight_core::units::Nanos;
-use backsight_proto::admin::{KeptState, UplinkStatus};
+use backsight_proto::admin::UplinkStatus;
 use backsight_proto::v1::{self, agent_says};
 use backsight_proto::wire::Report;
-use std::collections::BTreeSet;
 use tracing::{info, warn};
 
 /// Messages of the collector taken in one turn.
@@ -85,22 +84,19 @@ impl<P: Port> Driver<P> {
         &self.port
     }
 
-    /// Takes what the collector said, tells it what has happened and sends what is due.
-    pub fn turn(&mut self, recorder: &mut Recorder, timeline: &Timeline, now: Now) {
-        let collections = self.hear(recorder, now.time);
-        if !collections.is_empty() {
-            // All at once: looking through open chunks costs the same for one as for all.
-            recorder.collect_remote(&collections, now);
-        }
-        for Collection { group, traces, .. } in collections {
-            let mut seen = BTreeSet::new();
-            let traces = traces.into_iter().filter(|trace| seen.insert(*trace)).collect();
-            self.step(recorder, now.time, Event::Collected { group, traces });
-        }
-        for event in recorder.take_news() {
-            self.step(recorder, now.time, event);
-        }
-        self.send(recorder, timeline, now);
+    /// Returns what was decided so far.
+    pub(super) const fn uplink(&self) -> &Uplink {
+        &self.uplink
+    }
+
+    /// Returns since when nobody answers there, `None` while somebody does.
+    pub(super) fn away_since(&self) -> Option<Nanos> {
+        self.greeting.is_none().then_some(self.changed)
+    }
+
+    /// See [`Uplink::hand_over`].
+    pub(super) fn hand_over(&mut self, now: Nanos) -> Vec<Firing> {
+        self.uplink.hand_over(now)
     }
 
     /// Returns how long to wait at most before the next turn.
@@ -109,17 +105,6 @@ impl<P: Port> Driver<P> {
         let room = self.port.room();
         let least = if room.batches.min(room.coordination) == 0 { SLEEP_NO_ROOM } else { SLEEP_MIN };
         until.max(least).min(longest)
-    }
-
-    /// Returns how far a kept trace has come.
-    pub fn state_of(&self, trace: TraceId, recorder: &Recorder) -> KeptState {
-        match self.uplink.progress(trace) {
-            None => KeptState::Kept,
-            Some(Progress::Queued) => KeptState::Queued,
-            Some(Progress::Sent) => KeptState::Sent,
-            Some(Progress::Acked) if recorder.lingers(trace) => KeptState::Lingering,
-            Some(Progress::Acked) => KeptState::Acked,
-        }
     }
 
     /// Returns what `backsight status` shows.
@@ -180,7 +165,7 @@ impl<P: Port> Driver<P> {
     }
 
     /// Takes what the collector said; returns what it asks for.
-    fn hear(&mut self, recorder: &mut Recorder, now: Nanos) -> Vec<Collection> {
+    pub(super) fn hear(&mut self, recorder: &mut Recorder, now: Nanos) -> Vec<Collection> {
         let mut collections = Vec::new();
         for _ in 0..HEARD_PER_TURN {
             let Some(heard) = self.port.take() else { return collections };
@@ -245,7 +230,7 @@ impl<P: Port> Driver<P> {
     }
 
     /// Takes one event that sends nothing.
-    fn step(&mut self, recorder: &mut Recorder, now: Nanos, event: Event) {
+    pub(super) fn step(&mut self, recorder: &mut Recorder, now: Nanos, event: Event) {
         self.due = Some(now);
         for action in self.uplink.step(now, event) {
             match action {
@@ -261,7 +246,7 @@ impl<P: Port> Driver<P> {
     }
 
     /// Sends what is due. Most turns of the loop have nothing: they do not touch the uplink's tables.
-    fn send(&mut self, recorder: &mut Recorder, timeline: &Timeline, now: Now) {
+    pub(super) fn send(&mut self, recorder: &mut Recorder, timeline: &Timeline, now: Now) {
         if self.due.is_none_or(|due| due > now.time) {
             return;
         }
@@ -272,10 +257,10 @@ impl<P: Port> Driver<P> {
                 traces.into_iter().map(|trace| holding(trace, uplink, recorder, timeline, now)).collect()
             };
             match action {
-                Action::Announce { id, trigger, fired_ns, traces } => {
+                Action::Announce { id, trigger, base, fired_ns, traces } => {
                     let holdings = holdings(traces);
                     let name = recorder.names().name(trigger).cloned();
-                    let announcement = Announcement { id, trigger, name, fired_ns, holdings };
+                    let announcement = Announcement { id, trigger, name, fired_ns, base, holdings };
                     let shard_epoch = self.greeting.map_or(0, |greeting| greeting.shard_epoch);
                     self.port.say(agent_says::What::Announce(v1::Announce::of(&announcement, shard_epoch)));
                 }

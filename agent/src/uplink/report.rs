@@ -418,6 +418,13 @@ impl Reports {
         })
     }
 
+    /// Returns all segments of a trace, and why it is kept.
+    pub(super) fn pieces(&self, trace: TraceId) -> Option<(Why, Vec<Piece>)> {
+        let ledger = self.traces.get(&trace)?;
+        let piece = |(key, state): (&SegmentKey, &State)| Piece { key: *key, len: state.len, cost: state.cost };
+        Some((ledger.why, ledger.segments.iter().map(piece).collect()))
+    }
+
     /// Returns the bytes that wait to be sent.
     pub(super) const fn queued_bytes(&self) -> u64 {
         self.queued_bytes

@@ -3,7 +3,7 @@
 use super::announce::ANNOUNCEMENTS_MAX;
 use super::report::IN_FLIGHT_MAX;
 use super::updates::{CHANGED_MAX, FOLLOWED_MAX};
-use super::{Action, Batch, Event, Piece, Progress, Room, Rules, Uplink, Why};
+use super::{Action, Batch, Event, Firing, Piece, Progress, Room, Rules, Uplink, Why};
 use backsight_core::coordination::Greeting;
 use backsight_core::ids::{RegionId, TraceId, TriggerId};
 use backsight_core::priority::{Priority, Salt};
@@ -35,7 +35,7 @@ fn ready() -> Event {
 
 fn fired(n: u64, laterals: &[u64]) -> Event {
     let traces = std::iter::once(n).chain(laterals.iter().copied()).map(trace).collect();
-    Event::Fired { trigger: TriggerId::MANUAL, fired_ns: n, traces, is_elsewhere: false }
+    Event::Fired(Firing { trigger: TriggerId::MANUAL, base: trace(n), fired_ns: n, traces, is_elsewhere: false })
 }
 
 fn key(region: u64, offset: u32) -> SegmentKey {
@@ -98,8 +98,10 @@ fn an_announcement_is_said_again_at_doubling_intervals_for_a_minute_and_then_giv
 
 #[test]
 fn what_fired_elsewhere_is_announced_only_where_the_coordinator_has_not_asked_in_time() {
-    let elsewhere =
-        |n| Event::Fired { trigger: TriggerId::MANUAL, fired_ns: n, traces: vec![trace(n)], is_elsewhere: true };
+    let elsewhere = |n| {
+        let (base, traces) = (trace(n), vec![trace(n)]);
+        Event::Fired(Firing { trigger: TriggerId::MANUAL, base, fired_ns: n, traces, is_elsewhere: true })
+    };
     let said = |uplink: &mut Uplink, at| -> Vec<Vec<TraceId>> {
         announced(&tick(uplink, ms(at))).into_iter().map(|(_, traces)| traces).collect()
     };

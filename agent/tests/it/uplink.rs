@@ -41,9 +41,10 @@ fn state_of(agent: &Agent, of: TraceId) -> Option<String> {
 }
 
 fn collect(collector: &Collector, group: u64, traces: &[TraceId], fired_ns: u64) {
-    let traces = traces.iter().copied().map(trace_bytes).collect();
+    let traces: Vec<Vec<u8>> = traces.iter().copied().map(trace_bytes).collect();
     let trigger = TriggerId::MANUAL.0;
-    collector.collect(&Collect { group, trigger, origin: 5, fired_ns, traces, ..Collect::default() });
+    let base = traces[0].clone();
+    collector.collect(&Collect { group, trigger, origin: 5, fired_ns, base, traces, ..Collect::default() });
 }
 
 fn wall_ns() -> u64 {
@@ -77,7 +78,7 @@ fn a_local_trigger_is_announced_with_its_crumbs_and_its_traces_are_reported_and_
     assert!(whole.interval_ns().is_some(), "calibration points came with it: {whole:?}");
     eventually("it is acknowledged", || (state_of(&agent, trace(1))? == "lingering").then_some(()));
     assert!(collector.reports(trace(3)).is_empty());
-    let uplink = agent.status()["uplink"].clone();
+    let uplink = agent.status()["uplinks"][0].clone();
     assert_eq!((&uplink["is_connected"], &uplink["announced_total"]), (&true.into(), &1.into()), "{uplink}");
     assert_eq!(agent.metric("backsight_agent_uplink_announces_acked_total"), Some(1));
     assert_eq!(agent.metric("backsight_agent_uplink_queued_bytes"), Some(0));
@@ -257,7 +258,7 @@ fn a_collector_that_comes_late_or_again_gets_everything_that_it_has_not_acknowle
     thread.fire(TriggerId::MANUAL, trace(1), &[]);
     eventually("it waits", || (state_of(&agent, trace(1))? == "queued").then_some(()));
     eventually("the status says why", || {
-        let uplink = agent.status()["uplink"].clone();
+        let uplink = agent.status()["uplinks"][0].clone();
         (!uplink["last_error"].as_str()?.is_empty() && uplink["is_connected"] == false).then_some(())
     });
     let first = Collector::start_on(port, 1, Conduct::Silent);
@@ -288,9 +289,9 @@ fn where_nothing_is_acknowledged_streams_are_renewed_and_where_the_disk_is_full_
     thread.fire(TriggerId::MANUAL, trace(1), &[]);
     eventually("it is sent on another stream", || (collector.reports(trace(1)).len() >= 2).then_some(()));
     collector.set_conduct(Conduct::Full);
-    eventually("reports are refused", || (agent.status()["uplink"]["is_reporting"] == false).then_some(()));
+    eventually("reports are refused", || (agent.status()["uplinks"][0]["is_reporting"] == false).then_some(()));
     let error = eventually("and why", || {
-        let error = agent.status()["uplink"]["last_error"].as_str().map(str::to_owned);
+        let error = agent.status()["uplinks"][0]["last_error"].as_str().map(str::to_owned);
         error.filter(|error| error.contains("full"))
     });
     assert_eq!(error, "refused: the disk is full");
@@ -354,7 +355,7 @@ fn without_a_collector_nothing_is_queued() {
     thread.visit(trace(1), "one", b"");
     thread.fire(TriggerId::MANUAL, trace(1), &[]);
     eventually("it is kept", || (state_of(&agent, trace(1))? == "kept").then_some(()));
-    assert!(agent.status()["uplink"].is_null());
+    assert!(agent.status()["uplinks"][0].is_null());
     assert_eq!(agent.metric("backsight_agent_uplink_batches_total"), None);
 }
 
@@ -375,8 +376,9 @@ fn the_names_of_triggers_are_told_to_the_collector_and_learnt_from_it() {
     thread.visit(trace(2), "visit", b"");
     let trigger_name = "of another host".to_owned();
     let trigger = TriggerId::from_name(&trigger_name).unwrap().0;
-    let traces = vec![trace_bytes(trace(2))];
-    collector.collect(&Collect { group: 9, trigger, origin: 5, fired_ns: wall_ns(), traces, trigger_name });
+    let base = trace_bytes(trace(2));
+    let traces = vec![base.clone()];
+    collector.collect(&Collect { group: 9, trigger, origin: 5, fired_ns: wall_ns(), traces, trigger_name, base });
     eventually("it is kept", || {
         let kept = agent.kept();
         kept.contains(&(trace(2).to_string(), "of another host".to_owned())).then_some(())

@@ -73,8 +73,8 @@ pub(super) fn run(asked: &Asked<'_>) -> Result<ExitCode> {
     let status = asked.admin.get(route::STATUS).and_then(|reply| reply.parse::<Status>());
     let on_host = [memfd(), noexec_seal(), invariant_tsc(), pidfd(), ptrace(), address_space(status.as_ref().ok())];
     let mut checks = vec![agent(&status)];
-    checks.extend(status.as_ref().ok().map(|status| collector(status.uplink.as_ref())));
-    checks.extend(asked.collector.map(|url| collector_url(url, &Collector::new(url.to_string()).status())));
+    checks.extend(status.iter().flat_map(|status| collectors(&status.uplinks)));
+    checks.extend(asked.collectors.iter().map(|url| collector_url(url, &Collector::new(url.to_string()).status())));
     checks.extend(on_host);
     let text = if asked.is_json {
         serde_json::to_string_pretty(&checks).context("write the checks")? + "\n"
@@ -111,20 +111,21 @@ fn agent(status: &Result<Status>) -> Check {
     }
 }
 
-fn collector(uplink: Option<&UplinkStatus>) -> Check {
+fn collectors(uplinks: &[UplinkStatus]) -> Vec<Check> {
+    if uplinks.is_empty() {
+        return vec![Check::ok("collector", "none: traces stay on this host (uplink.collectors)")];
+    }
+    uplinks.iter().map(collector).collect()
+}
+
+fn collector(uplink: &UplinkStatus) -> Check {
     let name = "collector";
     let advice = "traces stay on this host until it is reached; look at uplink.collectors and at the collector's log";
-    match uplink {
-        None => Check::ok(name, "none: traces stay on this host (uplink.collectors)"),
-        Some(uplink) if uplink.is_connected && uplink.is_reporting => {
-            Check::ok(name, format!("{}, connected", uplink.collector))
-        }
-        Some(uplink) if uplink.is_connected => {
-            Check::warn(name, format!("{} takes no reports: {}", uplink.collector, uplink.last_error), advice)
-        }
-        Some(uplink) => {
-            Check::warn(name, format!("{} is not connected: {}", uplink.collector, uplink.last_error), advice)
-        }
+    let UplinkStatus { collector, last_error, .. } = uplink;
+    match (uplink.is_connected, uplink.is_reporting) {
+        (true, true) => Check::ok(name, format!("{collector}, connected")),
+        (true, false) => Check::warn(name, format!("{collector} takes no reports: {last_error}"), advice),
+        (false, _) => Check::warn(name, format!("{collector} is not connected: {last_error}"), advice),
     }
 }
 

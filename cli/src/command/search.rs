@@ -3,24 +3,22 @@
 use super::Asked;
 use super::summary::{Layout, cells, legend};
 use crate::args::FilterArgs;
-use crate::collector::{Followed, Found, Told};
+use crate::collector::{Found, Told};
+use crate::collectors::Heard;
 use crate::output;
 use anyhow::{Context, Result, bail};
 use backsight_proto::summary_json::{SearchJson, SummaryJson};
 use backsight_proto::v1;
 use backsight_proto::wire::Summary;
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The most that one search lists.
 const LIMIT_MAX: u64 = 1000;
-/// How long to wait before a collector that was lost is dialled again; doubled with each attempt that fails.
-const PAUSE_MIN: Duration = Duration::from_secs(1);
-/// The longest wait between two attempts.
-const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 pub(super) fn search(asked: &Asked<'_>, filter: &FilterArgs, limit: u32) -> Result<ExitCode> {
-    let found = asked.collector()?.search(to_filter(filter)?, limit)?;
+    let found = asked.collectors()?.search(&to_filter(filter)?, limit)?;
     let out = if asked.is_json {
         let json = SearchJson { traces: found.traces.iter().map(Into::into).collect(), n_more: found.n_more };
         format!("{}\n", serde_json::to_string_pretty(&json).context("write JSON")?)
@@ -33,7 +31,7 @@ pub(super) fn search(asked: &Asked<'_>, filter: &FilterArgs, limit: u32) -> Resu
 
 /// Prints traces until nobody reads them. A collector that was followed once and is lost is dialled again.
 pub(super) fn tail(asked: &Asked<'_>, filter: &FilterArgs) -> Result<ExitCode> {
-    let (collector, filter) = (asked.collector()?, to_filter(filter)?);
+    let (collectors, filter) = (asked.collectors()?, to_filter(filter)?);
     let layout = Layout::usual(output::width());
     let show = |summary: &Summary| {
         let line = if asked.is_json {
@@ -43,33 +41,40 @@ pub(super) fn tail(asked: &Asked<'_>, filter: &FilterArgs) -> Result<ExitCode> {
         };
         output::print(&line)
     };
-    let (mut n_followed, mut pause) = (0_u64, PAUSE_MIN);
-    loop {
-        let before = n_followed;
-        let followed = collector.follow(&filter, |told| match told {
-            Told::Trace(summary) => show(&summary),
-            Told::Following => {
-                n_followed += 1;
-                if n_followed > 1 {
-                    eprintln!("backsight: following again");
-                    return Ok(true);
-                }
-                if asked.is_json { Ok(true) } else { output::print(&layout.titles()) }
+    let mut n_hopes = collectors.len(); // collectors that may still be followed
+    let (mut followed, mut failed) = (BTreeSet::new(), BTreeSet::new());
+    for (idx, heard) in collectors.follow(&filter) {
+        let goes_on = match heard {
+            Heard::Told(Told::Trace(summary)) => show(&summary)?,
+            Heard::Told(Told::Following) if !followed.insert(idx) => {
+                eprintln!("backsight: following again");
+                true
             }
-        })?;
-        match followed {
-            Followed::Enough => return Ok(ExitCode::SUCCESS),
-            Followed::Lost(why) if n_followed == 0 => bail!(why),
-            Followed::Lost(why) if n_followed > before => {
-                pause = PAUSE_MIN;
+            Heard::Told(Told::Following) if followed.len() == 1 && !asked.is_json => output::print(&layout.titles())?,
+            Heard::Told(Told::Following) => true,
+            Heard::Lost { why, is_news: true } => {
                 eprintln!(
                     "backsight: {why}; dialling again; what comes to rest meanwhile is listed by `backsight trace search`"
                 );
+                true
             }
-            Followed::Lost(_) => pause = (pause * 2).min(PAUSE_MAX), // it was told when the connection broke
+            Heard::Lost { why, is_news: false } => {
+                if !followed.contains(&idx) && failed.insert(idx) {
+                    n_hopes -= 1;
+                    if n_hopes == 0 {
+                        bail!(why);
+                    }
+                    eprintln!("backsight: {why}; dialling again");
+                }
+                true
+            }
+            Heard::Refused(error) => return Err(error),
+        };
+        if !goes_on {
+            break;
         }
-        std::thread::sleep(pause);
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Returns what the collector is asked for.

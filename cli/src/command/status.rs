@@ -38,7 +38,7 @@ pub(super) fn overview(status: &Status) -> String {
         format!("fired     {}", counts(&status.triggers_fired)),
         format!("dropped   {}", counts(&status.drops)),
     ];
-    lines.extend(status.uplink.iter().map(uplink));
+    lines.extend(status.uplinks.iter().map(uplink));
     for capability in status.capabilities.iter().filter(|capability| !capability.available) {
         lines.push(format!("missing   {}: {}", clean(&capability.name), clean(&capability.why)));
     }

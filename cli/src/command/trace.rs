@@ -3,7 +3,8 @@
 use super::table::{Align, table};
 use super::{Asked, horizon};
 use crate::args::Format;
-use crate::collector::{Collector, Lookup};
+use crate::collector::Lookup;
+use crate::collectors::Collectors;
 use crate::render::Style;
 use crate::{output, render};
 use anyhow::{Context, Result, bail};
@@ -22,13 +23,13 @@ use std::process::ExitCode;
 /// Whom to ask for traces.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Whom {
-    /// The collector, then the agent of this host.
+    /// The collectors, then the agent of this host.
     All,
     /// The agent of this host.
     Agent,
 }
 
-/// Prints traces one after another, each from the collector where that has it, else what this host has.
+/// Prints traces one after another, each from a collector where one has it, else what this host has.
 ///
 /// One that is not there does not keep the others from being printed. Several with `--json` are an array.
 pub(super) fn get(
@@ -39,14 +40,14 @@ pub(super) fn get(
     file: Option<&Path>,
 ) -> Result<ExitCode> {
     let format = if asked.is_json { Format::Json } else { format.unwrap_or(Format::Text) };
-    let collector = match whom {
-        Whom::All => asked.find_collector()?,
+    let collectors = match whom {
+        Whom::All => asked.find_collectors()?,
         Whom::Agent => None,
     };
     let style = if file.is_none() { output::style() } else { Style::FILE };
     let (mut printed, mut n_missing) = (Vec::new(), 0);
     for id in ids {
-        let found = find(asked, collector.as_ref(), *id, format);
+        let found = find(asked, collectors.as_ref(), *id, format);
         match found.and_then(|found| as_bytes(found, format, &style)) {
             Ok(bytes) => printed.push(bytes),
             Err(error) if ids.len() == 1 => return Err(error),
@@ -72,9 +73,9 @@ enum Found {
     Local(Box<TraceJson>),
 }
 
-/// Asks the collector, then the agent of this host; says on standard error what is missing from the agent's answer.
-fn find(asked: &Asked<'_>, collector: Option<&Collector>, id: TraceId, format: Format) -> Result<Found> {
-    let said = match collector.map(|collector| collector.get(id)) {
+/// Asks the collectors, then the agent of this host; says on standard error what is missing from the agent's answer.
+fn find(asked: &Asked<'_>, collectors: Option<&Collectors>, id: TraceId, format: Format) -> Result<Found> {
+    let said = match collectors.map(|collectors| collectors.get(id)) {
         Some(Ok(Lookup::Stored(stored))) => return Ok(Found::Stored(stored)),
         Some(Ok(Lookup::NotThere(text))) => Some(text),
         Some(Err(error)) => Some(format!("{error:#}")),

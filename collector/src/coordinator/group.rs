@@ -30,7 +30,9 @@ pub(super) struct Group {
     /// What people call it, once an agent has told.
     pub(super) name: Option<TriggerName>,
     pub(super) priority: Priority,
-    /// The symptomatic trace first.
+    /// The symptomatic trace: one of those that are followed, unless another coordinator follows it.
+    pub(super) base: TraceId,
+    /// The traces that are followed.
     pub(super) traces: Vec<TraceId>,
     pub(super) asks: BTreeMap<AgentId, Ask>,
     /// When something new was last heard.
@@ -49,7 +51,8 @@ impl Group {
             trigger,
             name: None,
             priority: priority(trigger, base, cluster_seed),
-            traces: vec![base],
+            base,
+            traces: Vec::new(),
             asks: BTreeMap::new(),
             last_news: now,
             review: now,
@@ -60,13 +63,8 @@ impl Group {
 
     /// Returns why `trace`, which is of this group, is followed.
     pub(super) fn fired(&self, trace: TraceId) -> Fired {
-        let base = Some(self.base()).filter(|base| *base != trace);
+        let base = Some(self.base).filter(|base| *base != trace);
         Fired { trigger: self.trigger, agent: self.origin, fired_ns: self.fired_ns, base }
-    }
-
-    /// Returns the symptomatic trace.
-    pub(super) fn base(&self) -> TraceId {
-        self.traces.first().copied().unwrap_or_default()
     }
 
     /// Returns the bit of `trace`, 0 where it is not of this group.
@@ -76,7 +74,7 @@ impl Group {
 
     /// Returns the traces for which `agent` has still to be asked.
     pub(super) fn needed(&self, agent: AgentId) -> u64 {
-        let all = u64::MAX >> (64 - self.traces.len().clamp(1, 64));
+        let all = u64::MAX.checked_shr(64 - self.traces.len() as u32).unwrap_or(0); // none of no traces
         self.asks.get(&agent).map_or(0, |ask| all & !ask.covered & !ask.requested)
     }
 
@@ -85,11 +83,19 @@ impl Group {
         self.traces.iter().enumerate().filter(move |(idx, _)| bits >> idx & 1 == 1).map(|(_, trace)| *trace)
     }
 
-    /// Returns the question for `bits`. The base stands first even where it is known: by it agents rank the whole group.
+    /// Returns the question for `bits`.
     pub(super) fn collection(&self, id: u64, bits: u64) -> Collection {
         let (trigger, origin, fired_ns) = (self.trigger, self.origin, self.fired_ns);
         let name = self.name.clone();
-        Collection { group: id, trigger, name, origin, fired_ns, traces: self.traces_of(bits | 1).collect() }
+        Collection {
+            group: id,
+            trigger,
+            name,
+            origin,
+            fired_ns,
+            base: self.base,
+            traces: self.traces_of(bits).collect(),
+        }
     }
 }
 

@@ -4,11 +4,11 @@ mod bounds;
 mod convergence;
 mod model;
 
-use super::{Action, Coordinator, Event, Limits, Refusal};
+use super::{Action, Coordinator, Event, GROUP_LIFE, Limits, Refusal};
 use backsight_core::certificate::Contact;
 use backsight_core::coordination::{Advice, Announcement, Answer, Collection, Greeting, View};
 use backsight_core::holding::{Holding, HoldingState};
-use backsight_core::ids::AgentId;
+use backsight_core::ids::{AgentId, TraceId};
 use backsight_core::names::TriggerName;
 use backsight_core::units::Nanos;
 use model::{announcement, holding, trace};
@@ -170,7 +170,12 @@ fn a_later_announcement_is_an_answer_for_what_it_covers_and_laterals_are_still_c
     coordinator.step(ms(1), announced(A, 1, both));
     coordinator.step(ms(1), announced(B, 1, vec![holding(1, 1, &[])]));
     let actions = coordinator.step(ms(2), Event::Connected { agent: B });
-    assert_eq!(collects(&actions)[0].1.traces, [trace(1), trace(8)], "the lateral, behind its base");
+    let asked_for = &collects(&actions)[0].1;
+    assert_eq!(
+        (asked_for.base, &asked_for.traces[..]),
+        (trace(1), &[trace(8)][..]),
+        "the lateral, with its base's name"
+    );
     coordinator.step(ms(2), announced(C, 1, vec![holding(1, 1, &[]), holding(8, 1, &[])]));
     assert_eq!(asked(&coordinator.step(ms(3), Event::Connected { agent: C })), [], "it has told of everything");
     assert_eq!(coordinator.n_groups(), 1, "the same trigger on the same trace is one group");
@@ -184,8 +189,25 @@ fn laterals_that_join_later_are_asked_of_those_who_answered() {
     coordinator.step(ms(2), answered(B, group, vec![holding(1, 1, &[])]));
     let actions = coordinator.step(ms(3), announced(C, 1, vec![holding(1, 1, &[]), holding(8, 1, &[])]));
     let traces: Vec<_> = collects(&actions).into_iter().map(|(agent, of)| (agent, of.traces)).collect();
-    let question = vec![trace(1), trace(8)];
-    assert_eq!(traces, [(A, question.clone()), (B, question)]);
+    assert_eq!(traces, [(A, vec![trace(8)]), (B, vec![trace(8)])]);
+}
+
+#[test]
+fn laterals_are_followed_for_a_base_that_another_coordinator_follows() {
+    let mut coordinator = with(&[A, B]);
+    let said = |id, base| Announcement { base, ..announcement(id, 300, vec![holding(1, 1, &[2])]) };
+    let actions = coordinator.step(ms(1), Event::Announced { agent: A, announcement: said(1, trace(9)) });
+    let (to, question) = &collects(&actions)[0];
+    assert_eq!((*to, question.base, &question.traces[..]), (B, trace(9), &[trace(1)][..]));
+    let actions = coordinator.step(ms(2), answered(B, question.group, vec![holding(1, 1, &[])]));
+    let views = views(&actions);
+    assert_eq!(views.len(), 1, "of the base there is no view here");
+    assert_eq!((views[0].trace, views[0].fired[0].base), (trace(1), Some(trace(9))));
+    let refused = coordinator.step(ms(3), Event::Announced { agent: A, announcement: said(2, TraceId::NONE) });
+    assert_eq!(refused, [Action::Acknowledge { agent: A, id: 2, refusal: Some(Refusal::NoTrace) }]);
+    coordinator.step(ms(3), Event::Tick);
+    coordinator.step(Nanos(ms(3).0 + GROUP_LIFE.0), Event::Tick);
+    assert_eq!((coordinator.n_groups(), coordinator.n_traces(), coordinator.n_parts()), (0, 0, 0));
 }
 
 #[test]

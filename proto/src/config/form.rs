@@ -41,8 +41,8 @@ pub enum Form {
     },
     /// An address and a port.
     Address,
-    /// A list of at most one `http://host:port`.
-    Peer,
+    /// A list of at most 16 `http://host:port`, none of them twice.
+    Peers,
     /// What an agent's own trigger may be called.
     TriggerName,
     /// A trigger expression.
@@ -124,6 +124,9 @@ impl fmt::Display for Value<'_> {
     }
 }
 
+/// The longest list of [`Form::Peers`].
+const PEERS_MAX: usize = 16;
+
 impl Form {
     /// Returns whether a key of this form may be set to `value`.
     pub fn takes(&self, value: &Value<'_>) -> bool {
@@ -138,8 +141,10 @@ impl Form {
                 (1..=*len_max).contains(&path.len()) && !path.contains(&0)
             }
             (Self::Address, value) => value.text().is_some_and(|text| text.parse::<SocketAddr>().is_ok()),
-            (Self::Peer, Value::List(peers)) => {
-                peers.len() <= 1 && peers.iter().all(|peer| peer.text().is_some_and(is_peer))
+            (Self::Peers, Value::List(peers)) => {
+                let is_new = |(idx, peer): (usize, &Value<'_>)| !peers[..idx].contains(peer);
+                let all_are_peers = peers.iter().all(|peer| peer.text().is_some_and(is_peer));
+                peers.len() <= PEERS_MAX && all_are_peers && peers.iter().enumerate().all(is_new)
             }
             (Self::TriggerName, value) => value.text().is_some_and(|name| expression_trigger(name).is_ok()),
             (Self::Expression, value) => value.text().is_some_and(|text| expr::parse(text).is_ok()),
@@ -170,7 +175,7 @@ impl Form {
                 _ => written.to_owned(),
             },
             (Self::Path { .. }, Value::Text(path)) => format!("{written} ({} B)", path.len()),
-            (Self::Peer, Value::List(peers)) if peers.len() > 1 => format!("a list of {}", peers.len()),
+            (Self::Peers, Value::List(peers)) if peers.len() > 1 => format!("a list of {}", peers.len()),
             _ => value.named().map_or_else(|| written.to_owned(), str::to_owned),
         }
     }
@@ -192,7 +197,7 @@ impl fmt::Display for Form {
                 let section = keys.first().map_or("", |key| key.in_section().0);
                 write!(f, "a list of tables, each begun by a line [[{section}]]")
             }
-            Self::Peer => f.write_str("a list of none or one, as [\"http://127.0.0.1:4390\"]"),
+            Self::Peers => write!(f, "a list of at most {PEERS_MAX}, none twice, as [\"http://127.0.0.1:4390\"]"),
         }
     }
 }

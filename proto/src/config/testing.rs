@@ -25,7 +25,10 @@ fn samples(form: Form) -> (Vec<String>, Vec<String>) {
             (vec![of(1), of(len_max)], vec![of(0), of(len_max + 1), "7".to_owned()])
         }
         Form::Address => (text(&["\"[::1]:0\""]), text(&["\"nowhere\"", "\"1.2.3.4\"", "4390"])),
-        Form::Peer => (text(&["[]", "[\"http://a:1\"]"]), text(&["\"http://a:1\"", "[\"a:1\"]"])),
+        Form::Peers => {
+            let taken = ["[]", "[\"http://a:1\"]", "[\"http://a:1\", \"http://b:1\"]"];
+            (text(&taken), text(&["\"http://a:1\"", "[\"a:1\"]", "[\"http://a:1\", \"http://a:1\"]"]))
+        }
         Form::TriggerName => (text(&["\"x\""]), text(&["\"\"", "\"cli\"", "\"\\n\"", "1"])),
         Form::Expression => (text(&["\"duration > 1s\""]), text(&["\"\"", "\"duration >\"", "1"])),
         Form::Tables(keys) => (vec!["[]".to_owned(), format!("[{}]", table(keys, &[]))], text(&["[1]", "7"])),

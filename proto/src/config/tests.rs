@@ -13,7 +13,7 @@ const KEYS: &[Key] = &[
     Key::new("agent.id", Form::Text),
     Key::new("agent.socket", Form::Path { len_max: 10 }),
     Key::new("agent.listen", Form::Address),
-    Key::new("agent.collectors", Form::Peer),
+    Key::new("agent.collectors", Form::Peers),
 ];
 
 /// A list of tables beside a section.
@@ -70,7 +70,7 @@ fn a_refused_value_is_shown_as_it_was_written_with_what_is_allowed() {
                 "[\"https://a:1\"]",
                 "[\"http://[::1:1\"]",
             ],
-            "a list of none or one, as [\"http://127.0.0.1:4390\"]",
+            "a list of at most 16, none twice, as [\"http://127.0.0.1:4390\"]",
         ),
     ];
     for (key, values, allowed) in refused {
@@ -129,8 +129,8 @@ fn sizes_lists_and_long_values_are_shown_so_that_they_can_be_read() {
     check("[agent]\nsocket = ''", &format!("agent.socket is '' (0 B), {allowed}"));
     check("[agent]\nsocket = \"/a/b/c/d/e/f\"", &format!("agent.socket is \"/a/b/c/d/e/f\" (12 B), {allowed}"));
     check("[agent]\nsocket = \"/a\\u0000\"", &format!("agent.socket is \"/a\\u0000\" (3 B), {allowed}"));
-    let two = "[agent]\ncollectors = [\"http://a:1\",\n\"http://b:1\"]";
-    let allowed = "allowed is a list of none or one, as [\"http://127.0.0.1:4390\"]";
+    let two = "[agent]\ncollectors = [\"http://a:1\",\n\"http://a:1\"]";
+    let allowed = "allowed is a list of at most 16, none twice, as [\"http://127.0.0.1:4390\"]";
     check(two, &format!("agent.collectors is a list of 2, {allowed}"));
     check("[agent]\ncollectors = [\n1]", &format!("agent.collectors is [\\n1], {allowed}"));
     let long = format!("[agent]\nlisten = \"{}\"", "x".repeat(5000));

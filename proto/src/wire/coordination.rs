@@ -17,6 +17,7 @@ impl v1::Announce {
             holdings: announcement.holdings.iter().map(Into::into).collect(),
             shard_epoch,
             trigger_name: name_text(announcement.name.as_ref()),
+            base: trace_bytes(announcement.base),
         }
     }
 }
@@ -31,6 +32,7 @@ impl TryFrom<v1::Announce> for Announcement {
             trigger,
             name: name_of("announce.trigger_name", trigger, &announce.trigger_name)?,
             fired_ns: announce.fired_ns,
+            base: trace_id("announce.base", &announce.base)?,
             holdings: holdings("announce.holdings", announce.holdings)?,
         })
     }
@@ -45,6 +47,7 @@ impl From<&Collection> for v1::Collect {
             fired_ns: collection.fired_ns,
             traces: collection.traces.iter().copied().map(trace_bytes).collect(),
             trigger_name: name_text(collection.name.as_ref()),
+            base: trace_bytes(collection.base),
         }
     }
 }
@@ -62,6 +65,7 @@ impl TryFrom<v1::Collect> for Collection {
             name: name_of("collect.trigger_name", trigger, &collect.trigger_name)?,
             origin: AgentId(collect.origin),
             fired_ns: collect.fired_ns,
+            base: trace_id("collect.base", &collect.base)?,
             traces: traces.collect::<Result<_, _>>()?,
         })
     }

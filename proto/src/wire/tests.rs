@@ -86,7 +86,8 @@ fn report() -> Report {
 fn what_agents_and_coordinators_say_comes_through() {
     let named = Some(name("bricks.slow"));
     for (trigger, name) in [(TriggerId::HEAD, None), (name("bricks.slow").id(), named)] {
-        let announcement = Announcement { id: 4, trigger, name, fired_ns: 5, holdings: vec![holding(), holding()] };
+        let holdings = vec![holding(), holding()];
+        let announcement = Announcement { id: 4, trigger, name, fired_ns: 5, base: TraceId::new(0, 1), holdings };
         assert_eq!(Announcement::try_from(sent(&v1::Announce::of(&announcement, 1))), Ok(announcement));
     }
     let collection = Collection {
@@ -95,6 +96,7 @@ fn what_agents_and_coordinators_say_comes_through() {
         name: Some(name("bricks.slow")),
         origin: AgentId(2),
         fired_ns: 3,
+        base: TraceId::new(0, 1),
         traces: vec![TRACE; GROUP_MAX],
     };
     assert_eq!(Collection::try_from(sent(&v1::Collect::from(&collection))), Ok(collection));
@@ -165,11 +167,19 @@ fn a_certificate_of_a_later_version_is_never_complete() {
 
 #[test]
 fn what_no_version_says_is_refused_with_the_field() {
-    let of_no_trace = v1::Announce::of(&Announcement { id: 1, trigger: TriggerId::CLI, ..Announcement::default() }, 0);
+    let said = Announcement { id: 1, trigger: TriggerId::CLI, base: TRACE, ..Announcement::default() };
+    let of_no_trace = v1::Announce::of(&said, 0);
+    let of_no_base = v1::Announce { base: Vec::new(), ..of_no_trace.clone() };
+    let no_base = WireError::Length { field: "announce.base", len: 0, allowed: "16 bytes" };
+    assert_eq!(Announcement::try_from(of_no_base), Err(no_base));
     let no_holdings = WireError::Length { field: "announce.holdings", len: 0, allowed: "1 to 33" };
     assert_eq!(Announcement::try_from(of_no_trace), Err(no_holdings));
-    let too_many =
-        v1::Collect { trigger: 4, traces: vec![trace_bytes(TRACE); GROUP_MAX + 1], ..v1::Collect::default() };
+    let too_many = v1::Collect {
+        trigger: 4,
+        base: trace_bytes(TRACE),
+        traces: vec![trace_bytes(TRACE); GROUP_MAX + 1],
+        ..v1::Collect::default()
+    };
     let too_many = Collection::try_from(too_many).unwrap_err();
     assert_eq!(too_many.to_string(), "collect.traces has length 34, allowed is 1 to 33");
     assert_eq!(
@@ -194,6 +204,7 @@ fn a_name_that_is_not_that_of_its_trigger_is_refused() {
     let announce = |trigger_name: &str| {
         let said = v1::Announce {
             trigger: name("bricks.slow").id().0,
+            base: trace_bytes(TRACE),
             holdings: vec![(&holding()).into()],
             ..v1::Announce::default()
         };

@@ -1,4 +1,4 @@
-//! The collector: the real coordinator, and a disk that keeps what was synced and loses what was not.
+//! A collector: the real coordinator, and a disk that keeps what was synced and loses what was not.
 
 use backsight_agent::uplink::link::Outgoing;
 use backsight_collector::coordinator::{Action, Coordinator, Event, Limits};
@@ -28,6 +28,7 @@ pub struct Waiting {
 /// See the module.
 #[derive(Debug)]
 pub struct Collector {
+    idx: u64,
     coordinator: Option<Coordinator>,
     n_starts: u64,
     durable: BTreeMap<TraceId, Vec<OwnedEntry>>,
@@ -35,9 +36,12 @@ pub struct Collector {
     waiting: Vec<Waiting>,
 }
 
-impl Default for Collector {
-    fn default() -> Self {
+impl Collector {
+    /// Returns the collector at position `idx`, which has started.
+    #[must_use]
+    pub fn new(idx: usize) -> Self {
         let mut collector = Self {
+            idx: idx as u64,
             coordinator: None,
             n_starts: 0,
             durable: BTreeMap::new(),
@@ -47,16 +51,14 @@ impl Default for Collector {
         collector.start();
         collector
     }
-}
 
-impl Collector {
     /// Starts it, with what is on its disk, unless it runs.
     pub fn start(&mut self) {
         if self.coordinator.is_some() {
             return;
         }
         self.n_starts += 1;
-        let greeting = Greeting { instance: self.n_starts, shard_epoch: 1, ..Greeting::default() };
+        let greeting = Greeting { instance: self.idx << 16 | self.n_starts, shard_epoch: 1, ..Greeting::default() };
         self.coordinator = Some(Coordinator::new(Limits::default(), greeting));
     }
 
@@ -138,6 +140,12 @@ impl Collector {
     /// Returns all traces of which something is on the disk.
     pub fn traces(&self) -> impl Iterator<Item = TraceId> + '_ {
         self.durable.keys().copied()
+    }
+
+    /// Returns whether anything of `trace` is on the disk.
+    #[must_use]
+    pub fn has(&self, trace: TraceId) -> bool {
+        self.durable.contains_key(&trace)
     }
 
     /// Returns what is on the disk of `trace`.

@@ -7,10 +7,12 @@ use backsight_agent::journal::Journal;
 use backsight_agent::recorder::{Applicant, Ending, Now, Recorder, Settings, Survivor};
 use backsight_agent::triggers;
 use backsight_agent::uplink;
+use backsight_agent::uplink::cluster::Cluster;
 use backsight_agent::uplink::driver::Driver;
 use backsight_core::clock::{CalibrationPoint, ClockSource, Timeline};
 use backsight_core::ids::{AgentId, RegionId, TraceId};
 use backsight_core::segment::Slice;
+use backsight_core::shard::Member;
 use backsight_core::units::Nanos;
 use backsight_ringbuf::region::{self, CrumbRules};
 use backsight_ringbuf::shm::Mapping;
@@ -32,8 +34,8 @@ const LINGER: Nanos = Nanos::from_ms(30_000);
 pub struct Agent {
     /// Its recorder.
     pub recorder: Recorder,
-    /// Its uplink.
-    pub driver: Driver<SimPort>,
+    /// Its uplinks.
+    pub cluster: Cluster<SimPort>,
     timeline: Timeline,
     beaten_ns: u64,
     /// How often there was an agent on the host before: processes know by it that theirs is gone.
@@ -147,9 +149,13 @@ impl Host {
             resend: Nanos::from_ms(2_000),
             linger: LINGER,
         };
-        let driver = Driver::new(SimPort::default(), rules, "simulated".to_owned(), now.time);
+        let uplink = |idx| {
+            let name = format!("collector-{idx}");
+            (Member::from_name(&name), Driver::new(SimPort::default(), rules, name, now.time))
+        };
+        let cluster = Cluster::new((0..plan.n_collectors).map(uplink).collect());
         let timeline = Timeline::new([self.point(now_ns.saturating_sub(1))]);
-        self.agent = Some(Agent { recorder, driver, timeline, beaten_ns: 0, incarnation: self.n_agents });
+        self.agent = Some(Agent { recorder, cluster, timeline, beaten_ns: 0, incarnation: self.n_agents });
     }
 
     fn take_over(&mut self, recorder: &mut Recorder, left: Left, now_ns: u64) {
@@ -189,7 +195,7 @@ impl Host {
             }
         }
         agent.recorder.round(now);
-        agent.driver.turn(&mut agent.recorder, &agent.timeline, now);
+        agent.cluster.turn(&mut agent.recorder, &agent.timeline, now);
     }
 
     /// Starts a process, and has it record if there is an agent.

@@ -1,4 +1,4 @@
-//! What is between an agent and the collector: two ordered streams that break together, and messages on their way.
+//! What is between an agent and a collector: two ordered streams that break together, and messages on their way.
 
 use backsight_agent::uplink::Room;
 use backsight_agent::uplink::driver::Port;
@@ -68,7 +68,16 @@ impl Port for SimPort {
     }
 }
 
-/// The connection of one host, as the world keeps it.
+/// Between whom a connection is, by their positions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ends {
+    /// The agent's host.
+    pub host: usize,
+    /// The collector.
+    pub collector: usize,
+}
+
+/// One connection, as the world keeps it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Connection {
     /// Whether both ends are there.
@@ -77,7 +86,7 @@ pub struct Connection {
     pub epoch: u64,
     /// As `epoch`, of the stream of reports.
     pub reports_epoch: u64,
-    /// Until when the host is cut off.
+    /// Until when the two are cut off from each other.
     pub cut_until: u64,
     /// When the last message of each stream arrives: they stay in order.
     pub last_said: u64,

@@ -17,9 +17,9 @@ pub enum Fault {
     KillAgent,
     /// An agent is killed, and the next one takes over what it held.
     RestartAgent,
-    /// The collector is killed, and comes back with what was on its disk.
+    /// A collector is killed, and comes back with what was on its disk.
     KillCollector,
-    /// A host is cut off from the collector for a while.
+    /// A host is cut off from a collector for a while, or from all of them.
     Partition,
     /// A connection breaks, and is made again.
     Break,
@@ -32,6 +32,8 @@ pub struct Plan {
     pub seed: u64,
     /// Hosts, each with an agent.
     pub n_hosts: usize,
+    /// Collectors.
+    pub n_collectors: usize,
     /// Processes of each host.
     pub n_processes: usize,
     /// Requests in all.
@@ -92,12 +94,13 @@ impl Plan {
             rate_per_s: if is_scarce(&mut rng, 200) { 3 } else { 10_000 },
             report_bytes_per_s: if is_scarce(&mut rng, 200) { 20_000 } else { 0 },
             delay_max_ns: rng.between(MS, 80 * MS),
+            n_collectors: rng.between(1, 4) as usize, // drawn last: what else a seed means stays the same
             faults,
         }
     }
 
     /// Returns whether no host loses anything, and nothing is scarce: every triggered trace must then be complete in the end, however often
-    /// connections broke and the collector was away.
+    /// connections broke and collectors were away.
     #[must_use]
     pub fn is_lossless(&self) -> bool {
         let has_room = self.payload_max <= 600 && self.rate_per_s >= 10_000 && self.report_bytes_per_s == 0;

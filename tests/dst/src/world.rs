@@ -8,7 +8,7 @@ mod talk;
 use crate::check;
 use crate::collector::Collector;
 use crate::host::Host;
-use crate::network::Connection;
+use crate::network::{Connection, Ends};
 use crate::plan::{Fault, MS, Plan, S};
 use crate::request::{Answer, Truth, Visit};
 use crate::rng::Rng;
@@ -17,9 +17,9 @@ use backsight_core::ids::TraceId;
 use backsight_proto::v1::agent_says::What;
 use std::collections::BTreeMap;
 
-/// The largest batch that the collector takes.
+/// The largest batch that a collector takes.
 const BATCH_MAX_BYTES: u64 = 16 << 20;
-/// How often the coordinator is told the time.
+/// How often coordinators are told the time.
 const TICK_NS: u64 = 50 * MS;
 /// How long after the load everything has settled: answers are awaited for five seconds, and announced again at most as far apart.
 const SETTLED_NS: u64 = 20 * S;
@@ -40,18 +40,18 @@ enum Event {
     Step(usize),
     Answer(usize, Answer),
     Turn(usize),
-    Say(usize, u64, What),
-    Report(usize, u64, Outgoing),
-    Hear(usize, u64, Heard),
-    HearOfReports(usize, u64, Heard),
-    Dial(usize),
+    Say(Ends, u64, What),
+    Report(Ends, u64, Outgoing),
+    Hear(Ends, u64, Heard),
+    HearOfReports(Ends, u64, Heard),
+    Dial(Ends),
     Tick,
-    Sync,
+    Sync(usize),
     Fault(Fault),
     StartProcess(usize, usize),
     StartAgent(usize),
     Join(usize, usize),
-    StartCollector,
+    StartCollector(usize),
 }
 
 /// See the module.
@@ -63,12 +63,14 @@ pub struct World {
     n_events: u64,
     queue: BTreeMap<(u64, u64), Event>,
     pub(crate) hosts: Vec<Host>,
+    /// Of each host, one to each collector.
     connections: Vec<Connection>,
-    pub(crate) collector: Collector,
+    pub(crate) collectors: Vec<Collector>,
     visits: Vec<Visit>,
     depths: Vec<usize>,
     pub(crate) truth: Truth,
-    is_syncing: bool,
+    /// Of each collector.
+    is_syncing: Vec<bool>,
     /// A request of which everything that happens is printed.
     pub watched: Option<TraceId>,
 }
@@ -81,22 +83,22 @@ impl World {
         let now = S; // clocks that stand at 0 are clocks that were never set
         let hosts: Vec<Host> = (0..plan.n_hosts).map(|idx| Host::new(idx, &plan, &mut rng, now)).collect();
         let mut world = Self {
-            connections: vec![Connection::default(); hosts.len()],
+            connections: vec![Connection::default(); hosts.len() * plan.n_collectors],
             hosts,
             rng,
             now,
             n_events: 0,
             queue: BTreeMap::new(),
-            collector: Collector::default(),
+            collectors: (0..plan.n_collectors).map(Collector::new).collect(),
             visits: Vec::new(),
             depths: Vec::new(),
             truth: Truth::default(),
-            is_syncing: false,
+            is_syncing: vec![false; plan.n_collectors],
             watched: None,
             plan,
         };
         for host in 0..world.hosts.len() {
-            world.at(0, Event::Dial(host));
+            (0..world.collectors.len()).for_each(|collector| world.at(0, Event::Dial(Ends { host, collector })));
             world.at(MS, Event::Turn(host));
         }
         world.at(TICK_NS, Event::Tick);
@@ -123,7 +125,7 @@ impl World {
             let last = self.connections.iter().map(|of| of.last_said.max(of.last_reported)).max();
             quiet = quiet.max(last.unwrap_or(0));
         }
-        let n_groups = self.collector.n_groups();
+        let n_groups: usize = self.collectors.iter().map(Collector::n_groups).sum();
         if n_groups > 0 {
             outcome.violations.push(format!("{n_groups} groups never end"));
         }
@@ -173,27 +175,23 @@ impl World {
             Event::Step(visit) => self.step(visit),
             Event::Answer(visit, answer) => self.answer(visit, answer),
             Event::Turn(host) => self.turn(host),
-            Event::Say(host, epoch, what) if self.connections[host].epoch == epoch => self.say(host, what),
-            Event::Report(host, epoch, batch) if self.connections[host].reports_epoch == epoch => {
-                self.collector.report(self.hosts[host].id, epoch, batch);
-                if !std::mem::replace(&mut self.is_syncing, true) {
-                    let after = self.rng.between(MS, 60 * MS);
-                    self.at(after, Event::Sync);
-                }
+            Event::Say(ends, epoch, what) if self.connection(ends).epoch == epoch => self.say(ends, what),
+            Event::Report(ends, epoch, batch) if self.connection(ends).reports_epoch == epoch => {
+                self.report(ends, batch);
             }
-            Event::Hear(host, epoch, heard) if self.connections[host].epoch == epoch => self.hear(host, heard),
-            Event::HearOfReports(host, epoch, heard) if self.connections[host].reports_epoch == epoch => {
-                self.hear(host, heard);
+            Event::Hear(ends, epoch, heard) if self.connection(ends).epoch == epoch => self.hear(ends, heard),
+            Event::HearOfReports(ends, epoch, heard) if self.connection(ends).reports_epoch == epoch => {
+                self.hear(ends, heard);
             }
             Event::Say(..) | Event::Report(..) | Event::Hear(..) | Event::HearOfReports(..) => {} // it was lost
-            Event::Dial(host) => self.dial(host),
+            Event::Dial(ends) => self.dial(ends),
             Event::Tick => self.tick(),
-            Event::Sync => self.sync(),
+            Event::Sync(collector) => self.sync(collector),
             Event::Fault(fault) => self.fault(fault),
             Event::StartProcess(host, process) => self.hosts[host].start_process(process, self.now),
             Event::StartAgent(host) => self.start_agent(host),
             Event::Join(host, process) => self.hosts[host].join(process, self.now),
-            Event::StartCollector => self.collector.start(),
+            Event::StartCollector(collector) => self.collectors[collector].start(),
         }
     }
 }

@@ -252,6 +252,7 @@ fn announce(trigger: usize, planned: &Planned) -> v1::AgentSays {
     let announcement = Announcement {
         id: trigger as u64 + 1,
         trigger: TRIGGER,
+        base: TraceId::new(TRACE_HI, trigger as u64 + 1),
         holdings: vec![holding(trigger, planned, planned.agent, 1)],
         ..Announcement::default()
     };

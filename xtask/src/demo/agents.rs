@@ -138,12 +138,12 @@ pub(crate) struct Status {
     pool: Pool,
     pub(crate) horizon: Horizon,
     sessions: Vec<Session>,
-    uplink: Option<Uplink>,
+    uplinks: Vec<Uplink>,
 }
 
 impl Status {
     fn is_reporting(&self) -> bool {
-        self.uplink.as_ref().is_some_and(|uplink| uplink.is_connected && uplink.is_reporting)
+        !self.uplinks.is_empty() && self.uplinks.iter().all(|uplink| uplink.is_connected && uplink.is_reporting)
     }
 }
 
@@ -201,7 +201,7 @@ impl Watch {
             }
         }
         self.kept_bytes = hosts.iter().map(|host| host.pool.kept_bytes).sum();
-        self.sent_bytes = hosts.iter().filter_map(|host| host.uplink.as_ref()).map(|uplink| uplink.bytes_total).sum();
+        self.sent_bytes = hosts.iter().flat_map(|host| &host.uplinks).map(|uplink| uplink.bytes_total).sum();
         self.horizons = hosts.iter().map(|host| host.horizon).collect();
     }
 

@@ -1,6 +1,6 @@
 //! Claims about the checks that read text.
 
-use super::{Check, agent, collector, collector_url, limited, line, missing_tsc_flags, region_bytes};
+use super::{Check, agent, collector_url, collectors, limited, line, missing_tsc_flags, region_bytes};
 use crate::admin::Unreachable;
 use backsight_core::units::Bytes;
 use backsight_proto::admin::UplinkStatus;
@@ -35,8 +35,8 @@ fn a_collector_that_takes_nothing_is_told_with_its_reason() {
         last_error: "no space left".to_owned(),
         ..UplinkStatus::default()
     };
-    let text = [None, Some(uplink(true, true)), Some(uplink(true, false)), Some(uplink(false, false))];
-    let text: String = text.iter().map(|uplink| line(&collector(uplink.as_ref()))).collect();
+    let uplinks = [uplink(true, true), uplink(true, false), uplink(false, false)];
+    let text: String = collectors(&[]).iter().chain(&collectors(&uplinks)).map(line).collect();
     expect![[r#"
         ok       collector      none: traces stay on this host (uplink.collectors)
         ok       collector      http://c:4390, connected

@@ -44,7 +44,7 @@ fn an_overview_shows_memory_horizon_drops_and_sessions() {
             Capability { name: "memfd".to_owned(), available: true, why: String::new() },
             Capability { name: "bpf".to_owned(), available: false, why: "no CAP_BPF".to_owned() },
         ],
-        uplink: Some(UplinkStatus {
+        uplinks: vec![UplinkStatus {
             collector: "http://10.0.0.9:4390".to_owned(),
             is_connected: false,
             is_reporting: false,
@@ -57,7 +57,7 @@ fn an_overview_shows_memory_horizon_drops_and_sessions() {
             bytes_total: 3 << 20,
             queued_bytes: 2048,
             ..UplinkStatus::default()
-        }),
+        }],
     };
     expect![[r#"
         agent     000001a  version 0.1.0  pid 7  up 62 min 5 s

@@ -139,7 +139,7 @@ proptest! {
         }
         let mut reached = Asked::new();
         for (agent, of) in &network.collects {
-            reached.entry((of.trigger.0, of.traces[0])).or_default().insert(*agent);
+            reached.entry((of.trigger.0, of.base)).or_default().insert(*agent);
         }
         for (agent, host) in &network.hosts {
             for (trigger, traces) in host.fired.values() {

@@ -38,7 +38,8 @@ pub(super) fn holding(n: u64, revision: u64, next: &[u32]) -> Holding {
 }
 
 pub(super) fn announcement(id: u64, trigger: u32, holdings: Vec<Holding>) -> Announcement {
-    Announcement { id, trigger: TriggerId(trigger), name: None, fired_ns: 5, holdings }
+    let base = holdings.first().map(|holding| holding.trace).unwrap_or_default();
+    Announcement { id, trigger: TriggerId(trigger), name: None, fired_ns: 5, base, holdings }
 }
 
 /// What a host has, and what it still has to say.

@@ -1,9 +1,9 @@
-//! Agents, the collector, and what is between them.
+//! Agents, the collectors, and what is between them.
 
 use super::{BATCH_MAX_BYTES, Event, TICK_NS, World};
-use crate::network::Said;
+use crate::network::{Connection, Ends, Said, SimPort};
 use crate::plan::{MS, S};
-use backsight_agent::uplink::link::Heard;
+use backsight_agent::uplink::link::{Heard, Outgoing};
 use backsight_collector::coordinator::{Action, Event as Told};
 use backsight_core::coordination::{Announcement, Answer as Answered, Collection};
 use backsight_core::holding::Holding;
@@ -23,79 +23,88 @@ impl World {
     /// Puts on its way what an agent said.
     fn post(&mut self, host: usize) {
         let Some(agent) = &self.hosts[host].agent else { return };
-        for said in agent.driver.port().take_said() {
-            let arrives = self.now + self.delay();
-            let connection = &mut self.connections[host];
-            match said {
-                Said::What(what) => {
-                    connection.last_said = arrives.max(connection.last_said);
-                    let (epoch, after) = (connection.epoch, connection.last_said - self.now);
-                    self.at(after, Event::Say(host, epoch, what));
-                }
-                Said::Batch(batch) => {
-                    connection.last_reported = arrives.max(connection.last_reported);
-                    let (epoch, after) = (connection.reports_epoch, connection.last_reported - self.now);
-                    self.at(after, Event::Report(host, epoch, batch));
-                }
-                Said::ResetReports => {
-                    connection.reports_epoch += 1;
-                    let epoch = connection.reports_epoch;
-                    self.hear(host, Heard::ReportLost("it was stuck".to_owned()));
-                    self.at(10 * MS, Event::HearOfReports(host, epoch, Heard::ReportReady(BATCH_MAX_BYTES)));
-                }
+        let said: Vec<_> = agent.cluster.ports().map(SimPort::take_said).collect();
+        for (collector, said) in said.into_iter().enumerate() {
+            said.into_iter().for_each(|said| self.post_to(Ends { host, collector }, said));
+        }
+    }
+
+    fn post_to(&mut self, ends: Ends, said: Said) {
+        let arrives = self.now + self.delay();
+        let now = self.now;
+        let connection = self.connection(ends);
+        match said {
+            Said::What(what) => {
+                connection.last_said = arrives.max(connection.last_said);
+                let (epoch, after) = (connection.epoch, connection.last_said - now);
+                self.at(after, Event::Say(ends, epoch, what));
+            }
+            Said::Batch(batch) => {
+                connection.last_reported = arrives.max(connection.last_reported);
+                let (epoch, after) = (connection.reports_epoch, connection.last_reported - now);
+                self.at(after, Event::Report(ends, epoch, batch));
+            }
+            Said::ResetReports => {
+                connection.reports_epoch += 1;
+                let epoch = connection.reports_epoch;
+                self.hear(ends, Heard::ReportLost("it was stuck".to_owned()));
+                self.at(10 * MS, Event::HearOfReports(ends, epoch, Heard::ReportReady(BATCH_MAX_BYTES)));
             }
         }
     }
 
-    pub(super) fn hear(&self, host: usize, heard: Heard) {
-        if let Some(agent) = &self.hosts[host].agent {
-            agent.driver.port().hear(heard);
+    pub(super) fn hear(&self, ends: Ends, heard: Heard) {
+        let port = self.hosts[ends.host].agent.as_ref().and_then(|agent| agent.cluster.ports().nth(ends.collector));
+        if let Some(port) = port {
+            port.hear(heard);
         }
     }
 
     /// Tells an agent something over its ordered stream.
-    fn tell(&mut self, host: usize, heard: Heard) {
+    fn tell(&mut self, ends: Ends, heard: Heard) {
         let arrives = self.now + self.delay();
-        let connection = &mut self.connections[host];
+        let now = self.now;
+        let connection = self.connection(ends);
         connection.last_told = arrives.max(connection.last_told);
-        let (epoch, after) = (connection.epoch, connection.last_told - self.now);
-        self.at(after, Event::Hear(host, epoch, heard));
+        let (epoch, after) = (connection.epoch, connection.last_told - now);
+        self.at(after, Event::Hear(ends, epoch, heard));
     }
 
-    pub(super) fn dial(&mut self, host: usize) {
-        let connection = self.connections[host];
+    pub(super) fn dial(&mut self, ends: Ends) {
+        let now = self.now;
+        let connection = *self.connection(ends);
         if connection.is_up {
             return;
         }
-        let greeting = self.collector.greeting().filter(|_| connection.cut_until <= self.now);
-        let (Some(greeting), Some(_)) = (greeting, &self.hosts[host].agent) else {
+        let greeting = self.collectors[ends.collector].greeting().filter(|_| connection.cut_until <= now);
+        let (Some(greeting), Some(_)) = (greeting, &self.hosts[ends.host].agent) else {
             let after = self.rng.between(50 * MS, 500 * MS);
-            return self.at(after, Event::Dial(host));
+            return self.at(after, Event::Dial(ends));
         };
-        self.connections[host].is_up = true;
-        self.tell(host, Heard::Connected(greeting));
-        self.tell(host, Heard::ReportReady(BATCH_MAX_BYTES));
-        let agent = self.hosts[host].id;
-        self.coordinate(Told::Connected { agent });
+        self.connection(ends).is_up = true;
+        self.tell(ends, Heard::Connected(greeting));
+        self.tell(ends, Heard::ReportReady(BATCH_MAX_BYTES));
+        let agent = self.hosts[ends.host].id;
+        self.coordinate(ends.collector, Told::Connected { agent });
     }
 
     /// Breaks a connection: what is on its way is lost, and both ends see that.
-    pub(super) fn break_off(&mut self, host: usize) {
-        let connection = &mut self.connections[host];
+    pub(super) fn break_off(&mut self, ends: Ends) {
+        let connection = self.connection(ends);
         connection.epoch += 1;
         connection.reports_epoch += 1;
         if !std::mem::replace(&mut connection.is_up, false) {
             return;
         }
-        self.hear(host, Heard::Disconnected("it broke".to_owned()));
-        let agent = self.hosts[host].id;
-        self.coordinate(Told::Disconnected { agent });
+        self.hear(ends, Heard::Disconnected("it broke".to_owned()));
+        let agent = self.hosts[ends.host].id;
+        self.coordinate(ends.collector, Told::Disconnected { agent });
         let after = self.rng.between(50 * MS, 500 * MS);
-        self.at(after, Event::Dial(host));
+        self.at(after, Event::Dial(ends));
     }
 
-    pub(super) fn say(&mut self, host: usize, what: What) {
-        let agent = self.hosts[host].id;
+    pub(super) fn say(&mut self, ends: Ends, what: What) {
+        let agent = self.hosts[ends.host].id;
         let told = match what {
             What::Announce(said) => {
                 Announcement::try_from(said).map(|announcement| Told::Announced { agent, announcement })
@@ -105,10 +114,10 @@ impl World {
             What::Hello(_) => return,
         };
         if let Ok(told) = &told {
-            self.tell_what_was_said(host, told);
+            self.tell_what_was_said(ends.host, told);
         }
         match told {
-            Ok(told) => self.coordinate(told),
+            Ok(told) => self.coordinate(ends.collector, told),
             Err(error) => panic!("an agent says what no agent may say: {error}"),
         }
     }
@@ -125,12 +134,12 @@ impl World {
         }
     }
 
-    fn coordinate(&mut self, told: Told) {
-        let actions = self.collector.step(Nanos(self.now), told);
-        self.carry_out(actions);
+    fn coordinate(&mut self, collector: usize, told: Told) {
+        let actions = self.collectors[collector].step(Nanos(self.now), told);
+        self.carry_out(collector, actions);
     }
 
-    fn carry_out(&mut self, actions: Vec<Action>) {
+    fn carry_out(&mut self, collector: usize, actions: Vec<Action>) {
         for action in actions {
             let (agent, heard) = match action {
                 Action::Acknowledge { agent, id, refusal } => {
@@ -144,32 +153,46 @@ impl World {
                 Action::Advise { agent, trace, advice } => (agent, Heard::Advise(vec![(trace, advice)])),
                 Action::Publish(_) => continue, // stored already
             };
-            let host = agent.0 as usize - 1;
-            if self.connections.get(host).is_some_and(|connection| connection.is_up) {
-                self.tell(host, heard);
+            let ends = Ends { host: agent.0 as usize - 1, collector };
+            if ends.host < self.hosts.len() && self.connection(ends).is_up {
+                self.tell(ends, heard);
             }
         }
-        if !std::mem::replace(&mut self.is_syncing, true) {
-            self.at(50 * MS, Event::Sync);
+        if !std::mem::replace(&mut self.is_syncing[collector], true) {
+            self.at(50 * MS, Event::Sync(collector));
+        }
+    }
+
+    /// Takes a batch, which is acknowledged once it is on the disk.
+    pub(super) fn report(&mut self, ends: Ends, batch: Outgoing) {
+        let epoch = self.connection(ends).reports_epoch;
+        self.collectors[ends.collector].report(self.hosts[ends.host].id, epoch, batch);
+        if !std::mem::replace(&mut self.is_syncing[ends.collector], true) {
+            let after = self.rng.between(MS, 60 * MS);
+            self.at(after, Event::Sync(ends.collector));
         }
     }
 
     pub(super) fn tick(&mut self) {
-        self.coordinate(Told::Tick);
+        (0..self.collectors.len()).for_each(|collector| self.coordinate(collector, Told::Tick));
         self.at(TICK_NS, Event::Tick);
     }
 
-    pub(super) fn sync(&mut self) {
-        self.is_syncing = false;
-        let (stored, actions) = self.collector.sync(Nanos(self.now));
+    pub(super) fn sync(&mut self, collector: usize) {
+        self.is_syncing[collector] = false;
+        let (stored, actions) = self.collectors[collector].sync(Nanos(self.now));
         for batch in stored {
-            let host = batch.agent.0 as usize - 1;
-            if self.connections[host].reports_epoch == batch.reports_epoch {
+            let ends = Ends { host: batch.agent.0 as usize - 1, collector };
+            if self.connection(ends).reports_epoch == batch.reports_epoch {
                 let delay = self.delay();
-                self.at(delay, Event::HearOfReports(host, batch.reports_epoch, Heard::BatchAck(batch.number)));
+                self.at(delay, Event::HearOfReports(ends, batch.reports_epoch, Heard::BatchAck(batch.number)));
             }
         }
-        self.carry_out(actions);
+        self.carry_out(collector, actions);
+    }
+
+    pub(super) fn connection(&mut self, ends: Ends) -> &mut Connection {
+        &mut self.connections[ends.host * self.collectors.len() + ends.collector]
     }
 }
 

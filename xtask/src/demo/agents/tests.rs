@@ -15,7 +15,7 @@ fn status(region: u64, written: u64) -> Status {
         "agent": "0000001", "pool": {"budget_bytes": 1, "kept_bytes": 10},
         "horizon": {"horizon_ms": null, "predicted_ms": 90_000, "target_ms": 1},
         "sessions": [{"region": region, "pid": 7, "bytes_written": written}],
-        "uplink": {"is_connected": true, "is_reporting": true, "bytes_total": 5}
+        "uplinks": [{"is_connected": true, "is_reporting": true, "bytes_total": 5}]
     }))
     .unwrap()
 }
