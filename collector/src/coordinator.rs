@@ -11,8 +11,8 @@ mod peers;
 mod view;
 
 pub use limits::{
-    AGENTS_MAX, AGENTS_PER_TRACE_MAX, ANSWER_TIMEOUT, COLLECTS_IN_FLIGHT_MAX, COLLECTS_QUEUED_MAX, Counts, GROUP_LIFE,
-    GROUPS_MAX, GROUPS_PER_TRACE_MAX, Limits, PARTS_MAX, Refusal,
+    AGENTS_MAX, AGENTS_PER_TRACE_MAX, ANSWER_TIMEOUT, ASK_AGAIN, COLLECTS_IN_FLIGHT_MAX, COLLECTS_QUEUED_MAX, Counts,
+    GROUP_LIFE, GROUPS_MAX, GROUPS_PER_TRACE_MAX, Limits, PARTS_MAX, Refusal,
 };
 
 use backsight_core::coordination::{Advice, Announcement, Answer, Collection, Greeting, View};
@@ -127,6 +127,8 @@ pub struct Coordinator {
     reviews: BTreeSet<(Nanos, GroupId)>,
     /// When an agent that was asked is late: once for each [`group::Ask`] that is awaited.
     lates: BTreeSet<(Nanos, GroupId, AgentId)>,
+    /// When all agents of a trace are asked once more: once for each trace.
+    again: BTreeSet<(Nanos, TraceId)>,
     n_parts: usize,
     /// The agents whose part of a trace waits for their uplink.
     waiting: BTreeSet<(AgentId, TraceId)>,
@@ -154,6 +156,7 @@ impl Coordinator {
             peers: Peers::default(),
             reviews: BTreeSet::new(),
             lates: BTreeSet::new(),
+            again: BTreeSet::new(),
             n_parts: 0,
             waiting: BTreeSet::new(),
             touched: BTreeSet::new(),
@@ -331,6 +334,9 @@ impl Coordinator {
             self.waiting.remove(&(agent, holding.trace));
         }
         let groups = followed.groups.clone();
+        if learnt.is_death && !std::mem::replace(&mut followed.is_asked_again, true) {
+            self.again.insert((later(now, self.limits.ask_again), holding.trace));
+        }
         self.advise(holding.trace);
         self.n_parts += learnt.n_added;
         self.counts.refused_agents += learnt.n_refused;
@@ -371,6 +377,7 @@ impl Coordinator {
 
     fn tick(&mut self, now: Nanos) {
         self.pass_late(now);
+        self.ask_again(now);
         let due = self.reviews.iter().take_while(|(at, _)| *at <= now).take(REVIEWS_PER_TICK);
         for (at, id) in due.copied().collect::<Vec<_>>() {
             self.reviews.remove(&(at, id));

@@ -117,6 +117,9 @@ pub struct Holding {
     /// What is older may have been overwritten by then, lost for want of room, or recorded before its agent started. `None` where that is
     /// not known.
     pub whole_since_ns: Option<u64>,
+    /// When the agent last looked through everything that is retained for the trace, in nanoseconds since 1970, 0 for never: what is recorded later
+    /// it finds by and by, and tells, if it lives.
+    pub looked_ns: u64,
     /// When processes of the host died lately, whether they wrote for the trace or not, in nanoseconds since 1970, ascending, at most
     /// [`DEATHS_MAX`].
     pub deaths_ns: Vec<u64>,

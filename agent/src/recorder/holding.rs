@@ -45,6 +45,7 @@ impl Recorder {
         let looked = looked.unwrap_or_else(|| Looked {
             whole_since: self.retained_since(trace),
             remembers_since: self.remembers_since(),
+            last_ns: 0,
         });
         let back = horizon_ms.unwrap_or(u64::MAX).saturating_mul(self.settings.ticks_per_second / 1000);
         let (first, last) = match amounts.interval {
@@ -75,6 +76,7 @@ impl Recorder {
             crumbs: crumbs.into_iter().take(CRUMBS_MAX).collect(),
             losses: self.losses.within(first, last, timeline),
             whole_since_ns: timeline.realtime_ns(looked.whole_since.max(self.losses.newest_ticks().unwrap_or(0))),
+            looked_ns: looked.last_ns,
             deaths_ns: self.deaths.recent(now.wall_ns),
         }
     }

@@ -15,7 +15,7 @@ fn fired(n: u64, laterals: &[u64], origin: Origin) -> Event {
 }
 
 const fn looked(since: u64) -> Looked {
-    Looked { whole_since: since, remembers_since: since }
+    Looked { whole_since: since, remembers_since: since, last_ns: since }
 }
 
 fn collected(actions: &[Action]) -> Vec<(TraceId, TraceId)> {
@@ -102,7 +102,11 @@ fn the_first_look_says_since_when_nothing_is_missing_until_what_it_found_is_give
     triggers.note_looked(trace(1), looked(10));
     triggers.step(Nanos(1), fired(1, &[], Origin::Admin));
     triggers.note_looked(trace(1), looked(20));
-    assert_eq!(triggers.looked(trace(1)), Some(looked(10)));
+    assert_eq!(
+        triggers.looked(trace(1)),
+        Some(Looked { last_ns: 20, ..looked(10) }),
+        "the last look only says when it was"
+    );
     triggers.step(Nanos(2), Event::Abandoned { trace: trace(1) });
     triggers.note_looked(trace(1), looked(30));
     assert_eq!(triggers.looked(trace(1)), None);

@@ -26,7 +26,8 @@ struct Case {
 }
 
 fn holding(state: HoldingState) -> Holding {
-    Holding { trace: TRACE, state, revision: 5, n_segments: 2, bytes: 200, ..Holding::default() }
+    let looked_ns = SENT_NS + S;
+    Holding { trace: TRACE, state, revision: 5, n_segments: 2, bytes: 200, looked_ns, ..Holding::default() }
 }
 
 fn crumb(seen_by: AgentId, direction: CrumbDirection, agent: AgentId) -> Crumb {
@@ -389,6 +390,8 @@ fn a_call_that_its_callers_death_cut_is_no_gap_where_the_callees_host_has_nothin
     // The host may have recorded the visit and overwritten or lost it, or its agent was not there.
     check(&|case| case.callee_holds(|holding| holding.whole_since_ns = Some(SENT_NS - S + 1)));
     check(&|case| case.callee_holds(|holding| holding.whole_since_ns = None));
+    // It may have recorded the visit after it looked, and died before it could tell.
+    check(&|case| case.callee_holds(|holding| holding.looked_ns = SENT_NS + S - 1));
     // The caller's times are no times of the day.
     check(&|case| case.trace.processes[0].clock = ProcessClock::Ticks { first: 1 });
 }

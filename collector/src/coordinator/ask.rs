@@ -154,6 +154,25 @@ impl Coordinator {
         }
     }
 
+    /// Asks all agents of a trace once more, some time after a process died on one of their hosts: calls that it left open reach others late, and
+    /// what an agent said before it looked for them says nothing of them (ADR 0004).
+    pub(super) fn ask_again(&mut self, now: Nanos) {
+        while let Some((due, trace)) = self.again.first().copied().filter(|(due, _)| *due <= now) {
+            self.again.remove(&(due, trace));
+            let Some(followed) = self.traces.get_mut(&trace) else { continue };
+            followed.is_asked_again = false;
+            let Some(id) = followed.groups.first().copied() else { continue };
+            for agent in followed.members().collect::<Vec<_>>() {
+                let Some(group) = self.groups.get_mut(&id) else { break };
+                let bit = group.bit(trace);
+                let ask = group.asks.entry(agent).or_default();
+                (ask.covered, ask.requested) = (ask.covered & !bit, ask.requested & !bit);
+                self.counts.collects_again += 1;
+                self.ask(now, id, agent);
+            }
+        }
+    }
+
     /// Notes in the views of a group's traces whether an agent that has not told of them can be reached.
     fn mark(&mut self, id: GroupId, agent: AgentId) {
         let Some(group) = self.groups.get(&id) else { return };

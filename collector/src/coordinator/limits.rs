@@ -20,6 +20,9 @@ pub const AGENTS_MAX: usize = 65_536;
 pub const PARTS_MAX: usize = 2_000_000;
 /// An agent that has not answered after this is unreachable; its answer still counts when it comes.
 pub const ANSWER_TIMEOUT: Nanos = Nanos::from_ms(5_000);
+/// How long after a process's death the agents of its traces are asked once more: a call of its last moment, two clocks that differ by a second,
+/// and the second by which certificates allow for that.
+pub const ASK_AGAIN: Nanos = Nanos::from_ms(2_500);
 /// A group ends when this long nothing new was heard of it.
 pub const GROUP_LIFE: Nanos = Nanos::from_ms(60_000);
 
@@ -42,6 +45,8 @@ pub struct Limits {
     pub parts_max: usize,
     /// See [`ANSWER_TIMEOUT`].
     pub answer_timeout: Nanos,
+    /// See [`ASK_AGAIN`].
+    pub ask_again: Nanos,
     /// See [`GROUP_LIFE`].
     pub group_life: Nanos,
 }
@@ -57,6 +62,7 @@ impl Default for Limits {
             agents_max: AGENTS_MAX,
             parts_max: PARTS_MAX,
             answer_timeout: ANSWER_TIMEOUT,
+            ask_again: ASK_AGAIN,
             group_life: GROUP_LIFE,
         }
     }
@@ -106,6 +112,8 @@ counts! {
     advice,
     /// Collects that were sent again because the agent had been away.
     collects_resent,
+    /// Agents that were asked once more because a process had died.
+    collects_again,
     /// Times that an agent was asked and did not answer in time.
     timeouts,
     /// Refused: announcements without a trace.

@@ -4,7 +4,7 @@ mod bounds;
 mod convergence;
 mod model;
 
-use super::{Action, Coordinator, Event, GROUP_LIFE, Limits, Refusal};
+use super::{ASK_AGAIN, Action, Coordinator, Event, GROUP_LIFE, Limits, Refusal};
 use backsight_core::certificate::Contact;
 use backsight_core::coordination::{Advice, Announcement, Answer, Collection, Greeting, View};
 use backsight_core::holding::{Holding, HoldingState};
@@ -190,6 +190,24 @@ fn laterals_that_join_later_are_asked_of_those_who_answered() {
     let actions = coordinator.step(ms(3), announced(C, 1, vec![holding(1, 1, &[]), holding(8, 1, &[])]));
     let traces: Vec<_> = collects(&actions).into_iter().map(|(agent, of)| (agent, of.traces)).collect();
     assert_eq!(traces, [(A, vec![trace(8)]), (B, vec![trace(8)])]);
+}
+
+#[test]
+fn after_a_death_all_agents_of_a_trace_are_asked_once_more() {
+    let mut coordinator = with(&[A, B]);
+    let deadly = |revision| Holding { deaths_ns: vec![7], ..holding(1, revision, &[2]) };
+    let actions = coordinator.step(ms(1), announced(A, 1, vec![deadly(1)]));
+    let group = collects(&actions)[0].1.group;
+    coordinator.step(ms(2), answered(B, group, vec![holding(1, 1, &[])]));
+    coordinator.step(ms(3), Event::Updated { agent: A, holdings: vec![deadly(2)] });
+    assert_eq!(asked(&coordinator.step(ms(1), Event::Tick)), []);
+    let again = coordinator.step(Nanos(ms(1).0 + ASK_AGAIN.0), Event::Tick);
+    assert_eq!(asked(&again), [A, B]);
+    assert!(views(&again).iter().flat_map(|view| &view.agents).all(|agent| agent.contact == Contact::Answered));
+    for agent in [A, B] {
+        coordinator.step(ms(3_000), answered(agent, group, vec![deadly(3)]));
+    }
+    assert_eq!(asked(&coordinator.step(ms(20_000), Event::Tick)), [], "that death is known");
 }
 
 #[test]

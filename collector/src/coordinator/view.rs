@@ -67,6 +67,8 @@ pub(super) struct Learnt {
     pub(super) named: Vec<AgentId>,
     /// Agents that were given up because there are too many.
     pub(super) n_refused: u64,
+    /// Whether a process of that host has died since anybody told of one.
+    pub(super) is_death: bool,
     /// By how much the number of parts grew.
     pub(super) n_added: usize,
 }
@@ -86,6 +88,10 @@ pub(super) struct Followed {
     /// What becomes of the parts of others once an agent has lost its own; `None` while none has.
     broken: Option<Advice>,
     n_waiting: usize,
+    /// The newest death that an agent told of, in nanoseconds since 1970.
+    newest_death_ns: u64,
+    /// Whether all are asked once more because of one.
+    pub(super) is_asked_again: bool,
 }
 
 impl Followed {
@@ -112,6 +118,9 @@ impl Followed {
         self.n_awaited -= usize::from(part.is_awaited());
         let says_more = source != Source::Reported || part.contact != Contact::Answered;
         (part.contact, part.holding) = (Contact::Answered, Some(holding.clone()));
+        let newest_death_ns = holding.deaths_ns.last().copied().unwrap_or(0);
+        learnt.is_death = newest_death_ns > self.newest_death_ns;
+        self.newest_death_ns = newest_death_ns.max(self.newest_death_ns);
         self.broken = self.broken.max(part.breaks());
         self.n_waiting -= usize::from(part.waits);
         part.waits = holding.waits && holding.state == HoldingState::Kept;

@@ -35,6 +35,7 @@ fn holding() -> Holding {
         crumbs: vec![CrumbTo { agent: AgentId(9), direction: CrumbDirection::To, span: SpanId(5) }],
         losses: vec![loss()],
         whole_since_ns: Some(8),
+        looked_ns: 11,
         n_evicted: 3,
         remembers_since_ns: 7,
         deaths_ns: vec![9, 10],

@@ -161,6 +161,7 @@ impl World {
             bytes: segments().map(|segment| segment.bytes.len() as u64).sum(),
             n_open: threads().filter(|thread| thread.segments[0].base <= at && at < thread.ended).count() as u64,
             whole_since_ns: Some(1),
+            looked_ns: EPOCH_NS + at * TICK_NS,
             ..Holding::default()
         };
         (slices, holding)
