@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 /// How ticks of a process become its times.
 pub(super) trait ToTime {
-    /// Returns the time of `ticks`. It may step back where the wall clock was set back.
+    /// Returns the time of `ticks`; that of later ticks is never earlier.
     fn time(&self, ticks: u64) -> u64;
 }
 

@@ -29,7 +29,7 @@ pub(super) struct ReadProcess {
     pub(super) malformed: Malformed,
 }
 
-/// A process's times: wall time by its calibration points, or ticks since its first.
+/// A process's times: wall time by its calibration points as if no clock was set since its first tick, or ticks since that.
 struct ProcessTime {
     timeline: Timeline,
     first_ticks: u64,
@@ -56,7 +56,8 @@ impl ProcessTime {
 
 impl ToTime for ProcessTime {
     fn time(&self, ticks: u64) -> u64 {
-        self.timeline.realtime_ns(ticks).unwrap_or(ticks.saturating_sub(self.first_ticks))
+        let wall_ns = self.timeline.realtime_ns_since(self.first_ticks, ticks);
+        wall_ns.unwrap_or(ticks.saturating_sub(self.first_ticks))
     }
 }
 

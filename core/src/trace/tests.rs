@@ -341,6 +341,36 @@ fn valid_log(actions: &[u8]) -> Vec<Segment> {
     w.segments
 }
 
+/// The wall clock is set back by an hour, or the counter steps back, while a segment is written.
+#[test]
+fn no_step_of_a_clock_makes_a_duration_negative() {
+    let mut w = LogWriter::new(TRACE, 0);
+    w.begin(SpanId(0), 0);
+    w.span_start(1, 0, "long");
+    w.now = 250_000_000;
+    w.record(Kind::Event, 0, &[1, LogWriter::name(2, 0)], b"e");
+    w.span_end(1);
+    w.span_start(2, 0, "over the move");
+    // What a writer does where its clock is behind its base.
+    let moved = 10_000_u64;
+    w.record(Kind::Time, 0, &[moved], b"");
+    w.rebase(moved);
+    w.span_end(2);
+    let mut slice = slice(w.segments);
+    let point = |s: u64, set_ns: u64| {
+        let of_epoch = 1_000_000_000_000_000_000 + s * 1_000_000_000;
+        CalibrationPoint { ticks: s * 100_000_000, realtime_ns: of_epoch - set_ns, monotonic_ns: s * 1_000_000_000 }
+    };
+    let hour = 3_600_000_000_000;
+    slice.process.clock = vec![point(0, 0), point(1, 0), point(2, hour), point(3, hour)];
+    let trace = assemble(TRACE, &[slice]);
+    let of = |id| trace.spans.iter().find(|span| span.id == SpanId(id)).unwrap();
+    let (long, moved) = (of(1), of(2));
+    assert_eq!(long.end_ns.map(|end| end - long.start_ns), Some(10 * (250_000_002 - 1_002)), "{trace:#?}");
+    assert!(long.notes.events[0].at_ns > long.start_ns && Some(long.notes.events[0].at_ns) < long.end_ns, "{trace:#?}");
+    assert_eq!(moved.end_ns, Some(moved.start_ns), "nobody knows how long it took: {trace:#?}");
+}
+
 /// Returns the first `n_records` records of the log.
 fn committed(segments: &[Segment], mut n_records: usize) -> Vec<Segment> {
     let mut prefix = Vec::new();

@@ -50,6 +50,11 @@ impl LogWriter {
         self.segment(self.parent, AgentId::NONE, seg_flags::CONTINUED, prev);
     }
 
+    /// Counts on from another time, which a TIME record has told.
+    pub(super) fn rebase(&mut self, now: u64) {
+        (self.now, self.base) = (now, now);
+    }
+
     pub(super) fn end(&mut self) {
         self.record(Kind::SegEnd, 0, &[], b"");
     }
