@@ -100,7 +100,8 @@ impl Losses {
         self.told.iter().chain(&self.open).map(|lost| lost.last_ticks).max()
     }
 
-    /// Returns the losses that touch the ticks from `first` to `last`, as wall times, ascending, at most [`LOSSES_MAX`].
+    /// Returns the losses that touch the ticks from `first` to `last`, as wall times of a clock that was not set since `first`, as those of a
+    /// trace are that began then; ascending, at most [`LOSSES_MAX`].
     pub fn within(&self, first: u64, last: u64, timeline: &Timeline) -> Vec<LossInterval> {
         let all = self.told.iter().chain(&self.open);
         let mut found: Vec<Lost> = all.filter(|lost| lost.is_near(first, last, 0)).copied().collect();
@@ -111,7 +112,7 @@ impl Losses {
             let next = found.remove(narrowest + 1);
             found[narrowest].absorb(&next);
         }
-        let wall = |ticks| timeline.realtime_ns(ticks).unwrap_or(0);
+        let wall = |ticks| timeline.realtime_ns_since(first, ticks).unwrap_or(0);
         let interval = |lost: &Lost| LossInterval {
             first_ns: wall(lost.first_ticks),
             last_ns: wall(lost.last_ticks).max(wall(lost.first_ticks)),
@@ -171,6 +172,25 @@ mod tests {
         assert_eq!(losses.within(940, 2000, &timeline()).len(), 1, "a loss that is not told yet");
         losses.set_open(Vec::new());
         assert!(losses.within(601, 2000, &timeline()).is_empty());
+    }
+
+    /// The wall clock is set back while a trace goes on: what was lost after that is still within the trace's interval.
+    #[test]
+    fn loss_after_a_step_of_the_clock_touches_its_trace() {
+        let hour = 3_600_000_000_000;
+        let point =
+            |ticks: u64, set: u64| CalibrationPoint { ticks, realtime_ns: 2 * hour - set + ticks, monotonic_ns: ticks };
+        let timeline =
+            Timeline::new([point(0, 0), point(1_000_000, 0), point(2_000_000, hour), point(3_000_000, hour)]);
+        let mut losses = Losses::new(1_000);
+        losses.add(lost(2_500_000, 2_600_000));
+        let (first, last) = (500_000, 2_900_000);
+        let within = timeline.realtime_ns(first).unwrap()..timeline.realtime_ns_since(first, last).unwrap();
+        let found = losses.within(first, last, &timeline);
+        assert!(
+            found.len() == 1 && within.contains(&found[0].first_ns) && within.contains(&found[0].last_ns),
+            "{found:?}"
+        );
     }
 
     #[test]

@@ -53,6 +53,11 @@ impl Recorder {
             Some(interval) => interval,
             None => (now.ticks.saturating_sub(back), now.ticks),
         };
+        // On the clock that the times of the trace are on, if there are any: setting it must not hide what happened to them.
+        let wall_ns = |ticks| match amounts.interval {
+            Some((first, _)) => timeline.realtime_ns_since(first, ticks),
+            None => timeline.realtime_ns(ticks),
+        };
         let from_log = kept.into_iter().flat_map(|kept| kept.crumbs(self.settings.agent));
         let from_rings = self.ring_crumbs.of(trace).filter(|crumb| crumb.agent != self.settings.agent);
         let gone = self.afterlife.find(trace);
@@ -70,12 +75,12 @@ impl Recorder {
             n_open: amounts.n_open,
             n_left_out: amounts.n_left_out,
             n_evicted: gone.as_ref().map_or(0, |gone| gone.n_segments),
-            remembers_since_ns: timeline.realtime_ns(looked.remembers_since).unwrap_or(u64::MAX),
+            remembers_since_ns: wall_ns(looked.remembers_since).unwrap_or(u64::MAX),
             detail: self.detail_of(trace),
             horizon_ms,
             crumbs: crumbs.into_iter().take(CRUMBS_MAX).collect(),
             losses: self.losses.within(first, last, timeline),
-            whole_since_ns: timeline.realtime_ns(looked.whole_since.max(self.losses.newest_ticks().unwrap_or(0))),
+            whole_since_ns: wall_ns(looked.whole_since.max(self.losses.newest_ticks().unwrap_or(0))),
             looked_ns: looked.last_ns,
             deaths_ns: self.deaths.recent(now.wall_ns),
         }
