@@ -4,7 +4,7 @@
 #![cfg(not(any(loom, shuttle)))]
 
 use backsight_core::ids::{AgentId, RegionId, SpanId, StringId, TraceId, TriggerId};
-use backsight_core::record::{CrumbDirection, Kind, Record, Records};
+use backsight_core::record::{CrumbDirection, Header, Kind, Record, Records, SEG_BYTES};
 use backsight_core::sync::Ordering::Relaxed;
 use backsight_ringbuf::abi::{self, Class, SPAN_OFFSET, chunk, header, lease as lease_words, slot};
 use backsight_ringbuf::lease::{self, Lease};
@@ -207,5 +207,42 @@ fn lease_outside_the_span_is_none() {
         offset.store(wrong, Relaxed); // one thread
         assert_eq!(lease::read(&mapping, 0), None, "{wrong:#x}");
         assert_eq!(lease::claim(&mapping, Class::Small, 0), None, "{wrong:#x}");
+    }
+}
+
+/// For links to nowhere, to themselves, forwards and in between: the walk ends with an error, after fewer segments than fit a chunk.
+#[test]
+fn links_that_lead_nowhere_or_round_end_the_walk() {
+    let (mapping, _writer) = written();
+    let info = reader::chunk_info(&mapping, LEASE, 0, 1).unwrap();
+    let walk = || reader::segments(&mapping, LEASE, 0, info.head).take(100_000).collect::<Vec<_>>();
+    let offsets: Vec<u32> = walk().into_iter().map(|segment| segment.unwrap().offset).collect();
+    let [newest, oldest] = offsets[..] else { panic!("two segments were written: {offsets:?}") };
+    let record = mapping.word(SPAN_OFFSET + u64::from(newest));
+    let header = Header::unpack(record.load(Relaxed));
+    for link in [newest, newest - 8, newest - 40, newest + 8, info.head.committed, u32::MAX, 8, oldest + 4, oldest - 8]
+    {
+        record.store(Header { dt: link, ..header }.pack(), Relaxed); // one thread
+        let walked = walk();
+        assert!(walked.len() as u64 <= Class::Small.bytes() / SEG_BYTES, "{} segments by {link}", walked.len());
+        assert!(walked.last().is_some_and(Result::is_err), "{link}: {walked:?}");
+    }
+}
+
+/// A tail that is further ahead than the ring is long, by one or by all there is, is none that a thread wrote.
+#[test]
+fn ring_whose_tail_is_too_far_is_corrupt_and_skipped() {
+    let (mapping, writer) = written();
+    let number = writer.slot_number();
+    while ring::pop(&mapping, number).unwrap().is_some() {}
+    let crumb =
+        || ring::push_crumb(&mapping, number, TraceId::new(1, 2), AgentId(4), CrumbDirection::From, SpanId(5), 6);
+    assert_eq!((0..40).filter(|_| crumb()).count() as u64, abi::RING_ENTRIES, "it is full");
+    let tail = mapping.word(abi::slot_offset(number) + slot::RING_TAIL);
+    for ahead in [1, 1 << 20, u64::MAX / 2] {
+        tail.store(tail.load(Relaxed).wrapping_add(ahead), Relaxed); // one thread
+        assert!(ring::pop(&mapping, number).is_err(), "{ahead}");
+        assert_eq!(ring::pop(&mapping, number), Ok(None), "{ahead}");
+        (0..abi::RING_ENTRIES).for_each(|_| assert!(crumb()));
     }
 }

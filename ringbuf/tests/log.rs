@@ -14,7 +14,7 @@ mod region;
 
 use backsight_core::ids::{AgentId, SpanId, TraceId};
 use backsight_core::priority::{Priority, Salt};
-use backsight_core::record::{Kind, Level, align8, flags, name_word, seg_flags};
+use backsight_core::record::{Kind, Level, Record, Records, align8, flags, name_word, seg_flags};
 use backsight_core::sync::Ordering::Relaxed;
 use backsight_core::telemetry::DropReason;
 use backsight_ringbuf::abi::{Class, slot, slot_offset};
@@ -374,4 +374,32 @@ proptest! {
         let (mapping, _fd) = Mapping::create(Chunks::region_bytes()).unwrap();
         run(std::sync::Arc::new(mapping), Chunks { small: 6, medium: 4, large: 20 }, &ops);
     }
+}
+
+/// A counter that is behind the time base, as after a virtual machine was moved, gets a base of its own: no difference wraps around.
+#[test]
+fn clock_that_steps_back_is_told_by_a_new_base() {
+    let chunks = Chunks { small: 2, medium: 0, large: 0 };
+    let store = std::sync::Arc::new(chunks.heap(1));
+    let mut agent = Agent::new(store.clone(), chunks, TICKS_PER_SECOND);
+    agent.grant(Class::Small);
+    let slot = thread_slot::claim(&store, 42).expect("a slot is free");
+    let mut writer = Writer::new(store, slot, 42);
+    let (before, after) = (1 << 40, 5_000);
+    writer.begin(SegmentStart { trace: TraceId::new(1, 2), ..SegmentStart::default() }, before);
+    assert!(writer.record(before + 7, Kind::Raw, 0, [1], &[]));
+    assert!(writer.record(after, Kind::Raw, 0, [2], &[]));
+    assert!(writer.record(after + 3, Kind::Raw, 0, [3], &[]));
+    writer.end(after + 4);
+    let chunk = agent.open_chunks().pop().unwrap();
+    let mut base = before;
+    let mut ticks = Vec::new();
+    for raw in Records::new(&chunk.segments[0].1).map(Result::unwrap) {
+        match Record::decode(raw.header, raw.body).unwrap() {
+            Record::Time { tsc } => base = tsc,
+            Record::Seg { base_tsc, .. } => base = base_tsc,
+            _ => ticks.push(base + u64::from(raw.header.dt)),
+        }
+    }
+    assert_eq!(ticks, [before + 7, after, after + 3, after + 4]);
 }
