@@ -40,6 +40,19 @@ fn without_an_agent_nothing_happens_and_stats_say_why() {
     assert!(!stats.recording && stats.threads == 0 && stats.refusal.is_empty());
 }
 
+/// An agent that was killed leaves its socket.
+#[test]
+fn socket_that_nobody_listens_on_is_told_apart_from_none() {
+    let socket = fresh_socket();
+    drop(listener(&socket));
+    let opened = init(Settings { socket: socket.to_str(), service: None });
+    assert_eq!(opened, Err(Missing::NoAgent(rustix::io::Errno::CONNREFUSED)));
+    everything(&Context::new_trace());
+    let said = stats().session.unwrap_err().to_string();
+    assert!(said.starts_with("no agent answers on its socket: Connection refused"), "{said}");
+    std::fs::remove_file(&socket).unwrap();
+}
+
 #[test]
 fn refusal_is_told_in_the_agents_words() {
     let agent = Agent::start(Options { refuses: true, ..Options::default() });

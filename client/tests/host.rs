@@ -72,6 +72,69 @@ fn forked_child_has_its_own_region_and_its_parents_names() {
     assert_eq!(own_region(), own);
 }
 
+/// Returns how often regions are mapped here. The agent is a thread of the test, so a child inherits what that mapped.
+fn n_regions_mapped() -> usize {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    maps.lines().filter(|line| line.contains("/memfd:")).count()
+}
+
+#[test]
+fn forked_child_cannot_reach_its_parents_region() {
+    let _agent = Agent::start_joined(Options::default());
+    visit(&NAME);
+    let n_mapped = n_regions_mapped();
+    assert_eq!(n_mapped, 2, "the agent's and the client's");
+    assert_eq!(host::fork(|| n_regions_mapped() == n_mapped - 1), 0);
+}
+
+/// Nothing may depend on handlers of `pthread_atfork`: `_Fork` and the system call run none.
+#[test]
+fn child_that_libc_was_not_told_of_has_its_own_region() {
+    let agent = Agent::start_joined(Options::default());
+    let context = Context::new_trace();
+    let own = own_region();
+    let segment = begin(&context);
+    let code = host::fork_behind_libc(|| {
+        event("of the child", "");
+        until_session();
+        visit_of(&agreed(1), &NAME);
+        own_region() != own
+    });
+    assert_eq!(code, 0);
+    drop(segment);
+    let (trace, of_child) = (agent.trace(context.trace), agent.trace(agreed(1).trace));
+    assert!(trace.visits[0].notes.events.is_empty() && trace.processes.len() == 1, "{trace:#?}");
+    assert_eq!((&*of_child.spans[0].name, of_child.malformed), ("cached", Malformed::default()));
+    assert_ne!(of_child.processes[0].region, own);
+}
+
+/// What a program does that becomes a daemon: it forks twice, leaves its terminal, and closes every descriptor, before and after it records.
+#[test]
+fn daemon_that_closes_everything_records_in_a_region_of_its_own() {
+    let agent = Agent::start_joined(Options::default());
+    visit(&NAME);
+    let own = own_region();
+    let code = host::fork(|| {
+        host::leave_the_terminal();
+        let daemon = host::fork(|| {
+            (0..1024).for_each(host::close);
+            until_session();
+            visit_of(&agreed(1), &NAME);
+            (0..1024).for_each(host::close);
+            visit_of(&agreed(2), &NAME);
+            own_region() != own
+        });
+        daemon == 0
+    });
+    assert_eq!(code, 0);
+    for n in [1, 2] {
+        let trace = agent.trace(agreed(n).trace);
+        assert_eq!((&*trace.spans[0].name, trace.malformed), ("cached", Malformed::default()));
+        assert_ne!(trace.processes[0].region, own);
+    }
+    assert_eq!(agent.look(|sessions| sessions.last().unwrap().fork_of), Some(own), "it is known whose strings it has");
+}
+
 #[test]
 fn names_of_triggers_are_left_for_the_agent_whenever_they_are_made() {
     let before = register_trigger("made before the session").unwrap();

@@ -9,7 +9,17 @@ use backsight_ringbuf::writer::Writer;
 /// Runs `child` in a forked process and returns its exit code: 0 where `child` returned true, 1 where it did not, 2 after a panic.
 pub(crate) fn fork(child: impl FnOnce() -> bool) -> i32 {
     // SAFETY: the child runs `child` alone, on this thread, and leaves without unwinding; glibc's allocator survives a fork.
-    let pid = unsafe { libc::fork() };
+    run_child(unsafe { libc::fork() }, child)
+}
+
+/// Does what [`fork`] does by the system call itself: no library is told, and no handler of `pthread_atfork` runs, as with `_Fork`.
+pub(crate) fn fork_behind_libc(child: impl FnOnce() -> bool) -> i32 {
+    // SAFETY: a copy of this process, as of `fork`; no thread of it holds the allocator's lock for long enough to matter to a test of few.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+    run_child(pid as i32, child)
+}
+
+fn run_child(pid: i32, child: impl FnOnce() -> bool) -> i32 {
     assert!(pid >= 0, "fork");
     if pid == 0 {
         let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).map_or(2, |ok| i32::from(!ok));
@@ -133,6 +143,12 @@ impl Drop for Interrupts {
 pub(crate) fn close(number: i32) {
     // SAFETY: a number; the tests close the client's behind its back, which is what they are about.
     unsafe { libc::close(number) };
+}
+
+/// Makes the calling process the leader of a session without a terminal.
+pub(crate) fn leave_the_terminal() {
+    // SAFETY: no arguments; a child of a fork leads no group.
+    assert!(unsafe { libc::setsid() } > 0, "setsid");
 }
 
 /// Makes descriptor `number` a copy of `from`.
