@@ -61,14 +61,30 @@ pub(crate) fn refusal(path: &Path, abi: u32) -> String {
 
 /// As [`refusal`], or what came instead.
 pub(crate) fn try_refusal(path: &Path, abi: u32) -> Result<String, String> {
-    let socket = dial(path);
-    let hello = Message::Hello { abi, service: "refused", fork_of: None, resume: None };
-    let _ = send(&socket, hello.encode(&mut [0; MESSAGE_MAX_BYTES]), SendFlags::NOSIGNAL);
-    let (bytes, _) = hear(&socket);
+    let (_socket, bytes) = greet(path, abi, "refused");
     match Message::decode(&bytes) {
         Ok(Message::Refused { reason }) => Ok(reason.to_owned()),
         other => Err(format!("not refused: {other:?}")),
     }
+}
+
+/// Asks for a session that nobody uses; returns its socket, or the reason of the refusal.
+pub(crate) fn try_session(path: &Path) -> Result<OwnedFd, String> {
+    let (socket, bytes) = greet(path, ABI_VERSION, "idle");
+    match Message::decode(&bytes) {
+        Ok(Message::Welcome { .. }) => Ok(socket),
+        Ok(Message::Refused { reason }) => Err(reason.to_owned()),
+        other => panic!("not an answer: {other:?}"),
+    }
+}
+
+/// Says hello; returns the socket and what came first.
+fn greet(path: &Path, abi: u32, service: &str) -> (OwnedFd, Vec<u8>) {
+    let socket = dial(path);
+    let hello = Message::Hello { abi, service, fork_of: None, resume: None };
+    let _ = send(&socket, hello.encode(&mut [0; MESSAGE_MAX_BYTES]), SendFlags::NOSIGNAL);
+    let (bytes, _) = hear(&socket);
+    (socket, bytes)
 }
 
 impl Client {

@@ -11,6 +11,7 @@ mod drops;
 mod expressions;
 mod harness;
 mod hostile;
+mod limbo;
 mod retention;
 mod start;
 mod triggers;

@@ -1,6 +1,6 @@
 //! Starting and stopping.
 
-use crate::client::{Client, try_refusal};
+use crate::client::{Client, try_refusal, try_session};
 use crate::harness::{Agent, command, command_at, eventually};
 use backsight_core::ids::TraceId;
 use backsight_ringbuf::abi::ABI_VERSION;
@@ -38,6 +38,29 @@ fn a_pool_larger_than_free_memory_is_clamped_with_a_warning() {
     let budget = agent.status()["pool"]["budget_bytes"].as_u64().unwrap();
     assert!((8 << 20..1 << 40).contains(&budget), "{budget}");
     assert!(agent.log().contains("pool is smaller than configured"), "{}", agent.log());
+}
+
+/// More processes than the pool has first chunks for: the next is told how large the pool is, and those that are there record on.
+#[test]
+fn a_pool_without_a_chunk_for_another_session_refuses_it_with_the_reason() {
+    let agent = Agent::start("[pool]\nbudget_bytes = 8388608\nsessions_per_uid = 4096\n");
+    let honest = Client::connect(&agent.socket(), "honest");
+    let mut idle = Vec::new();
+    let reason = eventually("a session is refused", || match try_session(&agent.socket()) {
+        Ok(socket) => {
+            idle.push(socket);
+            None
+        }
+        Err(reason) => Some(reason),
+    });
+    assert_eq!(reason, "no room in a pool of 8 MiB for another process");
+    assert!(idle.len() > 50, "only {} had room", idle.len());
+    let used = agent.status()["pool"]["populated_bytes"].as_u64().unwrap();
+    assert!(used <= 8 << 20, "{used}");
+    assert!(honest.thread(1).visit(TraceId::new(1, 1), "honest", b"whole"), "{}", agent.log());
+    assert_eq!(agent.metric("backsight_agent_refused_sessions_total"), Some(1));
+    idle.truncate(10);
+    eventually("there is room again", || try_session(&agent.socket()).ok());
 }
 
 #[test]
