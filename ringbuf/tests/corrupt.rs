@@ -29,7 +29,8 @@ fn value() -> impl Strategy<Value = u64> {
         Just(u64::MAX),
         (0_u64..64).prop_map(|shift| 1 << shift),
         (0_u64..64).prop_map(|back| u64::MAX - back),
-        (0_u64..200, 0_u64..200).prop_map(|(a, b)| (a * 8) | ((b * 8) << 20) | (1 << 40)),
+        // Heads of the chunk's generation: lengths within it and beyond, links to any place.
+        (0_u64..700, 0_u64..700).prop_map(|(a, b)| (a * 8) | ((b * 8) << 20) | (1 << 40)),
         (0_u64..BYTES / 8).prop_map(|word| word * 8),
     ]
 }
