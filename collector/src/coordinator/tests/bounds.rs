@@ -60,6 +60,35 @@ fn a_trace_with_too_many_agents_is_overfull() {
     assert_eq!(coordinator.n_parts(), 3);
 }
 
+/// With the limits that a coordinator starts with: 1024 agents of a trace are asked, and the next one makes the trace partial.
+#[test]
+fn the_1025th_agent_of_a_trace_is_not_asked_and_the_view_says_so() {
+    for (n_agents, is_overfull) in [(1024, false), (1025, true)] {
+        let agents: Vec<AgentId> = (1..=n_agents).map(AgentId).collect();
+        let mut coordinator = limited(Limits::default(), &agents);
+        let mut asked_of_all = Vec::new();
+        // A chain: each names the next.
+        let mut group = 0;
+        for agent in 1..=n_agents {
+            let holdings = vec![holding(1, 1, &[agent % n_agents + 1])];
+            let event = match agent {
+                1 => announced(A, 1, holdings),
+                _ => answered(AgentId(agent), group, holdings),
+            };
+            let actions = coordinator.step(ms(1), event);
+            for (agent, collection) in collects(&actions) {
+                group = collection.group;
+                asked_of_all.push(agent);
+            }
+        }
+        assert_eq!(asked_of_all, agents[1..1024], "each once, though the last names the first");
+        let published = views(&coordinator.step(ms(100), Event::Tick));
+        let view = published.last().unwrap();
+        assert_eq!((view.agents.len(), view.is_overfull), (1024, is_overfull));
+        assert_eq!(coordinator.counts().refused_agents, u64::from(is_overfull));
+    }
+}
+
 #[test]
 fn collects_for_an_absent_agent_wait_within_the_bound_and_come_by_priority() {
     let mut coordinator = limited(Limits { collects_queued_max: 5, ..Limits::default() }, &[A]);
