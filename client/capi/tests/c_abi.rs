@@ -255,6 +255,18 @@ fn check_levels(agent: &Agent, highest: u8, output: &str) {
     assert_eq!(agent.left_out(), [wanted]);
 }
 
+/// Headers of a mebibyte and malformed ones cost no memory, and those that have no trace begin one.
+#[test]
+fn headers_are_read_and_written_without_an_allocation() {
+    let link = link_options();
+    for compiler in compilers() {
+        let extra: Vec<&str> = ["-O2"].into_iter().chain(link.iter().map(String::as_str)).collect();
+        let program = compile(*compiler, "headers.c", "headers", &extra);
+        let output = run(Command::new(program).env("BACKSIGHT_SOCKET", "/nonexistent/agent.sock"));
+        assert_eq!(output, "traced=4 allocations=0\n", "{}", compiler.0);
+    }
+}
+
 #[test]
 fn a_program_without_the_library_runs() {
     for compiler in compilers() {
