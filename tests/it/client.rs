@@ -7,6 +7,7 @@ use backsight_tests::harness::session::join;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::future::Future as _;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
 use std::pin::pin;
 use std::process::{Command, Stdio};
 use std::task::{self, Poll, Waker};
@@ -233,6 +234,36 @@ fn parked_server_span_is_reported_when_its_process_is_killed() {
     let list: backsight_proto::admin::KeptList = serde_json::from_value(list).unwrap();
     let all: Vec<_> = list.traces.iter().map(|kept| (kept.trace, kept.trigger.as_str())).collect();
     assert_eq!(all, [(parked, "process_death")], "not {finished}, which was served");
+}
+
+/// A program that executes another one keeps its number and lives on; its records are the agent's, and the request that it served is reported.
+#[test]
+fn process_that_executes_another_program_ends_its_session() {
+    if let Some(socket) = std::env::var_os(VICTIM) {
+        join(Settings { socket: socket.to_str(), service: Some("executes") }).unwrap();
+        let context = Context::new_trace();
+        let _segment = backsight::begin(&context);
+        let _span = backsight::span!("before exec", SpanKind::Server);
+        println!("\nexecutes {}", context.trace);
+        panic!("not executed: {}", Command::new("sleep").arg("60").exec());
+    }
+    let agent = Agent::start(AgentOptions::default()).unwrap();
+    let mut program = Command::new(std::env::current_exe().unwrap());
+    program.args(["--exact", "client::process_that_executes_another_program_ends_its_session", "--nocapture"]);
+    program.env(VICTIM, agent.socket()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut program = program.spawn().unwrap();
+    let mut said = BufReader::new(program.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let executed = said.find_map(|line| line.split_once("executes ")?.1.parse().ok());
+    let trace = kept(&agent, executed.unwrap(), |trace| !trace.spans.is_empty());
+    assert!(span(&trace, "before exec").at.is_cut, "{trace:#?}");
+    assert_eq!(program.try_wait().unwrap(), None, "the other program runs");
+    let status = agent.api().json(backsight_proto::admin::route::STATUS).unwrap();
+    assert_eq!(
+        (&status["sessions"][0]["pid"], &status["sessions"][0]["state"]),
+        (&program.id().into(), &"dead".into())
+    );
+    program.kill().unwrap();
+    program.wait().unwrap();
 }
 
 /// Leaves a request parked in a future, serves another to its end, says which, and waits to be killed.

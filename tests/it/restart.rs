@@ -74,6 +74,44 @@ fn what_was_recorded_before_and_during_the_outage_is_found_after_it() {
     assert_eq!(agent.api().metric("backsight_agent_drops_total").unwrap(), 0.0, "nothing is corrupt");
 }
 
+/// A process that writes more than it has ahead while there is no agent: it goes on, what it lost is counted, told, and near no trace that is
+/// called whole; as soon as there is an agent it records again.
+#[test]
+fn beyond_the_reserve_records_are_dropped_and_told_until_the_next_agent_comes() {
+    let mut agent = start(with_keeper());
+    serve("before");
+    agent.kill().unwrap();
+    let context = Context::new_trace();
+    let dropped = || backsight::stats().drops.iter().map(|(_, n)| *n).sum::<u64>();
+    {
+        let _segment = backsight::begin(&context);
+        let _span = backsight::Span::start("long", SpanKind::Server);
+        let n_written = (0..100_000)
+            .take_while(|_| {
+                dropped() == 0 && {
+                    backsight::raw(&[7; 1000]);
+                    true
+                }
+            })
+            .count();
+        assert!(dropped() > 0, "{n_written} records had room");
+        assert!(n_written > 10, "the reserve was used first: {n_written}");
+        agent.start_again(None).unwrap();
+        let is_granted = |_: &backsight_tests::harness::api::Api| {
+            let before = dropped();
+            backsight::raw(b"again");
+            Ok((dropped() == before).then_some(()))
+        };
+        agent.api().until("a chunk", is_granted).unwrap();
+        assert!(backsight::trigger(TriggerId::MANUAL));
+    }
+    until_kept(&agent, context.trace, "manual");
+    let found: TraceJson = serde_json::from_value(agent.api().json(&route::trace(context.trace)).unwrap()).unwrap();
+    let n_lost: u64 = found.losses.iter().map(|loss| loss.n_records).sum();
+    assert_eq!(n_lost, dropped(), "{:?}", found.losses);
+    assert_eq!(spans(&agent, serve("after")), ["after"]);
+}
+
 #[test]
 fn the_next_agent_keeps_again_what_was_triggered() {
     let mut agent = start(with_keeper());
