@@ -8,6 +8,7 @@ mod bench;
 mod ci;
 mod demo;
 mod dst;
+mod faults;
 mod fuzz;
 mod lanes;
 mod process;
@@ -43,6 +44,8 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Run seeds of the deterministic simulation: agents, clients, networks and a collector under faults
     Dst(dst::Options),
+    /// Take away what each test of a fault shows, and see that it fails
+    Faults(faults::Options),
 }
 
 fn main() -> ExitCode {
@@ -65,5 +68,6 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Task::Bench(options) => bench::bench(&workspace, options),
         Task::Fuzz(options) => fuzz::fuzz(&workspace, options),
         Task::Dst(options) => dst::dst(&workspace, options),
+        Task::Faults(options) => faults::faults(&workspace, options),
     }
 }

@@ -1,16 +1,18 @@
 //! `cargo xtask tidy`: the rules of the repository that no compiler knows, each a pure function over text.
 //!
 //! Called by people, by `ci`, and by the test `workspace_is_tidy`, so that every test run checks them. A check returns the places
-//! that break its rule and what to do there; it changes nothing, but for `--bless`, which rewrites the tables of the ABI document.
+//! that break its rule and what to do there; it changes nothing, but for `--bless`, which rewrites the tables of the ABI document
+//! and the document of faults.
 
 mod abi;
 mod atomics;
 mod edges;
+mod faults;
 mod links;
 mod residue;
 mod scan;
 mod shape;
-mod source;
+pub(crate) mod source;
 mod unsafety;
 
 use crate::workspace::Workspace;
@@ -20,7 +22,7 @@ use source::SourceFile;
 /// What `cargo xtask tidy` is asked to do.
 #[derive(clap::Args, Default)]
 pub(crate) struct Options {
-    /// Rewrite the tables of docs/spec/shm-abi.md from the code
+    /// Rewrite the tables of docs/spec/shm-abi.md from the code, and docs/faults.md from tests/faults.toml
     #[arg(long)]
     bless: bool,
 }
@@ -60,6 +62,7 @@ fn problems(workspace: &Workspace, files: &[SourceFile], options: &Options) -> V
     }
     problems.extend(unsafety::check(files, &unsafety::crate_roots(workspace)));
     problems.extend(abi::check(workspace, options.bless));
+    problems.extend(faults::check(workspace, files, options.bless));
     problems
 }
 

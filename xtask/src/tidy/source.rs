@@ -43,15 +43,8 @@ const NEVER: &[&str] = &[".git", "target", "node_modules"];
 /// # Errors
 /// A file or folder cannot be read.
 pub(crate) fn files(root: &Path) -> Result<Vec<SourceFile>> {
-    let mut paths = match paths_from_git(root) {
-        Ok(paths) => paths,
-        // An unpacked archive has no git.
-        Err(_) => paths_from_folder(root)?,
-    };
-    paths.sort_unstable();
-    paths.dedup();
     let mut files = Vec::new();
-    for path in paths {
+    for path in paths(root)? {
         let full = root.join(&path);
         // Removed but still in the index, a link, or a submodule.
         if !full.symlink_metadata().is_ok_and(|metadata| metadata.is_file()) {
@@ -66,6 +59,21 @@ pub(crate) fn files(root: &Path) -> Result<Vec<SourceFile>> {
     Ok(files)
 }
 
+/// Returns the paths of all files of the repository at `root`, sorted; some may be links, or removed but still in the index.
+///
+/// # Errors
+/// A folder cannot be read.
+pub(crate) fn paths(root: &Path) -> Result<Vec<String>> {
+    let mut paths = match paths_from_git(root) {
+        Ok(paths) => paths,
+        // An unpacked archive has no git.
+        Err(_) => paths_from_folder(root)?,
+    };
+    paths.sort_unstable();
+    paths.dedup();
+    Ok(paths)
+}
+
 fn paths_from_git(root: &Path) -> Result<Vec<String>> {
     let mut command = Command::new("git");
     command.current_dir(root).args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
@@ -73,7 +81,11 @@ fn paths_from_git(root: &Path) -> Result<Vec<String>> {
     Ok(paths.split_terminator('\0').map(str::to_owned).collect())
 }
 
-fn paths_from_folder(root: &Path) -> Result<Vec<String>> {
+/// Returns the paths of all files below `root`, but for what is never part of a repository.
+///
+/// # Errors
+/// A folder cannot be read.
+pub(crate) fn paths_from_folder(root: &Path) -> Result<Vec<String>> {
     let mut paths = Vec::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
