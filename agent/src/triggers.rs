@@ -145,8 +145,8 @@ pub struct Looked {
     pub whole_since: u64,
     /// Of what was overwritten before this tick, the host did not remember which traces it was of.
     pub remembers_since: u64,
-    /// When it looked last, in nanoseconds since 1970.
-    pub last_ns: u64,
+    /// The tick at which it looked last, 0 for never.
+    pub last: u64,
 }
 
 /// The triggered traces of a host.
@@ -231,7 +231,7 @@ impl Triggers {
     /// Notes that the segments of a triggered trace are being copied out. The first look counts, but for when the last one was.
     pub fn note_looked(&mut self, trace: TraceId, looked: Looked) {
         if let Some(entry) = self.entries.get_mut(&trace).filter(|entry| matches!(entry.state, State::Lingering(_))) {
-            entry.looked.get_or_insert(looked).last_ns = looked.last_ns;
+            entry.looked.get_or_insert(looked).last = looked.last;
         }
     }
 

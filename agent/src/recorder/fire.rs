@@ -219,7 +219,7 @@ impl Recorder {
         self.look_at_losses(now);
         for trace in wanted.keys() {
             let (whole_since, remembers_since) = (self.retained_since(*trace), self.remembers_since());
-            self.triggers.note_looked(*trace, Looked { whole_since, remembers_since, last_ns: now.wall_ns });
+            self.triggers.note_looked(*trace, Looked { whole_since, remembers_since, last: now.ticks });
             self.kept.note_looked(*trace, self.triggers.looked(*trace));
         }
         for trace in wanted.keys() {

@@ -45,7 +45,7 @@ impl Recorder {
         let looked = looked.unwrap_or_else(|| Looked {
             whole_since: self.retained_since(trace),
             remembers_since: self.remembers_since(),
-            last_ns: 0,
+            last: 0,
         });
         let back = horizon_ms.unwrap_or(u64::MAX).saturating_mul(self.settings.ticks_per_second / 1000);
         let (first, last) = match amounts.interval {
@@ -81,7 +81,7 @@ impl Recorder {
             crumbs: crumbs.into_iter().take(CRUMBS_MAX).collect(),
             losses: self.losses.within(first, last, timeline),
             whole_since_ns: wall_ns(looked.whole_since.max(self.losses.newest_ticks().unwrap_or(0))),
-            looked_ns: looked.last_ns,
+            looked_ns: Some(looked.last).filter(|last| *last != 0).and_then(wall_ns).unwrap_or(0),
             deaths_ns: self.deaths.recent(now.wall_ns),
         }
     }

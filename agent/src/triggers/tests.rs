@@ -15,7 +15,7 @@ fn fired(n: u64, laterals: &[u64], origin: Origin) -> Event {
 }
 
 const fn looked(since: u64) -> Looked {
-    Looked { whole_since: since, remembers_since: since, last_ns: since }
+    Looked { whole_since: since, remembers_since: since, last: since }
 }
 
 fn collected(actions: &[Action]) -> Vec<(TraceId, TraceId)> {
@@ -104,7 +104,7 @@ fn the_first_look_says_since_when_nothing_is_missing_until_what_it_found_is_give
     triggers.note_looked(trace(1), looked(20));
     assert_eq!(
         triggers.looked(trace(1)),
-        Some(Looked { last_ns: 20, ..looked(10) }),
+        Some(Looked { last: 20, ..looked(10) }),
         "the last look only says when it was"
     );
     triggers.step(Nanos(2), Event::Abandoned { trace: trace(1) });
