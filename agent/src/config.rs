@@ -7,6 +7,7 @@ use backsight_core::context::CRUMBS_MAX;
 use backsight_core::ids::TriggerId;
 use backsight_core::units::Bytes;
 use backsight_proto::config::{ConfigError, Form, Key, Origin, Value, check_flag, read};
+use backsight_proto::tls::TlsFiles;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,7 @@ pub const KEYS: &[Key] = &[
     Key::new("crumbs.path_len", Form::Number { min: 1, max: CRUMBS_MAX as u64 }),
     Key::new("crumbs.response", Form::Flag),
     Key::new("uplink.collectors", Form::Peers),
+    Key::new("uplink.tls", Form::Table(TLS_KEYS)),
     Key::new("report.bytes_per_s", Form::Size { min: Bytes(0), max: Bytes(1 << 40) }),
     Key::new("report.batch_bytes", Form::Size { min: Bytes::kib(4), max: Bytes::mib(4) }),
     Key::new("report.resend_ms", Form::Number { min: 100, max: 600_000 }),
@@ -55,6 +57,13 @@ pub const KEYS: &[Key] = &[
 
 /// The keys of each table `[[trigger]]`.
 const TRIGGER_KEYS: &[Key] = &[Key::new("trigger.name", Form::TriggerName), Key::new("trigger.when", Form::Expression)];
+
+/// The keys of the table `[uplink.tls]`.
+const TLS_KEYS: &[Key] = &[
+    Key::new("uplink.tls.ca", Form::Path { len_max: FOLDER_PATH_MAX_BYTES }),
+    Key::new("uplink.tls.cert", Form::Path { len_max: FOLDER_PATH_MAX_BYTES }),
+    Key::new("uplink.tls.key", Form::Path { len_max: FOLDER_PATH_MAX_BYTES }),
+];
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Default, Deserialize)]
@@ -197,8 +206,25 @@ impl Default for WalkConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct UplinkConfig {
-    /// The collectors to dial, as `http://host:port`; all agents have the same.
+    /// The collectors to dial, as `http://host:port`, with certificates as `https://host:port`; all agents have the same.
     pub collectors: Vec<String>,
+    /// The certificates by which agent and collector know each other; none to talk to whoever answers.
+    pub tls: Option<TlsFiles>,
+}
+
+impl UplinkConfig {
+    /// Checks that the collectors, which `origin` set, are dialled as the certificates ask for.
+    fn check(&self, origin: Origin<'_>) -> Result<(), ConfigError> {
+        for url in &self.collectors {
+            let allowed = match (url.starts_with("https://"), &self.tls) {
+                (true, None) => "http://, or https:// with certificates, which [uplink.tls] names",
+                (false, Some(_)) => "https:// where [uplink.tls] names certificates: http:// would not use them",
+                _ => continue,
+            };
+            return Err(ConfigError::beside(origin, "uplink.collectors", url, allowed.to_owned()));
+        }
+        Ok(())
+    }
 }
 
 /// `[report]`
@@ -288,6 +314,7 @@ impl Config {
     pub fn load(file: Option<&Path>, overrides: Overrides) -> Result<Self, ConfigError> {
         let mut config = file.map_or_else(|| Ok(Self::default()), |path| read(path, KEYS))?;
         let of_flag = [&overrides.socket, &overrides.admin_socket].map(Option::is_some);
+        let dials_by_flag = overrides.collector.is_some();
         config.apply(overrides)?;
         if config.agent.socket == config.agent.admin_socket {
             return Err(config.one_socket(file, of_flag));
@@ -295,6 +322,8 @@ impl Config {
         if let Some(file) = file {
             config.check_triggers(file)?;
         }
+        let of_collectors = file.filter(|_| !dials_by_flag).map_or(Origin::CommandLine, Origin::File);
+        config.uplink.check(of_collectors)?;
         Ok(config)
     }
 

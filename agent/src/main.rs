@@ -7,6 +7,7 @@ use anyhow::Context;
 use backsight_agent::config::{Config, Overrides};
 use backsight_agent::daemon::{Daemon, Stop};
 use backsight_agent::keep::keeper;
+use backsight_agent::uplink::tls;
 use backsight_core::sync::AtomicBool;
 use clap::{Parser, Subcommand};
 use std::os::fd::AsFd;
@@ -58,7 +59,8 @@ struct Options {
     /// The most memory for recorded data (pool.budget_bytes).
     #[arg(long, value_name = "BYTES")]
     budget_bytes: Option<u64>,
-    /// The collectors to which triggered traces go, as http://host:port with commas between them (uplink.collectors).
+    /// The collectors to which triggered traces go, with commas between them, as http://host:port, or https://host:port with the certificates of
+    /// uplink.tls (uplink.collectors).
     #[arg(long = "collector", value_name = "URL", value_delimiter = ',')]
     collectors: Vec<String>,
     /// Reads and checks the configuration, and ends.
@@ -86,6 +88,7 @@ fn run(options: Options) -> anyhow::Result<()> {
     let Options { config, socket, admin_socket, state_dir, keep_s, budget_bytes, collectors, check } = options;
     let overrides = Overrides { socket, admin_socket, state_dir, keep_s, budget_bytes, collectors };
     let config = Config::load(config.as_deref(), overrides)?;
+    tls::check(&config.uplink)?;
     if check {
         return Ok(());
     }

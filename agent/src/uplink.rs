@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod driver;
 pub mod link;
 pub mod report;
+pub mod tls;
 pub mod updates;
 
 use announce::Announcements;

@@ -6,6 +6,7 @@
 pub(crate) mod value;
 
 use backsight_core::ids::{TraceId, TriggerId};
+use backsight_proto::tls::TlsFiles;
 use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
@@ -20,6 +21,8 @@ const AGENT_DEFAULT: &str = "/run/backsight/admin.sock";
 const AGENT_VARIABLE: &str = "BACKSIGHT_ADMIN";
 /// What names the collectors where `--collector` does not.
 const COLLECTOR_VARIABLE: &str = "BACKSIGHT_COLLECTOR";
+/// What names the files of certificates where no flag does.
+const TLS_VARIABLES: [&str; 3] = ["BACKSIGHT_TLS_CA", "BACKSIGHT_TLS_CERT", "BACKSIGHT_TLS_KEY"];
 /// Traces that a trigger may collect with its own.
 const LATERALS_MAX: usize = 32;
 /// The heading of options that every subcommand has.
@@ -33,9 +36,11 @@ pub(crate) struct Args {
     // Read from the environment by hand: clap would show in `Usage:` what stands there, as if it had to be typed.
     #[arg(long, global = true, value_name = "SOCKET", help_heading = GLOBAL)]
     agent: Option<PathBuf>,
-    /// Addresses of all collectors, as http://host:4390, with commas between them; where none is given, those that the agent reports to [env: BACKSIGHT_COLLECTOR]
+    /// Addresses of all collectors, with commas between them, as http://host:4390, or https://host:4390 with certificates; where none is given, those that the agent reports to [env: BACKSIGHT_COLLECTOR]
     #[arg(long = "collector", global = true, value_name = "URL", value_delimiter = ',', help_heading = GLOBAL)]
     collectors: Vec<CollectorUrl>,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// Print JSON instead of text
     #[arg(long, global = true, help_heading = GLOBAL)]
     pub(crate) json: bool,
@@ -57,6 +62,9 @@ impl Args {
                 Err(error) => usage_error(ErrorKind::ValueValidation, &format!("{COLLECTOR_VARIABLE}: {error}")),
             }
         }
+        for (file, variable) in args.tls.files_mut().into_iter().zip(TLS_VARIABLES) {
+            *file = file.take().or_else(|| named(variable).map(PathBuf::from));
+        }
         if let Err((kind, error)) = args.check(std::io::stdout().is_terminal()) {
             usage_error(kind, error);
         }
@@ -73,8 +81,24 @@ impl Args {
         &self.collectors
     }
 
+    /// Returns the certificates that are shown to the collector, where they are named.
+    pub(crate) fn certificates(&self) -> Option<TlsFiles> {
+        let TlsArgs { tls_ca: Some(ca), tls_cert: Some(cert), tls_key: Some(key) } = self.tls.clone() else {
+            return None;
+        };
+        Some(TlsFiles { ca, cert, key })
+    }
+
     /// Returns why the arguments do not go together, if they do not.
     fn check(&self, is_terminal: bool) -> Result<(), (ErrorKind, &'static str)> {
+        if self.tls != TlsArgs::default() && self.certificates().is_none() {
+            let error =
+                "--tls-ca, --tls-cert and --tls-key go together (BACKSIGHT_TLS_CA, _CERT and _KEY): name all or none";
+            return Err((ErrorKind::MissingRequiredArgument, error));
+        }
+        for url in &self.collectors {
+            url.goes_with(self.certificates().is_some())?;
+        }
         match &self.command {
             Command::Trace(TraceCommand::Get { format: Some(_), .. }) if self.json => {
                 Err((ErrorKind::ArgumentConflict, "the argument '--json' cannot be used with '--format'"))
@@ -95,6 +119,27 @@ impl Args {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// The certificates by which `backsight` and a collector know each other.
+#[derive(clap::Args, Clone, PartialEq, Eq, Default, Debug)]
+struct TlsArgs {
+    /// Certificate of who signs the collector's, in PEM [env: BACKSIGHT_TLS_CA]
+    #[arg(long, global = true, value_name = "FILE", help_heading = GLOBAL)]
+    tls_ca: Option<PathBuf>,
+    /// Certificate to show to the collector, in PEM [env: BACKSIGHT_TLS_CERT]
+    #[arg(long, global = true, value_name = "FILE", help_heading = GLOBAL)]
+    tls_cert: Option<PathBuf>,
+    /// Key of that certificate, in PEM [env: BACKSIGHT_TLS_KEY]
+    #[arg(long, global = true, value_name = "FILE", help_heading = GLOBAL)]
+    tls_key: Option<PathBuf>,
+}
+
+impl TlsArgs {
+    /// Returns its files, in the order of [`TLS_VARIABLES`].
+    const fn files_mut(&mut self) -> [&mut Option<PathBuf>; 3] {
+        [&mut self.tls_ca, &mut self.tls_cert, &mut self.tls_key]
     }
 }
 

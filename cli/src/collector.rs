@@ -2,8 +2,10 @@
 //!
 //! Called by the subcommands that look at stored traces. Errors say which collector, why, and what to do.
 
+use crate::args::value::CollectorUrl;
 use anyhow::{Context, Result, anyhow};
 use backsight_core::ids::TraceId;
+use backsight_proto::tls::{Side, TlsFiles};
 use backsight_proto::v1;
 use backsight_proto::v1::query_client::QueryClient;
 use backsight_proto::wire::{StoredTrace, Summary, trace_bytes};
@@ -21,6 +23,8 @@ const REPLY_MAX_BYTES: usize = 256 << 20;
 /// A collector, by its address.
 pub(crate) struct Collector {
     url: String,
+    /// What it is shown.
+    tls: Option<TlsFiles>,
 }
 
 /// What a collector has of a trace.
@@ -52,8 +56,8 @@ pub(crate) struct Found {
 }
 
 impl Collector {
-    pub(crate) fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into() }
+    pub(crate) fn new(url: CollectorUrl, tls: Option<TlsFiles>) -> Self {
+        Self { url: url.to_string(), tls }
     }
 
     /// Returns a stored trace, or why the collector has nothing of it.
@@ -127,20 +131,30 @@ impl Collector {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
         runtime.block_on(async {
-            let endpoint = Endpoint::from_shared(self.url.clone())
+            let mut endpoint = Endpoint::from_shared(self.url.clone())
                 .with_context(|| format!("`{}` is not a collector's address, as http://host:4390", self.url))?;
+            let credentials = self.tls.as_ref().map(|tls| tls.read("--tls-", Side::Client)).transpose()?;
+            if let Some(credentials) = &credentials {
+                endpoint = endpoint.tls_config(credentials.for_client())?;
+            }
             let channel = endpoint.connect_timeout(CONNECT_TIMEOUT).connect().await;
             let channel = channel.map_err(|error| self.unreachable(&error))?;
             let client = QueryClient::new(channel).max_decoding_message_size(REPLY_MAX_BYTES);
             let answered = tokio::time::timeout(timeout, exchange(client)).await;
+            if let (Ok(Err(status)), Some(credentials)) = (&answered, &credentials)
+                && is_lost(status.code())
+                && let Some(why) = credentials.refusal(&self.url).await
+            {
+                return Err(anyhow!("collector at {}: {why}", self.url));
+            }
             answered.map_err(|_| anyhow!("collector at {} did not answer within {} s", self.url, timeout.as_secs()))
         })
     }
 
     fn unreachable(&self, error: &tonic::transport::Error) -> anyhow::Error {
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(next) = cause.source() {
-            cause = next;
+        let cause = root(error);
+        if is_of_tls(error) {
+            return anyhow!("the collector at {} is not known by its certificate: {cause}", self.url);
         }
         anyhow!(
             "no collector at {}: {cause}; start one with `backsight-collector`, or name its address with --collector or BACKSIGHT_COLLECTOR",
@@ -149,7 +163,12 @@ impl Collector {
     }
 
     fn refused(&self, status: &Status) -> anyhow::Error {
-        anyhow!("collector at {}: {}", self.url, status.message())
+        let cause = std::error::Error::source(status);
+        // Whoever speaks TLS answers plain text with what is no HTTP, or hangs up.
+        let is_plain = cause.is_some() && self.tls.is_none();
+        let hint = if is_plain { "; where it wants certificates, name it as https://" } else { "" };
+        let cause = cause.map_or_else(|| status.message().to_owned(), |cause| root(cause).to_string());
+        anyhow!("collector at {}: {cause}{hint}", self.url)
     }
 
     fn unread(&self) -> String {
@@ -165,6 +184,18 @@ fn not_there(url: &str, trace: TraceId, said: &str) -> String {
     } else {
         format!("the collector at {url} says it {said}")
     }
+}
+
+/// Returns the first of an error's causes.
+fn root<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+    std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error)
+}
+
+/// Returns whether a connection failed because its two ends do not take each other's certificates.
+fn is_of_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source())
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == std::io::ErrorKind::InvalidData)
 }
 
 /// Returns whether a stream ended in this way because its connection did, rather than because the collector refuses it.

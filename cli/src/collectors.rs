@@ -3,10 +3,12 @@
 //! Called by the subcommands that look at stored traces. A trace belongs to one collector, and another has it or a part of it where that one was away
 //! when it was triggered. So everybody is asked, and of a trace that several have the one that lacks least is shown.
 
+use crate::args::value::CollectorUrl;
 use crate::collector::{Collector, Followed, Found, Lookup, Told};
 use anyhow::{Result, bail};
 use backsight_core::certificate::Verdict;
 use backsight_core::ids::TraceId;
+use backsight_proto::tls::TlsFiles;
 use backsight_proto::v1;
 use backsight_proto::wire::{StoredTrace, Summary};
 use std::collections::BTreeMap;
@@ -37,9 +39,9 @@ pub(crate) enum Heard {
 }
 
 impl Collectors {
-    /// Returns these collectors, `None` where there are none.
-    pub(crate) fn new(urls: impl IntoIterator<Item = String>) -> Option<Self> {
-        let collectors: Vec<Collector> = urls.into_iter().map(Collector::new).collect();
+    /// Returns these collectors, who are shown the certificates of `tls`; `None` where there are none.
+    pub(crate) fn new(urls: &[CollectorUrl], tls: Option<&TlsFiles>) -> Option<Self> {
+        let collectors: Vec<Collector> = urls.iter().map(|url| Collector::new(url.clone(), tls.cloned())).collect();
         (!collectors.is_empty()).then_some(Self(collectors))
     }
 

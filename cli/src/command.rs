@@ -18,6 +18,7 @@ use crate::collectors::Collectors;
 use crate::output;
 use anyhow::{Result, anyhow};
 use backsight_proto::admin::{Status, route};
+use backsight_proto::tls::TlsFiles;
 use serde::de::DeserializeOwned;
 use std::process::ExitCode;
 use trace::Whom;
@@ -27,7 +28,8 @@ use trace::Whom;
 /// # Errors
 /// The agent is not there, or says no.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let asked = Asked { admin: Admin::new(args.agent()), collectors: args.collectors(), is_json: args.json };
+    let (admin, tls) = (Admin::new(args.agent()), args.certificates());
+    let asked = Asked { admin, collectors: args.collectors(), tls, is_json: args.json };
     match &args.command {
         Command::Status => status::run(&asked),
         Command::Horizon => horizon::run(&asked),
@@ -53,6 +55,8 @@ struct Asked<'a> {
     admin: Admin,
     /// The collectors' addresses, where the command line names any.
     collectors: &'a [CollectorUrl],
+    /// The certificates that they are shown.
+    tls: Option<TlsFiles>,
     is_json: bool,
 }
 
@@ -62,14 +66,20 @@ impl Asked<'_> {
     /// # Errors
     /// None is named, and the agent cannot be asked for its own.
     fn find_collectors(&self) -> Result<Option<Collectors>> {
-        if let Some(named) = Collectors::new(self.collectors.iter().map(ToString::to_string)) {
+        if let Some(named) = Collectors::new(self.collectors, self.tls.as_ref()) {
             return Ok(Some(named));
         }
         let reply = self.admin.get(route::STATUS).map_err(|error| {
             anyhow!("{error:#}; without an agent, name a collector with --collector or BACKSIGHT_COLLECTOR")
         })?;
         let status: Status = reply.parse()?;
-        Ok(Collectors::new(status.uplinks.into_iter().map(|uplink| uplink.collector)))
+        let uplinks = status.uplinks.into_iter().map(|uplink| {
+            let url: CollectorUrl = uplink.collector.parse().map_err(anyhow::Error::msg)?;
+            url.goes_with(self.tls.is_some())
+                .map_err(|(_, error)| anyhow!("{url}, to which the agent reports: {error}"))?;
+            Ok(url)
+        });
+        Ok(Collectors::new(&uplinks.collect::<Result<Vec<_>>>()?, self.tls.as_ref()))
     }
 
     /// Returns the collectors, without which there is nothing to say.

@@ -3,7 +3,8 @@
 //! Called once, by `main` and by tests. Every error names the file or the command line, the key, the value and what is allowed.
 
 use backsight_core::units::Bytes;
-use backsight_proto::config::{ConfigError, Form, Key, Value, check_flag, read};
+use backsight_proto::config::{ConfigError, Form, Key, Origin, Value, check_flag, read};
+use backsight_proto::tls::TlsFiles;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -18,10 +19,19 @@ pub const KEYS: &[Key] = &[
     Key::new("collector.listen", Form::Address),
     Key::new("collector.data_dir", Form::Path { len_max: FOLDER_PATH_MAX_BYTES }),
     Key::new("collector.agents_max", Form::Number { min: 1, max: 100_000 }),
+    Key::new("collector.tls", Form::Table(TLS_KEYS)),
+    Key::new("collector.insecure", Form::Flag),
     Key::new("store.max_bytes", Form::Size { min: STORE_MIN, max: Bytes(1 << 50) }),
     Key::new("store.traces_max", Form::Number { min: 1, max: 100_000_000 }),
     Key::new("store.queue_bytes", Form::Size { min: Bytes::mib(1), max: Bytes(16 << 30) }),
     Key::new("coordinator.ttl_s", Form::Number { min: 1, max: 3600 }),
+];
+
+/// The keys of the table `[collector.tls]`.
+const TLS_KEYS: &[Key] = &[
+    Key::new("collector.tls.ca", Form::Path { len_max: FOLDER_PATH_MAX_BYTES }),
+    Key::new("collector.tls.cert", Form::Path { len_max: FOLDER_PATH_MAX_BYTES }),
+    Key::new("collector.tls.key", Form::Path { len_max: FOLDER_PATH_MAX_BYTES }),
 ];
 
 /// Everything that can be configured.
@@ -46,6 +56,10 @@ pub struct CollectorConfig {
     pub data_dir: PathBuf,
     /// Agents connected at a time.
     pub agents_max: usize,
+    /// The certificates by which the collector, agents and people know each other; none to talk to whoever connects.
+    pub tls: Option<TlsFiles>,
+    /// Whether others than this host may connect without certificates.
+    pub insecure: bool,
 }
 
 impl Default for CollectorConfig {
@@ -54,7 +68,31 @@ impl Default for CollectorConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 4390)),
             data_dir: "/var/lib/backsight/collector".into(),
             agents_max: 10_000,
+            tls: None,
+            insecure: false,
         }
+    }
+}
+
+impl CollectorConfig {
+    /// Returns whether nobody but processes of this host reaches it.
+    pub const fn is_of_this_host(&self) -> bool {
+        self.listen.ip().is_loopback()
+    }
+
+    /// Checks that it is open to others only with certificates, or where somebody says that it may be.
+    fn check(&self, of_listen: Origin<'_>, of_insecure: Origin<'_>) -> Result<(), ConfigError> {
+        if self.tls.is_some() && self.insecure {
+            let allowed = "false where [collector.tls] names certificates".to_owned();
+            return Err(ConfigError::beside(of_insecure, "collector.insecure", "true", allowed));
+        }
+        if self.tls.is_none() && !self.insecure && !self.is_of_this_host() {
+            let allowed = "an address of this host alone, as 127.0.0.1, unless [collector.tls] names certificates, by which others are known, \
+                           or collector.insecure (--insecure) says that whoever reaches it may read and write traces";
+            let listen = self.listen.to_string();
+            return Err(ConfigError::beside(of_listen, "collector.listen", &listen, allowed.to_owned()));
+        }
+        Ok(())
     }
 }
 
@@ -97,6 +135,8 @@ pub struct Overrides {
     pub listen: Option<SocketAddr>,
     /// See [`CollectorConfig::data_dir`].
     pub data_dir: Option<PathBuf>,
+    /// See [`CollectorConfig::insecure`].
+    pub insecure: bool,
 }
 
 impl Config {
@@ -106,11 +146,15 @@ impl Config {
     /// A file that cannot be read or understood, or a value that is not allowed.
     pub fn load(file: Option<&Path>, overrides: Overrides) -> Result<Self, ConfigError> {
         let mut config = file.map_or_else(|| Ok(Self::default()), |path| read(path, KEYS))?;
+        let origin = |by_flag: bool| file.filter(|_| !by_flag).map_or(Origin::CommandLine, Origin::File);
+        let (of_listen, of_insecure) = (origin(overrides.listen.is_some()), origin(overrides.insecure));
         overrides.listen.into_iter().for_each(|listen| config.collector.listen = listen);
+        config.collector.insecure |= overrides.insecure;
         if let Some(dir) = overrides.data_dir {
             check_flag(KEYS, "collector.data_dir", &Value::Text(dir.as_os_str()))?;
             config.collector.data_dir = dir;
         }
+        config.collector.check(of_listen, of_insecure)?;
         Ok(config)
     }
 }

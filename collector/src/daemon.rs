@@ -10,8 +10,10 @@ use crate::intake::IntakeService;
 use crate::library::{self, Library};
 use crate::query::QueryService;
 use crate::status::Watch;
+use crate::tls::Tls;
 use backsight_core::coordination::Greeting;
 use backsight_core::units::Nanos;
+use backsight_proto::tls::TlsError;
 use backsight_proto::v1::query_server::QueryServer;
 use backsight_store::log::{self, Log};
 use backsight_store::{Losses, StoreError};
@@ -46,6 +48,9 @@ pub enum StartError {
         /// Why not.
         source: StoreError,
     },
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The address is taken, or not ours.
     #[error("listen on {address}: set collector.listen to another")]
     Listen {
@@ -61,6 +66,7 @@ pub enum StartError {
 pub struct Collector {
     address: SocketAddr,
     library: Library,
+    tls: Option<Arc<Tls>>,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<Result<(), tonic::transport::Error>>,
     settles: JoinHandle<()>,
@@ -70,8 +76,9 @@ impl Collector {
     /// Opens the store and starts to serve.
     ///
     /// # Errors
-    /// A store that cannot be opened, or an address that cannot be listened on.
+    /// Certificates that cannot be used, a store that cannot be opened, or an address that cannot be listened on.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
+        let tls = config.collector.tls.clone().map(Tls::read).transpose()?.map(Arc::new);
         let data_dir = config.collector.data_dir.clone();
         let store = config.store.clone();
         let opened = tokio::task::spawn_blocking(move || open(&data_dir, &store));
@@ -92,6 +99,7 @@ impl Collector {
                 Arc::new(Watch::new(coordination.clone())),
                 coordination.refused().clone(),
             )));
+        let refused = coordination.refused().clone();
         let routes = http::with_metrics(routes, library.clone(), coordination);
         let (stop, stopped) = oneshot::channel::<()>();
         let server = Server::builder()
@@ -99,14 +107,29 @@ impl Collector {
             .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
             .http2_keepalive_timeout(Some(KEEPALIVE_WAIT))
             .add_routes(routes);
-        // Small messages that answer each other: none may wait for an acknowledgement of the one before.
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let served = tokio::spawn(server.serve_with_incoming_shutdown(incoming, async {
+        let stopped = async {
             let _ = stopped.await; // dropped is told as well
-        }));
+        };
+        let served = match &tls {
+            Some(tls) => tokio::spawn(server.serve_with_incoming_shutdown(tls.incoming(listener, refused), stopped)),
+            None => {
+                // Small messages that answer each other: none may wait for an acknowledgement of the one before.
+                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+                tokio::spawn(server.serve_with_incoming_shutdown(incoming, stopped))
+            }
+        };
         let settles = tokio::spawn(settle(library.clone()));
-        info!(address = %address, data_dir = %config.collector.data_dir.display(), "collector started");
-        Ok(Self { address, library, stop: Some(stop), served, settles })
+        let certificates = if tls.is_some() { "required" } else { "none" };
+        info!(address = %address, certificates, data_dir = %config.collector.data_dir.display(), "collector started");
+        if tls.is_none() && !address.ip().is_loopback() {
+            warn!("whoever reaches this address may read and write traces");
+        }
+        Ok(Self { address, library, tls, stop: Some(stop), served, settles })
+    }
+
+    /// Returns its certificates, if it has any.
+    pub const fn tls(&self) -> Option<&Arc<Tls>> {
+        self.tls.as_ref()
     }
 
     /// Returns where it listens.

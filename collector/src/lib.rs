@@ -15,3 +15,4 @@ pub mod library;
 pub mod query;
 pub mod status;
 pub mod streams;
+pub mod tls;

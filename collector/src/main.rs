@@ -1,4 +1,5 @@
-//! `backsight-collector`: reads the configuration, starts the collector, and stops it on SIGTERM or SIGINT.
+//! `backsight-collector`: reads the configuration, starts the collector, has it read its certificates again on SIGHUP, and stops it on SIGTERM
+//! or SIGINT.
 //!
 //! Everything else is the library's.
 #![forbid(unsafe_code)]
@@ -6,12 +7,15 @@
 use anyhow::Context;
 use backsight_collector::config::{Config, Overrides};
 use backsight_collector::daemon::Collector;
+use backsight_collector::tls::{self, Tls};
+use backsight_core::cause::chain;
 use clap::Parser;
 use sd_notify::NotifyState;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tokio::signal::unix::{SignalKind, signal};
+use std::sync::Arc;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Follows triggers from host to host, and stores what hosts report.
 #[derive(Debug, Parser)]
@@ -26,6 +30,9 @@ struct Arguments {
     /// Where traces are stored (collector.data_dir).
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Lets others than this host connect without certificates: whoever reaches the port may read and write traces (collector.insecure).
+    #[arg(long)]
+    insecure: bool,
     /// Reads and checks the configuration, and ends.
     #[arg(long)]
     check: bool,
@@ -44,9 +51,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { config, listen, data_dir, check } = arguments;
-    let config = Config::load(config.as_deref(), Overrides { listen, data_dir })?;
+    let Arguments { config, listen, data_dir, insecure, check } = arguments;
+    let config = Config::load(config.as_deref(), Overrides { listen, data_dir, insecure })?;
     if check {
+        config.collector.tls.as_ref().map_or(Ok(()), tls::check)?;
         return Ok(());
     }
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
@@ -63,7 +71,12 @@ fn n_workers() -> usize {
 async fn serve(config: &Config) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("catch SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("catch SIGINT")?;
+    let hangup = config.collector.tls.as_ref().map(|_| signal(SignalKind::hangup()));
+    let hangup = hangup.transpose().context("catch SIGHUP")?;
     let collector = Collector::start(config).await?;
+    if let (Some(tls), Some(hangup)) = (collector.tls(), hangup) {
+        tokio::spawn(renew(tls.clone(), hangup));
+    }
     tell_manager(NotifyState::Ready);
     tokio::select! {
         _ = terminate.recv() => {}
@@ -72,6 +85,16 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     tell_manager(NotifyState::Stopping);
     collector.stop().await;
     Ok(())
+}
+
+/// Reads the certificates again on each SIGHUP; what cannot be used leaves those that are in use.
+async fn renew(tls: Arc<Tls>, mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        match tls.read_again() {
+            Ok(()) => tracing::info!("certificates read again"),
+            Err(error) => tracing::error!(cause = chain(&error), "certificates not read again, those in use stay"),
+        }
+    }
 }
 
 /// Tells the service manager, where one asked to be told.

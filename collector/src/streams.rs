@@ -1,7 +1,7 @@
-//! Streams of agents and readers that were refused or ended because of what came on them or did not, and questions of readers that have no
-//! answer: counted by reason.
+//! Streams of agents and readers that were refused or ended because of what came on them or did not, connections that were refused before any
+//! stream, and questions of readers that have no answer: counted by reason.
 //!
-//! Counted by the intake, the coordinator's shell and the query service; read for metrics and `status`. All that it decides is how long a
+//! Counted by the intake, the coordinator's shell, the query service and TLS; read for metrics and `status`. All that it decides is how long a
 //! stream may take to begin.
 
 use std::sync::Arc;
@@ -31,11 +31,17 @@ pub enum Reason {
     Deaf,
     /// As many readers follow the tail as may.
     TooManyFollowers,
+    /// Whoever connected showed no certificate.
+    NoCertificate,
+    /// Its certificate is of another authority, or not valid now.
+    BadCertificate,
+    /// It did not finish the handshake: it speaks no TLS, does not take the collector's certificate, or took too long.
+    NoHandshake,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::NoHello,
         Self::BadHello,
         Self::NotNextBatch,
@@ -44,6 +50,9 @@ impl Reason {
         Self::TooLong,
         Self::Deaf,
         Self::TooManyFollowers,
+        Self::NoCertificate,
+        Self::BadCertificate,
+        Self::NoHandshake,
     ];
 
     /// Returns the name under which it is shown.
@@ -57,6 +66,9 @@ impl Reason {
             Self::TooLong => "too_long",
             Self::Deaf => "deaf",
             Self::TooManyFollowers => "too_many_followers",
+            Self::NoCertificate => "no_certificate",
+            Self::BadCertificate => "bad_certificate",
+            Self::NoHandshake => "no_handshake",
         }
     }
 }

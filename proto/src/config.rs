@@ -37,6 +37,11 @@ impl Key {
         self.name.split_once('.').unwrap_or((self.name, ""))
     }
 
+    /// Returns the name of a key of a table in that table.
+    fn in_table(&self) -> &'static str {
+        self.name.rsplit_once('.').map_or(self.name, |(_, name)| name)
+    }
+
     /// Checks a value which `origin` set and wrote as `written`.
     fn check(&self, origin: &str, value: &Value<'_>, written: &str) -> Result<(), ConfigError> {
         let Some(allowed) = self.form.refusal(value) else { return Ok(()) };
@@ -75,6 +80,18 @@ pub enum ConfigError {
         name: String,
         /// The key or section that was probably meant.
         nearest: &'static str,
+    },
+    /// A key of a table that must have all of its keys.
+    #[error("{origin}: {key} is not set, a table [{table}] has {all}")]
+    Missing {
+        /// The file.
+        origin: String,
+        /// The key with its table.
+        key: &'static str,
+        /// The table.
+        table: &'static str,
+        /// All its keys, as people list them.
+        all: String,
     },
     /// A value of another type, or out of range.
     #[error("{origin}: {key} is {value}, allowed is {allowed}")]
@@ -192,6 +209,10 @@ impl<'a> File<'a> {
                 return Err(self.unknown("key", &dotted, self.nearest_key(section, name)));
             };
             key.check(self.origin, &Value::of(value.get_ref()), self.written(value.span()))?;
+            if let (Form::Table(inner), DeValue::Table(table)) = (key.form, value.get_ref()) {
+                self.table(key, inner, table)?;
+                self.has_all(key, inner, table)?;
+            }
         }
         Ok(())
     }
@@ -199,19 +220,31 @@ impl<'a> File<'a> {
     /// Checks a list of tables, and each key in each of them.
     fn tables(&self, key: &Key, value: &DeValue<'_>, written: &str) -> Result<(), ConfigError> {
         key.check(self.origin, &Value::of(value), written)?;
-        let (Form::Tables(keys), DeValue::Array(list)) = (key.form, value) else { return Ok(()) };
-        for table in list.iter().filter_map(|table| table.get_ref().as_table()) {
-            for (name, value) in table {
-                let name = name.get_ref();
-                let Some(inner) = keys.iter().find(|inner| inner.in_section().1 == &**name) else {
-                    let nearest = keys.iter().min_by_key(|inner| n_edits(inner.in_section().1, name));
-                    let dotted = format!("{}.{}", key.name, bare(name));
-                    return Err(self.unknown("key", &dotted, nearest.map_or("", |inner| inner.name)));
-                };
-                inner.check(self.origin, &Value::of(value.get_ref()), self.written(value.span()))?;
-            }
+        let (Form::Tables(inner), DeValue::Array(list)) = (key.form, value) else { return Ok(()) };
+        list.iter().filter_map(|table| table.get_ref().as_table()).try_for_each(|table| self.table(key, inner, table))
+    }
+
+    /// Checks each key of a table that `key` is set to.
+    fn table(&self, key: &Key, keys: &[Key], table: &DeTable<'_>) -> Result<(), ConfigError> {
+        for (name, value) in table {
+            let name = name.get_ref();
+            let Some(inner) = keys.iter().find(|inner| inner.in_table() == &**name) else {
+                let nearest = keys.iter().min_by_key(|inner| n_edits(inner.in_table(), name));
+                let dotted = format!("{}.{}", key.name, bare(name));
+                return Err(self.unknown("key", &dotted, nearest.map_or("", |inner| inner.name)));
+            };
+            inner.check(self.origin, &Value::of(value.get_ref()), self.written(value.span()))?;
         }
         Ok(())
+    }
+
+    /// Checks that none of the keys of a table is left out.
+    fn has_all(&self, key: &Key, keys: &[Key], table: &DeTable<'_>) -> Result<(), ConfigError> {
+        let left_out = |inner: &&Key| !table.iter().any(|(name, _)| &**name.get_ref() == inner.in_table());
+        keys.iter().find(left_out).map_or(Ok(()), |inner| {
+            let (origin, all) = (self.origin.to_owned(), form::listed(keys));
+            Err(ConfigError::Missing { origin, key: inner.name, table: key.name, all })
+        })
     }
 
     fn unknown(&self, what: &'static str, name: &str, nearest: &'static str) -> ConfigError {

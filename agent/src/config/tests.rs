@@ -55,6 +55,22 @@ fn errors_name_file_key_value_and_what_is_allowed() {
             "agent.admin_socket is \"/a\", allowed is another path than agent.socket".into(),
         ),
         (
+            "[uplink]\ncollectors = [\"https://c:4390\"]\n",
+            "uplink.collectors is \"https://c:4390\", allowed is http://, or https:// with certificates, which [uplink.tls] \
+             names"
+                .into(),
+        ),
+        (
+            "[uplink]\ncollectors = [\"http://c:4390\"]\ntls = { ca = \"a\", cert = \"b\", key = \"c\" }\n",
+            "uplink.collectors is \"http://c:4390\", allowed is https:// where [uplink.tls] names certificates: http:// \
+             would not use them"
+                .into(),
+        ),
+        (
+            "[uplink.tls]\nca = \"/a\"\nkey = \"/c\"\n",
+            "uplink.tls.cert is not set, a table [uplink.tls] has ca, cert and key".into(),
+        ),
+        (
             "[[trigger]]\nname = \"slow\"\nwhen = \"duration > 5 parsecs\"\n",
             "trigger.when is \"duration > 5 parsecs\", allowed is a trigger expression, as 'duration > 250ms and status = \
              error'; column 12: found `5`, expected a duration with a unit (ns, us, ms, s, m or h) of at most 584 years"
@@ -88,6 +104,7 @@ fn a_flag_is_blamed_for_its_value_and_a_file_for_its_own() {
     let low = Overrides { budget_bytes: Some(1), ..Overrides::default() };
     let long = Overrides { socket: Some("p".repeat(108).into()), ..Overrides::default() };
     let nowhere = Overrides { collectors: vec!["nowhere".into()], ..Overrides::default() };
+    let uncertified = Overrides { collectors: vec!["https://c:1".into()], ..Overrides::default() };
     let nul = Overrides { state_dir: Some("a\0".into()), ..Overrides::default() };
     let taken = Overrides { socket: Some("/b".into()), ..Overrides::default() };
     let taken_too = Overrides { admin_socket: Some("/a".into()), ..Overrides::default() };
@@ -95,6 +112,7 @@ fn a_flag_is_blamed_for_its_value_and_a_file_for_its_own() {
         (low.clone(), "command line: pool.budget_bytes is 1, allowed is "),
         (long, "command line: agent.socket is \"ppp"),
         (nowhere, "command line: uplink.collectors is [\"nowhere\"], allowed is "),
+        (uncertified, "command line: uplink.collectors is \"https://c:1\", allowed is http://, or "),
         (nul, "command line: agent.state_dir is \"a\\0\" (2 B), allowed is "),
         (taken, "command line: agent.socket is \"/b\", allowed is another path than agent.admin_socket"),
         (taken_too, "command line: agent.admin_socket is \"/a\", allowed is another path than agent.socket"),

@@ -26,7 +26,7 @@ pub(super) fn dial(config: &Config, agent: AgentId, now: Nanos) -> Result<Option
         linger: Nanos::from_ms(config.triggers.linger_ms),
     };
     let connect = |url: &String| {
-        let link = Link::start(Identity { agent, instance, collector: url.clone() })
+        let link = Link::start(Identity { agent, instance, collector: url.clone(), tls: config.uplink.tls.clone() })
             .map_err(|source| StartError::System { what: "start the uplink's thread", source })?;
         Ok((Member::from_name(url.trim_end_matches('/')), Driver::new(link, rules, url.clone(), now)))
     };

@@ -5,10 +5,12 @@
 
 use super::Room;
 use super::driver::Port;
+use super::tls;
 use backsight_core::cause::chain;
 use backsight_core::coordination::{Advice, Collection, Greeting};
 use backsight_core::ids::{AgentId, TraceId};
 use backsight_proto::packing::Packer;
+use backsight_proto::tls::TlsFiles;
 use backsight_proto::v1::coordinator_client::CoordinatorClient;
 use backsight_proto::v1::intake_client::IntakeClient;
 use backsight_proto::v1::{
@@ -53,8 +55,10 @@ pub struct Identity {
     pub agent: AgentId,
     /// Random, drawn at start.
     pub instance: u64,
-    /// The collector, as `http://host:port`.
+    /// The collector, as `http://host:port`, with certificates as `https://host:port`.
     pub collector: String,
+    /// The certificates by which both know each other, if any.
+    pub tls: Option<TlsFiles>,
 }
 
 /// What the loop is told.
@@ -258,9 +262,9 @@ impl Dialler {
     async fn run(mut self) {
         let mut pauses = Pauses::new(self.identity.instance);
         loop {
-            let why = match timeout(DIAL, self.endpoint.connect()).await {
+            let why = match timeout(DIAL, tls::connect(&self.endpoint, self.identity.tls.as_ref())).await {
                 Ok(Ok(channel)) => self.connected(channel, &mut pauses).await,
-                Ok(Err(error)) => clipped(&chain(&error)),
+                Ok(Err(error)) => clipped(&error),
                 Err(_) => "no connection in time".to_owned(),
             };
             self.told.tell(0, Heard::Disconnected(why)).await;
@@ -309,7 +313,11 @@ impl Dialler {
             () = reports => Ok(()),
         };
         pauses.begin_anew_after(started.elapsed());
-        ended.err().unwrap_or_default()
+        let why = ended.err().unwrap_or_default();
+        if started.elapsed() > DIAL {
+            return why;
+        }
+        tls::explained(why, &self.identity.collector, self.identity.tls.as_ref()).await
     }
 }
 
@@ -450,6 +458,8 @@ fn clipped(text: &str) -> String {
     text.chars().take(200).collect()
 }
 
+/// Returns what a status says, and where a connection broke, what broke it.
 fn of_status(status: &Status) -> String {
-    clipped(&format!("{}: {}", status.code(), status.message()))
+    let cause = std::error::Error::source(status).map(|source| format!(": {}", chain(source)));
+    clipped(&format!("{}: {}{}", status.code(), status.message(), cause.unwrap_or_default()))
 }

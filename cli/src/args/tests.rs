@@ -28,12 +28,12 @@ fn durations_have_a_unit() {
 }
 
 #[test]
-fn a_collector_is_a_host_and_a_port_over_plain_http() {
-    for good in ["http://a:1", "http://a.b-c_d:4390/", "http://[::1]:4390", "http://10.0.0.9:65535"] {
+fn a_collector_is_a_host_and_a_port() {
+    for good in ["http://a:1", "http://a.b-c_d:4390/", "http://[::1]:4390", "https://10.0.0.9:65535"] {
         assert_eq!(good.parse::<CollectorUrl>().unwrap().to_string(), good);
     }
     let bad =
-        ["", "a:1", "https://a:1", "http://a", "http://a:0", "http://:1", "http://a:1/x", "http://u@a:1", "ftp://a:1"];
+        ["", "a:1", "https://a", "http://a", "http://a:0", "http://:1", "http://a:1/x", "http://u@a:1", "ftp://a:1"];
     for bad in bad {
         assert!(bad.parse::<CollectorUrl>().unwrap_err().contains("http://host:port"), "{bad}");
     }
@@ -57,6 +57,12 @@ fn arguments_that_make_no_sense_are_refused() {
     ] {
         refusal(&bad);
     }
+    let tls = ["--tls-ca", "a", "--tls-cert", "b", "--tls-key", "c", "trace", "list"];
+    assert_eq!(refusal(&[&["--collector", "http://c:1"], &tls[..]].concat()), ErrorKind::ArgumentConflict);
+    assert_eq!(refusal(&["--collector", "https://c:1", "trace", "list"]), ErrorKind::MissingRequiredArgument);
+    assert_eq!(refusal(&["--tls-ca", "a", "--tls-key", "c", "trace", "list"]), ErrorKind::MissingRequiredArgument);
+    let good = Args::try_parse_from([&["backsight", "--collector", "https://c:1"], &tls[..]].concat()).unwrap();
+    assert!(good.check(false).is_ok() && good.certificates().is_some());
     assert_eq!(refusal(&["trace", "get", "1", "--json", "--format", "otlp"]), ErrorKind::ArgumentConflict);
     let good = Args::try_parse_from(["backsight", "trace", "get", "1", "--format", "perfetto"]).unwrap();
     assert!(good.check(false).is_ok() && good.check(true).is_err());

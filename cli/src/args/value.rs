@@ -3,14 +3,37 @@
 use backsight_core::expr;
 use backsight_core::ids::TriggerId;
 use backsight_core::names::expression_trigger;
+use clap::error::ErrorKind;
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// The address of a collector: `http://host:port`.
+/// The address of a collector: `http://host:port`, or `https://host:port` where it wants certificates.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct CollectorUrl(String);
+
+impl CollectorUrl {
+    /// Checks that the address asks for certificates where there are some, and for none where there are none.
+    ///
+    /// # Errors
+    /// It does not; says what to do.
+    pub(crate) fn goes_with(&self, has_certificates: bool) -> Result<(), (ErrorKind, &'static str)> {
+        match (self.0.starts_with("https://"), has_certificates) {
+            (true, false) => Err((
+                ErrorKind::MissingRequiredArgument,
+                "a collector at https:// wants certificates: name them with --tls-ca, --tls-cert and --tls-key, or BACKSIGHT_TLS_CA, \
+                 _CERT and _KEY",
+            )),
+            (false, true) => Err((
+                ErrorKind::ArgumentConflict,
+                "a collector at http:// is shown no certificates: name it as https://, or leave out --tls-ca, --tls-cert and --tls-key \
+                 (BACKSIGHT_TLS_CA, _CERT and _KEY)",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
 
 impl fmt::Display for CollectorUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -22,13 +45,9 @@ impl FromStr for CollectorUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        const FORM: &str = "expected http://host:port, as http://collector:4390";
-        if text.starts_with("https://") {
-            return Err(format!(
-                "connections to a collector are not encrypted, and `https` would say they are: {FORM}"
-            ));
-        }
-        let address = text.strip_prefix("http://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+        const FORM: &str = "expected http://host:port or https://host:port, as http://collector:4390";
+        let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+        let address = rest.map(|rest| rest.strip_suffix('/').unwrap_or(rest));
         let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port != 0);
         match address.and_then(|address| address.rsplit_once(':')) {
             Some((host, port)) if is_host(host) && is_port(port) => Ok(Self(text.to_owned())),

@@ -74,7 +74,8 @@ pub(super) fn run(asked: &Asked<'_>) -> Result<ExitCode> {
     let on_host = [memfd(), noexec_seal(), invariant_tsc(), pidfd(), ptrace(), address_space(status.as_ref().ok())];
     let mut checks = vec![agent(&status)];
     checks.extend(status.iter().flat_map(|status| collectors(&status.uplinks)));
-    checks.extend(asked.collectors.iter().map(|url| collector_url(url, &Collector::new(url.to_string()).status())));
+    let ask = |url: &CollectorUrl| Collector::new(url.clone(), asked.tls.clone()).status();
+    checks.extend(asked.collectors.iter().map(|url| collector_url(url, &ask(url))));
     checks.extend(on_host);
     let text = if asked.is_json {
         serde_json::to_string_pretty(&checks).context("write the checks")? + "\n"

@@ -30,6 +30,10 @@ fn an_error_names_the_file_the_key_the_value_and_the_range() {
         "collector.listen is \"nowhere\", allowed is an address and a port, as \"127.0.0.1:4390\"",
     );
     check("[collector]\nlisen = 1\n", "unknown key collector.lisen, the nearest known one is collector.listen");
+    check(
+        "[collector.tls]\nca = \"/a\"\n",
+        "collector.tls.cert is not set, a table [collector.tls] has ca, cert and key",
+    );
     check("[stor]\n", "unknown section stor, the nearest known one is store");
 }
 
@@ -42,6 +46,32 @@ fn every_key_takes_what_is_allowed_and_refuses_the_rest_by_name() {
 fn table_structures_and_document_have_the_same_keys() {
     let document = include_str!("../../../docs/spec/config.md");
     testing::table_structures_and_document_agree::<Config>(KEYS, document);
+}
+
+const TLS: &str = "[collector.tls]\nca = \"a\"\ncert = \"b\"\nkey = \"c\"\n";
+
+#[test]
+fn others_reach_it_with_certificates_or_where_somebody_says_so() {
+    let everywhere = || Overrides { listen: Some(([0, 0, 0, 0], 4390).into()), ..Overrides::default() };
+    let error = load("", everywhere()).unwrap_err();
+    assert!(
+        error.starts_with("command line: collector.listen is \"0.0.0.0:4390\", allowed is an address of this host")
+    );
+    assert!(error.contains("[collector.tls]") && error.contains("--insecure"), "{error}");
+    let error = load("[collector]\nlisten = \"10.0.0.1:1\"\n", Overrides::default()).unwrap_err();
+    assert!(error.starts_with("FILE: collector.listen is \"10.0.0.1:1\", "), "{error}");
+    load(TLS, everywhere()).unwrap();
+    load("[collector]\ninsecure = true\n", everywhere()).unwrap();
+    load("", Overrides { insecure: true, ..everywhere() }).unwrap();
+    load("[collector]\nlisten = \"[::1]:1\"\n", Overrides::default()).unwrap();
+}
+
+#[test]
+fn certificates_and_no_certificates_exclude_each_other() {
+    let expected = "collector.insecure is \"true\", allowed is false where [collector.tls] names certificates";
+    check(&format!("collector.insecure = true\n{TLS}"), expected);
+    let error = load(TLS, Overrides { insecure: true, ..Overrides::default() }).unwrap_err();
+    assert_eq!(error, format!("command line: {expected}"));
 }
 
 proptest! {

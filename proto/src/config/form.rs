@@ -49,6 +49,8 @@ pub enum Form {
     Expression,
     /// Tables, each with keys of these.
     Tables(&'static [Key]),
+    /// One table, with all of these keys.
+    Table(&'static [Key]),
 }
 
 /// A value of a file or a flag.
@@ -149,6 +151,7 @@ impl Form {
             (Self::TriggerName, value) => value.text().is_some_and(|name| expression_trigger(name).is_ok()),
             (Self::Expression, value) => value.text().is_some_and(|text| expr::parse(text).is_ok()),
             (Self::Tables(_), Value::List(tables)) => tables.iter().all(|table| *table == Value::Table),
+            (Self::Table(_), Value::Table) => true,
             _ => false,
         }
     }
@@ -198,13 +201,24 @@ impl fmt::Display for Form {
                 write!(f, "a list of tables, each begun by a line [[{section}]]")
             }
             Self::Peers => write!(f, "a list of at most {PEERS_MAX}, none twice, as [\"http://127.0.0.1:4390\"]"),
+            Self::Table(keys) => write!(f, "a table with {}", listed(keys)),
         }
+    }
+}
+
+/// Returns the names of a table's keys, as people list them.
+pub(super) fn listed(keys: &[Key]) -> String {
+    let names: Vec<&str> = keys.iter().map(Key::in_table).collect();
+    match names.as_slice() {
+        [others @ .., last] if !others.is_empty() => format!("{} and {last}", others.join(", ")),
+        names => names.concat(),
     }
 }
 
 /// Returns whether `url` names a host and a port, and nothing else.
 fn is_peer(url: &str) -> bool {
-    let address = url.strip_prefix("http://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    let address = rest.map(|rest| rest.strip_suffix('/').unwrap_or(rest));
     let is_host = |host: &str| {
         let named = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
         let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));

@@ -32,9 +32,11 @@ fn samples(form: Form) -> (Vec<String>, Vec<String>) {
         Form::TriggerName => (text(&["\"x\""]), text(&["\"\"", "\"cli\"", "\"\\n\"", "1"])),
         Form::Expression => (text(&["\"duration > 1s\""]), text(&["\"\"", "\"duration >\"", "1"])),
         Form::Tables(keys) => (vec!["[]".to_owned(), format!("[{}]", table(keys, &[]))], text(&["[1]", "7"])),
+        Form::Table(keys) => (vec![table(keys, &[])], text(&["[1]", "7"])),
     };
     let is_text = matches!(form, Form::Text | Form::Path { .. } | Form::TriggerName);
-    refused.extend(text(&["1979-05-27", "07:32:00", "[[]]", "{}", "[1, 2]"]));
+    refused.extend(text(&["1979-05-27", "07:32:00", "[[]]", "[1, 2]"]));
+    refused.extend((!matches!(form, Form::Table(_))).then(|| "{}".to_owned())); // which says what is left out
     refused.extend((!is_text).then(|| "\"64 MiB\"".to_owned()));
     refused.extend((!matches!(form, Form::Flag)).then(|| "true".to_owned()));
     (taken, refused)
@@ -43,7 +45,7 @@ fn samples(form: Form) -> (Vec<String>, Vec<String>) {
 /// Returns a table of all `keys`, each set to what it takes, but those of `others`, which are set to that.
 fn table(keys: &[Key], others: &[(&str, &str)]) -> String {
     let field = |key: &Key| {
-        let (_, name) = key.in_section();
+        let name = key.in_table();
         let other = others.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned());
         format!("{name} = {}", other.or_else(|| samples(key.form).0.pop()).unwrap())
     };
@@ -68,10 +70,14 @@ pub fn every_key_takes_what_is_allowed_and_refuses_the_rest<C: Debug + Default +
             assert!(error.starts_with(&format!("FILE: {} is ", key.name)), "{error}");
             assert!(error.ends_with(&format!(", allowed is {}", key.form)), "{error}");
         }
-        let Form::Tables(inner) = key.form else { continue };
+        let (inner, open, close) = match key.form {
+            Form::Tables(inner) => (inner, "[", "]"),
+            Form::Table(inner) => (inner, "", ""),
+            _ => continue,
+        };
         for (of, value) in inner.iter().flat_map(|of| samples(of.form).1.into_iter().map(move |value| (of, value))) {
-            let error =
-                load(&format!("{} = [{}]", key.name, table(inner, &[(of.in_section().1, &value)]))).unwrap_err();
+            let table = table(inner, &[(of.in_table(), &value)]);
+            let error = load(&format!("{} = {open}{table}{close}", key.name)).unwrap_err();
             assert!(error.starts_with(&format!("FILE: {} is ", of.name)), "{error}");
             assert!(error.contains(&format!(", allowed is {}", of.form)), "{error}");
         }
@@ -96,7 +102,7 @@ pub fn table_structures_and_document_agree<C: DeserializeOwned + Debug>(keys: &[
     found.sort();
     assert_eq!(found, known);
     let of_tables = |key: &Key| match key.form {
-        Form::Tables(inner) => inner.to_vec(),
+        Form::Tables(inner) | Form::Table(inner) => inner.to_vec(),
         _ => Vec::new(),
     };
     for key in keys.iter().flat_map(|key| of_tables(key).into_iter().chain([*key])) {

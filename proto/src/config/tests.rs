@@ -67,7 +67,7 @@ fn a_refused_value_is_shown_as_it_was_written_with_what_is_allowed() {
                 "[\"http://a:0\"]",
                 "[\"http://a:1/x\"]",
                 "[\"http://:1\"]",
-                "[\"https://a:1\"]",
+                "[\"ftp://a:1\"]",
                 "[\"http://[::1:1\"]",
             ],
             "a list of at most 16, none twice, as [\"http://127.0.0.1:4390\"]",
@@ -82,6 +82,37 @@ fn a_refused_value_is_shown_as_it_was_written_with_what_is_allowed() {
         check(&format!("[[{key}]]"), &format!("{key} is a list of tables, allowed is {allowed}"));
     }
     assert_eq!(refused.len(), KEYS.len());
+}
+
+#[test]
+fn a_table_has_all_of_its_keys() {
+    const KEYS: &[Key] = &[Key::new(
+        "agent.tls",
+        Form::Table(&[
+            Key::new("agent.tls.ca", Form::Path { len_max: 3 }),
+            Key::new("agent.tls.cert", Form::Text),
+            Key::new("agent.tls.key", Form::Text),
+        ]),
+    )];
+    let read = |text: &str| parse::<toml::Table>(text, "c.toml", KEYS).map_err(|error| error.to_string());
+    for text in ["", "[agent]", "[agent.tls]\nca = 'x'\ncert = ''\nkey = ''", "agent.tls = { ca='x', key='', cert='' }"]
+    {
+        assert!(read(text).is_ok(), "{text}");
+    }
+    let table = "a table with ca, cert and key";
+    for (text, said) in [
+        ("agent.tls = 'x'", format!("agent.tls is 'x', allowed is {table}")),
+        ("[[agent.tls]]", format!("agent.tls is a list of tables, allowed is {table}")),
+        ("agent.tls = {}", "agent.tls.ca is not set, a table [agent.tls] has ca, cert and key".into()),
+        (
+            "[agent.tls]\nca = 'x'\ncert = 'y'",
+            "agent.tls.key is not set, a table [agent.tls] has ca, cert and key".into(),
+        ),
+        ("agent.tls.ca = ''", "agent.tls.ca is '' (0 B), allowed is a path of 1 to 3 B, as a string".into()),
+        ("agent.tls.crt = ''", "unknown key agent.tls.crt, the nearest known one is agent.tls.cert".into()),
+    ] {
+        assert_eq!(read(text), Err(format!("c.toml: {said}")));
+    }
 }
 
 #[test]
