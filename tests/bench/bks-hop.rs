@@ -5,6 +5,7 @@ use anyhow::Result;
 use backsight::Settings;
 use backsight_tests::hop::{self, Threads};
 use clap::Parser;
+use std::net::Ipv4Addr;
 
 /// What a test tells its hop.
 #[derive(Debug, Parser)]
@@ -15,6 +16,9 @@ struct Options {
     /// The service's name.
     #[arg(long)]
     service: String,
+    /// The address at which it listens.
+    #[arg(long, default_value_t = Ipv4Addr::LOCALHOST)]
+    listen: Ipv4Addr,
     /// Threads that serve; a new one for each request without.
     #[arg(long)]
     threads: Option<usize>,
@@ -25,5 +29,5 @@ fn main() -> Result<()> {
     let settings = Settings { socket: Some(&options.socket), service: Some(&options.service) };
     backsight_tests::harness::session::join(settings)?;
     backsight::last_words::install();
-    hop::serve(options.threads.map_or(Threads::PerRequest, Threads::Pool))
+    hop::serve(options.listen, options.threads.map_or(Threads::PerRequest, Threads::Pool))
 }

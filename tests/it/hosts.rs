@@ -11,10 +11,11 @@ use backsight_proto::v1;
 use backsight_proto::wire::StoredTrace;
 use backsight_tests::harness::agent::{Agent, AgentOptions};
 use backsight_tests::harness::api::Api;
-use backsight_tests::harness::collector::Collector;
+use backsight_tests::harness::collector::{Collector, CollectorOptions};
+use backsight_tests::harness::network::Host;
 use backsight_tests::hop::{Act, Hop, Request, Step};
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
@@ -24,19 +25,28 @@ pub(crate) struct Cluster {
     hops: Vec<Hop>,
     pub(crate) agents: Vec<Agent>,
     pub(crate) collector: Collector,
+    /// The host of the first service, on which requests begin.
+    first: Option<Host>,
 }
 
 impl Cluster {
     pub(crate) fn start(n_hosts: usize) -> Self {
-        let collector = Collector::start().unwrap();
+        Self::start_on(&vec![None; n_hosts], CollectorOptions::default(), "")
+    }
+
+    /// Starts a cluster on hosts of their own, each `None` this machine; `config` is of all agents.
+    pub(crate) fn start_on(hosts: &[Option<&Host>], collector: CollectorOptions<'_>, config: &str) -> Self {
+        let collector = Collector::start_with(collector).unwrap();
         let url = collector.url();
-        let options = AgentOptions { collector: Some(&url), ..AgentOptions::default() };
-        let agents: Vec<Agent> = (0..n_hosts).map(|_| Agent::start(options).unwrap()).collect();
-        let hops = (0_usize..)
-            .zip(&agents)
-            .map(|(idx, agent)| Hop::start(&agent.socket(), &format!("service-{idx}")).unwrap())
-            .collect();
-        Self { hops, agents, collector }
+        let options = AgentOptions { collector: Some(&url), config, ..AgentOptions::default() };
+        let start_agent = |host: &Option<&Host>| Agent::start(AgentOptions { host: *host, ..options }).unwrap();
+        let agents: Vec<Agent> = hosts.iter().map(start_agent).collect();
+        let start_hop = |(idx, (host, agent)): (usize, (&Option<&Host>, &Agent))| {
+            let (socket, service) = (agent.socket(), format!("service-{idx}"));
+            host.map_or_else(|| Hop::start(&socket, &service), |host| Hop::start_on(host, &socket, &service)).unwrap()
+        };
+        let hops = hosts.iter().zip(&agents).enumerate().map(start_hop).collect();
+        Self { hops, agents, collector, first: hosts.first().copied().flatten().cloned() }
     }
 
     /// Returns a path over all hosts in which each does what `acts` says.
@@ -47,7 +57,12 @@ impl Cluster {
     /// Sends a request over all hosts; returns its trace.
     pub(crate) fn send(&self, acts: &[Act]) -> TraceId {
         let trace = new_trace();
-        let _ = Request::new(trace, self.path(acts)).send(); // one that dies does not answer
+        let request = Request::new(trace, self.path(acts));
+        // One that dies does not answer.
+        let _ = match &self.first {
+            Some(host) => host.inside(|| request.send()).unwrap(),
+            None => request.send(),
+        };
         trace
     }
 
@@ -86,7 +101,7 @@ fn new_trace() -> TraceId {
 }
 
 /// Returns how many spans of a name each service has, in the order of the services' names.
-fn spans_by_service(trace: &Trace, name: &str) -> Vec<usize> {
+pub(crate) fn spans_by_service(trace: &Trace, name: &str) -> Vec<usize> {
     let services: BTreeSet<&str> = trace.processes.iter().map(|process| &*process.service).collect();
     let is_of = |service: &str| {
         trace
@@ -197,7 +212,7 @@ fn a_killed_callee_is_in_the_trace_with_what_it_had_done() {
 fn a_call_that_was_refused_leaves_nothing_out() {
     let cluster = Cluster::start(1);
     let mut path = cluster.path(&[Act::TriggerAfter]);
-    path.push(Step { port: 1, act: Act::Serve }); // nobody listens there
+    path.push(Step { at: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1), act: Act::Serve }); // nobody listens there
     let trace = new_trace();
     Request::new(trace, path).send().unwrap();
     let assembled = cluster.complete(trace).assemble();
@@ -210,7 +225,8 @@ fn a_callee_that_may_have_been_reached_leaves_the_trace_partial() {
     let mut path = cluster.path(&[Act::TriggerAfter]);
     // Somebody takes the request, or some of it, and says nothing.
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    path.push(Step { port: silent.local_addr().unwrap().port(), act: Act::Serve });
+    let at = SocketAddrV4::new(Ipv4Addr::LOCALHOST, silent.local_addr().unwrap().port());
+    path.push(Step { at, act: Act::Serve });
     let silent = std::thread::spawn(move || drop(silent.accept().unwrap()));
     let trace = new_trace();
     Request::new(trace, path).send().unwrap();

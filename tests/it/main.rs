@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod apart;
+mod certificates;
 mod checkout;
 mod cli;
 mod client;

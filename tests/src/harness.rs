@@ -10,5 +10,6 @@ pub mod cpu;
 pub mod dialogue;
 pub mod manager;
 pub mod metrics;
+pub mod network;
 pub mod relay;
 pub mod session;

@@ -3,15 +3,17 @@
 //! Run by `bks-hop`, driven by the tests through [`Hop`] and [`Request`].
 //!
 //! # Shape
-//! A request is `traceparent TAB tracestate TAB path`, a path is `port:action` for each hop, joined by commas; the first is the receiver's.
+//! A request is `traceparent TAB tracestate TAB path`, a path is `address:port:action` for each hop, joined by commas; the first is the
+//! receiver's.
 //! The answer is `ok TAB crumb`, or nothing: the connection ends.
 
 use crate::harness::binaries;
+use crate::harness::network::{self, Host};
 use anyhow::{Context as _, Result, bail, ensure};
 use backsight::{Connection, Incoming, Segment, SpanKind, StatusCode, TraceId, TriggerId};
 use std::fmt;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::str::FromStr;
@@ -71,7 +73,7 @@ impl FromStr for Act {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Step {
     /// Where it listens.
-    pub port: u16,
+    pub at: SocketAddrV4,
     /// What it does.
     pub act: Act,
 }
@@ -105,7 +107,7 @@ impl Request {
     /// Connects to the first hop of its path.
     fn connect(&self) -> Result<TcpStream> {
         let first = self.path.first().context("a path has a first hop")?;
-        TcpStream::connect((Ipv4Addr::LOCALHOST, first.port)).context("connect to a hop")
+        TcpStream::connect(first.at).context("connect to a hop")
     }
 
     fn send_over(&self, mut stream: TcpStream) -> Result<String> {
@@ -120,7 +122,7 @@ impl Request {
 
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path: Vec<String> = self.path.iter().map(|step| format!("{}:{}", step.port, step.act)).collect();
+        let path: Vec<String> = self.path.iter().map(|step| format!("{}:{}", step.at, step.act)).collect();
         write!(f, "{}\t{}\t{}", self.traceparent, self.tracestate, path.join(","))
     }
 }
@@ -133,8 +135,8 @@ impl FromStr for Request {
         let mut field = || fields.next().context("a request has three fields");
         let (traceparent, tracestate) = (field()?.to_owned(), field()?.to_owned());
         let step = |text: &str| {
-            let (port, act) = text.split_once(':').context("a hop is `port:action`")?;
-            Ok(Step { port: port.parse().context("read a port")?, act: act.parse()? })
+            let (at, act) = text.rsplit_once(':').context("a hop is `address:port:action`")?;
+            Ok(Step { at: at.parse().context("read an address")?, act: act.parse()? })
         };
         let path = field()?.split(',').map(step).collect::<Result<_>>()?;
         Ok(Self { traceparent, tracestate, path })
@@ -150,13 +152,13 @@ pub enum Threads {
     Pool(usize),
 }
 
-/// Serves requests on a port of its own, which it prints, until it is killed.
+/// Serves requests at an address, on a port of its own; prints both, and ends only when it is killed.
 ///
 /// # Errors
 /// No port, no thread, or standard output is closed.
-pub fn serve(threads: Threads) -> Result<()> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listen on a port")?;
-    println!("{}", listener.local_addr().context("ask for the port")?.port());
+pub fn serve(address: Ipv4Addr, threads: Threads) -> Result<()> {
+    let listener = TcpListener::bind((address, 0)).context("listen on a port")?;
+    println!("{}", listener.local_addr().context("ask for the port")?);
     std::io::stdout().flush().context("say the port")?;
     if let Threads::Pool(n_threads) = threads {
         for _ in 1..n_threads {
@@ -267,7 +269,7 @@ fn eventually(what: &str, is_so: impl Fn() -> Result<bool>) -> Result<()> {
 #[derive(Debug)]
 pub struct Hop {
     process: Child,
-    port: u16,
+    at: SocketAddrV4,
     /// Open as long as the hop, which would otherwise fail to print.
     _stdout: BufReader<ChildStdout>,
 }
@@ -286,22 +288,37 @@ impl Hop {
     /// # Errors
     /// As [`Hop::start`].
     pub fn start_with(socket: &Path, service: &str, threads: Threads) -> Result<Self> {
+        Self::start_at(None, socket, service, threads)
+    }
+
+    /// As [`Hop::start`], on a host of its own.
+    ///
+    /// # Errors
+    /// As [`Hop::start`].
+    pub fn start_on(host: &Host, socket: &Path, service: &str) -> Result<Self> {
+        Self::start_at(Some(host), socket, service, Threads::PerRequest)
+    }
+
+    fn start_at(host: Option<&Host>, socket: &Path, service: &str, threads: Threads) -> Result<Self> {
         let mut command = Command::new(binaries::find("backsight-tests", "bks-hop")?);
         command.arg("--socket").arg(socket).arg("--service").arg(service);
         if let Threads::Pool(n_threads) = threads {
             command.arg("--threads").arg(n_threads.to_string());
         }
-        let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("start a hop")?;
+        if let Some(host) = host {
+            command.arg("--listen").arg(host.address().to_string());
+        }
+        let mut process = network::spawn(host, command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
         let stdout = process.stdout.take().context("a hop has a standard output")?;
         let mut stdout = BufReader::new(stdout);
         let mut line = String::new();
-        stdout.read_line(&mut line).context("read a hop's port")?;
-        let Ok(port) = line.trim().parse() else {
+        stdout.read_line(&mut line).context("read a hop's address")?;
+        let Ok(at) = line.trim().parse() else {
             let _ = process.kill();
             let _ = process.wait();
-            bail!("the hop said `{line}` instead of its port");
+            bail!("the hop said `{line}` instead of its address");
         };
-        Ok(Self { process, port, _stdout: stdout })
+        Ok(Self { process, at, _stdout: stdout })
     }
 
     /// Stops the hop: it reads no request any more, while its host still takes connections for it.
@@ -333,7 +350,7 @@ impl Hop {
     /// # Errors
     /// None comes.
     pub fn until_request_waits(&self) -> Result<()> {
-        let port = format!(":{:04X}", self.port);
+        let port = format!(":{:04X}", self.at.port());
         // Fields: number, local address, remote address, state, tx_queue:rx_queue.
         let has_bytes = |line: &str| {
             let mut fields = line.split_whitespace().skip(1);
@@ -351,7 +368,7 @@ impl Hop {
     /// Returns this hop as a step of a path.
     #[must_use]
     pub const fn does(&self, act: Act) -> Step {
-        Step { port: self.port, act }
+        Step { at: self.at, act }
     }
 }
 
@@ -366,10 +383,12 @@ impl Drop for Hop {
 mod tests {
     use super::{Act, Request, Step};
     use backsight::TraceId;
+    use std::net::SocketAddrV4;
 
     #[test]
     fn requests_come_through_as_text() {
-        let path = vec![Step { port: 7, act: Act::Serve }, Step { port: 8, act: Act::Die }];
+        let at = |port| SocketAddrV4::new([10, 0, 0, 1].into(), port);
+        let path = vec![Step { at: at(7), act: Act::Serve }, Step { at: at(8), act: Act::Die }];
         let request = Request { tracestate: "a=b".to_owned(), ..Request::new(TraceId::new(1, 2), path) };
         assert_eq!(request.to_string().parse::<Request>().unwrap(), request);
         assert!("a\tb\t7".parse::<Request>().is_err());

@@ -1,5 +1,6 @@
 //! An agent process in a folder of its own.
 
+use super::network::{self, Host};
 use super::{api::Api, binaries, manager::Manager};
 use anyhow::{Context as _, Result, bail};
 use backsight_proto::admin::route;
@@ -23,6 +24,7 @@ pub struct Agent {
     process: Child,
     folder: TempDir,
     keep_s: u64,
+    host: Option<Host>,
 }
 
 /// What differs from agent to agent.
@@ -36,13 +38,15 @@ pub struct AgentOptions<'a> {
     pub collector: Option<&'a str>,
     /// The rest of its configuration, as TOML; empty for none.
     pub config: &'a str,
+    /// The host that it runs on; none for this machine.
+    pub host: Option<&'a Host>,
     /// How long a keeper holds for the next agent what it recorded, in seconds; 0 for no keeper.
     pub keep_s: u64,
 }
 
 impl Default for AgentOptions<'_> {
     fn default() -> Self {
-        Self { budget_bytes: 256 << 20, collector: None, config: "", keep_s: 0, manager: None }
+        Self { budget_bytes: 256 << 20, collector: None, config: "", host: None, keep_s: 0, manager: None }
     }
 }
 
@@ -69,8 +73,9 @@ impl Agent {
         if let Some(collector) = options.collector {
             set("--collector", collector.into());
         }
-        let process = spawn(&binary, &arguments, folder.path(), options.manager)?;
-        let mut agent = Self { binary, arguments, process, folder, keep_s: options.keep_s };
+        let process = spawn(&binary, &arguments, folder.path(), options.manager, options.host)?;
+        let host = options.host.cloned();
+        let mut agent = Self { binary, arguments, process, folder, keep_s: options.keep_s, host };
         agent.wait_until_it_answers()?;
         Ok(agent)
     }
@@ -90,7 +95,7 @@ impl Agent {
     /// # Errors
     /// The agent ends or stays silent.
     pub fn start_again(&mut self, manager: Option<&Manager>) -> Result<()> {
-        self.process = spawn(&self.binary, &self.arguments, self.folder.path(), manager)?;
+        self.process = spawn(&self.binary, &self.arguments, self.folder.path(), manager, self.host.as_ref())?;
         self.wait_until_it_answers()
     }
 
@@ -150,12 +155,18 @@ impl Agent {
 }
 
 /// Starts an agent whose log is in `folder`.
-fn spawn(binary: &Path, arguments: &[OsString], folder: &Path, manager: Option<&Manager>) -> Result<Child> {
+fn spawn(
+    binary: &Path,
+    arguments: &[OsString],
+    folder: &Path,
+    manager: Option<&Manager>,
+    host: Option<&Host>,
+) -> Result<Child> {
     let log = std::fs::File::options().create(true).append(true).open(folder.join("agent.log"));
     let log = log.context("open the agent's log")?;
     let mut command = manager.map_or_else(|| Ok(Command::new(binary)), |manager| manager.command(binary))?;
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-    command.spawn().with_context(|| format!("start {command:?}"))
+    network::spawn(host, &mut command)
 }
 
 impl Drop for Agent {

@@ -1,18 +1,20 @@
 //! A collector process in a folder of its own, which may be killed and started again on what it has stored.
 
 use super::binaries;
+use super::network::{self, Host};
 use anyhow::{Context as _, Result, bail};
 use backsight_core::ids::TraceId;
+use backsight_proto::tls::{Side, TlsFiles};
 use backsight_proto::v1;
 use backsight_proto::v1::query_client::QueryClient;
 use backsight_proto::wire::{StoredTrace, Summary, trace_bytes};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tonic::Code;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 
 /// How long a collector may take to listen, and anything else that is waited for.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -23,7 +25,27 @@ pub struct Collector {
     process: Child,
     folder: TempDir,
     address: SocketAddr,
+    host: Option<Host>,
+    reader: Option<TlsFiles>,
     runtime: Runtime,
+}
+
+/// What differs from collector to collector.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CollectorOptions<'a> {
+    /// The host that it runs on, and is asked from; none for this machine.
+    pub host: Option<&'a Host>,
+    /// Its certificates, and those of whoever asks it; none for neither.
+    pub tls: Option<Sides<'a>>,
+}
+
+/// The certificates of both ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Sides<'a> {
+    /// Of the collector.
+    pub collector: &'a TlsFiles,
+    /// Of whoever asks it.
+    pub reader: &'a TlsFiles,
 }
 
 impl Collector {
@@ -32,11 +54,22 @@ impl Collector {
     /// # Errors
     /// The binary cannot be had, or the collector ends or stays silent.
     pub fn start() -> Result<Self> {
+        Self::start_with(CollectorOptions::default())
+    }
+
+    /// As [`Collector::start`], with these options.
+    ///
+    /// # Errors
+    /// As [`Collector::start`].
+    pub fn start_with(options: CollectorOptions<'_>) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("bks-").tempdir().context("make a folder for a collector")?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start a runtime")?;
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (process, address) = spawn(&folder, any)?;
-        Ok(Self { process, folder, address, runtime })
+        let config = options.tls.map(|tls| tls_section("collector", tls.collector)).unwrap_or_default();
+        std::fs::write(folder.path().join("collector.toml"), config).context("write the collector's configuration")?;
+        let any = SocketAddr::from((options.host.map_or(Ipv4Addr::LOCALHOST, Host::address), 0));
+        let (process, address) = spawn(&folder, any, options.host)?;
+        let (host, reader) = (options.host.cloned(), options.tls.map(|tls| tls.reader.clone()));
+        Ok(Self { process, folder, address, host, reader, runtime })
     }
 
     /// Kills it: it has no chance to write anything any more.
@@ -55,7 +88,7 @@ impl Collector {
     /// As [`Collector::start`].
     pub fn restart(&mut self) -> Result<()> {
         self.kill()?;
-        (self.process, self.address) = spawn(&self.folder, self.address)?;
+        (self.process, self.address) = spawn(&self.folder, self.address, self.host.as_ref())?;
         Ok(())
     }
 
@@ -74,7 +107,8 @@ impl Collector {
     /// Returns its address, as agents are told.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.reader.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// Returns what it logged.
@@ -135,12 +169,29 @@ impl Collector {
         }
     }
 
-    fn ask<T>(&self, exchange: impl AsyncFnOnce(QueryClient<Channel>) -> Result<T>) -> Result<T> {
-        self.runtime.block_on(async {
-            let client = QueryClient::connect(self.url()).await.context("connect to the collector")?;
-            exchange(client.max_decoding_message_size(64 << 20)).await
-        })
+    fn ask<T: Send>(&self, exchange: impl AsyncFnOnce(QueryClient<Channel>) -> Result<T> + Send) -> Result<T> {
+        let ask = || {
+            let mut endpoint = Endpoint::from_shared(self.url()).context("understand the collector's address")?;
+            if let Some(reader) = &self.reader {
+                endpoint = endpoint.tls_config(reader.read("reader.", Side::Client)?.for_client())?;
+            }
+            self.runtime.block_on(async {
+                let channel = endpoint.connect().await.context("connect to the collector")?;
+                exchange(QueryClient::new(channel).max_decoding_message_size(64 << 20)).await
+            })
+        };
+        match &self.host {
+            Some(host) => host.inside(ask)?,
+            None => ask(),
+        }
     }
+}
+
+/// Returns the lines by which a daemon's configuration names certificates, in its section `section`.
+#[must_use]
+pub fn tls_section(section: &str, files: &TlsFiles) -> String {
+    let TlsFiles { ca, cert, key } = files;
+    format!("[{section}.tls]\nca = {ca:?}\ncert = {cert:?}\nkey = {key:?}\n")
 }
 
 impl Drop for Collector {
@@ -158,13 +209,14 @@ async fn get(client: &mut QueryClient<Channel>, trace: TraceId) -> Result<Option
 }
 
 /// Starts a collector and waits until it has said where it listens.
-fn spawn(folder: &TempDir, listen: SocketAddr) -> Result<(Child, SocketAddr)> {
+fn spawn(folder: &TempDir, listen: SocketAddr, host: Option<&Host>) -> Result<(Child, SocketAddr)> {
     let path = folder.path().join("collector.log");
     let log = std::fs::File::create(&path).context("create the collector's log")?;
     let mut command = Command::new(binaries::find("backsight-collector", "backsight-collector")?);
+    command.arg("--config").arg(folder.path().join("collector.toml"));
     command.arg("--listen").arg(listen.to_string()).arg("--data-dir").arg(folder.path().join("data"));
     command.env("NO_COLOR", "1").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-    let mut process = command.spawn().with_context(|| format!("start {command:?}"))?;
+    let mut process = network::spawn(host, &mut command)?;
     let deadline = Instant::now() + TIMEOUT;
     loop {
         let said = std::fs::read_to_string(&path).unwrap_or_default();
