@@ -10,6 +10,7 @@ pub mod harness;
 pub mod hop;
 pub mod peers;
 pub mod rpc;
+pub mod scale;
 pub mod slow;
 pub mod soak;
 pub mod traverse;

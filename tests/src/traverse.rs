@@ -75,7 +75,9 @@ pub struct PastDead {
 }
 
 impl Load {
-    fn plan(&self, seed: u64, dead: Option<usize>) -> Vec<Planned> {
+    /// Returns what fires on the agents but `dead`; the same for the same seed.
+    #[must_use]
+    pub fn plan(&self, seed: u64, dead: Option<usize>) -> Vec<Planned> {
         let mut random = SplitMix(seed);
         let n_triggers = (self.triggers_per_s * self.duration.as_secs_f64()).ceil().max(1.0) as usize;
         let live: Vec<usize> = (0..self.n_agents).filter(|agent| Some(*agent) != dead).collect();

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
 /// The prefixes of the parts that have benchmarks.
-const PREFIXES: &[&str] = &["rec-"];
+const PREFIXES: &[&str] = &["rec-", "scale-"];
 
 /// What `cargo xtask bench` is asked to do.
 #[derive(clap::Args)]

@@ -12,6 +12,7 @@ mod faults;
 mod fuzz;
 mod lanes;
 mod process;
+mod scale;
 mod setup;
 mod tidy;
 mod workspace;
@@ -46,6 +47,8 @@ enum Task {
     Dst(dst::Options),
     /// Take away what each test of a fault shows, and see that it fails
     Faults(faults::Options),
+    /// Simulate 10 to 10,000 hosts from what operations cost, and hold docs/scale.md to it
+    Scale(scale::Options),
 }
 
 fn main() -> ExitCode {
@@ -69,5 +72,6 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Task::Fuzz(options) => fuzz::fuzz(&workspace, options),
         Task::Dst(options) => dst::dst(&workspace, options),
         Task::Faults(options) => faults::faults(&workspace, options),
+        Task::Scale(options) => scale::scale(&workspace, options),
     }
 }
