@@ -314,7 +314,7 @@ impl Config {
     pub fn load(file: Option<&Path>, overrides: Overrides) -> Result<Self, ConfigError> {
         let mut config = file.map_or_else(|| Ok(Self::default()), |path| read(path, KEYS))?;
         let of_flag = [&overrides.socket, &overrides.admin_socket].map(Option::is_some);
-        let dials_by_flag = overrides.collector.is_some();
+        let dials_by_flag = !overrides.collectors.is_empty();
         config.apply(overrides)?;
         if config.agent.socket == config.agent.admin_socket {
             return Err(config.one_socket(file, of_flag));

@@ -5,7 +5,7 @@
 use super::collector::{Batch, Reported, Said, Told};
 use super::costs::{Costs, us};
 use super::world::Known;
-use backsight_agent::uplink::{Action, Event, Piece, Room, Rules, Uplink, Why};
+use backsight_agent::uplink::{Action, Event, Firing, Piece, Room, Rules, Uplink, Why};
 use backsight_collector::coordinator;
 use backsight_core::coordination::{Announcement, Answer, Greeting};
 use backsight_core::holding::{Holding, HoldingState};
@@ -201,8 +201,8 @@ impl Host {
     fn fire(&mut self, now: u64, trigger: TriggerId, traces: &[TraceId], known: &Known) {
         let base = traces[0];
         traces.iter().for_each(|trace| self.keep(now, *trace, trigger, base, known));
-        let fired = Event::Fired { trigger, fired_ns: now, traces: traces.to_vec(), is_elsewhere: false };
-        self.uplinks[known.owner(base)].step(Nanos(now), fired);
+        let firing = Firing { trigger, base, fired_ns: now, traces: traces.to_vec(), is_elsewhere: false };
+        self.uplinks[known.owner(base)].step(Nanos(now), Event::Fired(firing));
     }
 
     fn hear(&mut self, now: u64, collector: usize, told: Told, known: &Known) {
@@ -254,8 +254,8 @@ impl Host {
         let of_it = |fired: &Fired| fired.at >= lasts && known.first_owner(fired.traces[0]) == collector;
         let mut works = 0.0;
         for Fired { trigger, at, traces } in fired.into_iter().filter(of_it) {
-            let event = Event::Fired { trigger, fired_ns: at, traces: traces.clone(), is_elsewhere: false };
-            self.uplinks[known.owner(traces[0])].step(Nanos(now), event);
+            let firing = Firing { trigger, base: traces[0], fired_ns: at, traces: traces.clone(), is_elsewhere: false };
+            self.uplinks[known.owner(traces[0])].step(Nanos(now), Event::Fired(firing));
             works += traces.len() as f64 * costs.agent_collect_us;
         }
         let is_lost = |(trace, kept): &(&TraceId, &Kept)| !kept.is_acked && known.first_owner(**trace) == collector;
@@ -289,9 +289,9 @@ impl Host {
             traces.into_iter().map(|trace| self.holding(trace, known)).collect()
         };
         match action {
-            Action::Announce { id, trigger, fired_ns, traces } => {
+            Action::Announce { id, trigger, base, fired_ns, traces } => {
                 let holdings = holdings(traces);
-                let announcement = Announcement { id, trigger, name: None, fired_ns, holdings };
+                let announcement = Announcement { id, trigger, name: None, fired_ns, base, holdings };
                 Some(Said::Event(coordinator::Event::Announced { agent, announcement }))
             }
             Action::Answer { group, traces } => {

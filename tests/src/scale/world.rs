@@ -11,7 +11,7 @@ use super::queue::Agenda;
 use super::workload::{Path, Workload};
 use crate::bench::stats::SplitMix;
 use backsight_core::ids::{TraceId, TriggerId};
-use backsight_core::shard::{Member, owners};
+use backsight_core::shard::{Member, owner};
 pub use book::{Book, Times};
 use std::collections::BTreeMap;
 
@@ -41,14 +41,13 @@ impl Known {
     /// Returns the collector that owns a trace.
     #[must_use]
     pub fn first_owner(&self, trace: TraceId) -> usize {
-        owners(trace, &self.members).map_or(0, |of| of.primary)
+        owner(trace, &self.members, |_| true).unwrap_or(0)
     }
 
     /// Returns the collector that owns a trace, or stands in for the one that is gone.
     #[must_use]
     pub fn owner(&self, trace: TraceId) -> usize {
-        let of = owners(trace, &self.members);
-        of.map_or(0, |of| if self.gone == Some(of.primary) { of.stand_in.unwrap_or(of.primary) } else { of.primary })
+        owner(trace, &self.members, |idx| self.gone != Some(idx)).unwrap_or(0)
     }
 }
 

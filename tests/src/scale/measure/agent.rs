@@ -10,6 +10,7 @@ use crate::harness::cpu::CpuMeter;
 use anyhow::{Context as _, Result, ensure};
 use backsight_agent::recorder::{Applicant, Now, Recorder, Settings};
 use backsight_agent::triggers;
+use backsight_agent::uplink::cluster::Cluster;
 use backsight_agent::uplink::driver::{Driver, Port};
 use backsight_agent::uplink::link::{Heard, Outgoing};
 use backsight_agent::uplink::{Room, Rules};
@@ -17,6 +18,7 @@ use backsight_core::clock::{CalibrationPoint, ClockSource, Timeline};
 use backsight_core::coordination::{Collection, Greeting};
 use backsight_core::ids::{AgentId, RegionId, SpanId, TraceId, TriggerId};
 use backsight_core::record::{Kind, SpanKind, name_word};
+use backsight_core::shard::Member;
 use backsight_core::units::{Bytes, Nanos};
 use backsight_proto::packing::Packer;
 use backsight_proto::v1::{self, agent_says};
@@ -79,7 +81,7 @@ impl Port for Wire {
 /// A host with one process, one thread of which writes.
 struct Host {
     recorder: Recorder,
-    driver: Driver<Wire>,
+    cluster: Cluster<Wire>,
     timeline: Timeline,
     writer: Writer<Arc<Mapping>>,
     now_ns: u64,
@@ -187,8 +189,9 @@ impl Host {
         let driver = Driver::new(Wire::default(), rules, "measured".to_owned(), now.time);
         let greeting = Greeting { instance: 1, shard_epoch: 1, ..Greeting::default() };
         driver.port().heard.borrow_mut().extend([Heard::Connected(greeting), Heard::ReportReady(16 << 20)]);
+        let cluster = Cluster::new(vec![(Member::from_name("measured"), driver)]);
         let (timeline, writer) = (Timeline::new([point]), Writer::new(memory, number, 1));
-        let mut host = Self { recorder, driver, timeline, writer, now_ns: start, n_visits: 0, rounds_ns: 0 };
+        let mut host = Self { recorder, cluster, timeline, writer, now_ns: start, n_visits: 0, rounds_ns: 0 };
         host.turn();
         Ok(host)
     }
@@ -234,17 +237,18 @@ impl Host {
     /// Returns what the loop works in a turn.
     fn turn(&mut self) -> u64 {
         let start = thread_cpu_ns();
-        self.driver.turn(&mut self.recorder, &self.timeline, at(self.now_ns));
+        self.cluster.turn(&mut self.recorder, &self.timeline, at(self.now_ns));
         thread_cpu_ns() - start
     }
 
     /// Asks for visits, each in a question of its own, all in one turn.
     fn asked(&mut self, visits: impl Iterator<Item = u64>) -> u64 {
         let ask = |visit| {
-            let (trigger, traces) = (TriggerId(300), vec![trace(visit)]);
-            Heard::Collect(Collection { group: visit, trigger, traces, origin: AgentId(9), ..Collection::default() })
+            let (trigger, base) = (TriggerId(300), trace(visit));
+            let (origin, traces) = (AgentId(9), vec![base]);
+            Heard::Collect(Collection { group: visit, trigger, base, traces, origin, ..Collection::default() })
         };
-        self.driver.port().heard.borrow_mut().extend(visits.map(ask));
+        self.port().heard.borrow_mut().extend(visits.map(ask));
         self.turn()
     }
 
@@ -253,21 +257,25 @@ impl Host {
         self.now_ns += 300 * MS;
         let mut works = 0;
         loop {
-            let n_before = self.driver.port().sent.borrow().len();
+            let n_before = self.port().sent.borrow().len();
             works += self.turn();
-            let sent = self.driver.port().sent.borrow();
+            let sent = self.port().sent.borrow();
             if sent.len() == n_before {
                 return works;
             }
             let acked = sent.last().map(|batch| Heard::BatchAck(batch.number));
             drop(sent);
-            self.driver.port().heard.borrow_mut().extend(acked);
+            self.port().heard.borrow_mut().extend(acked);
         }
+    }
+
+    fn port(&self) -> &Wire {
+        self.cluster.ports().next().expect("it has one collector")
     }
 
     /// Takes the reports that were made.
     fn sent(&self) -> Vec<v1::TraceReport> {
-        self.driver.port().sent.take().into_iter().flat_map(|batch| batch.traces.traces).collect()
+        self.port().sent.take().into_iter().flat_map(|batch| batch.traces.traces).collect()
     }
 }
 
