@@ -150,24 +150,32 @@ const fn advice(reason: Reason) -> &'static str {
 #[derive(Clone)]
 struct Log {
     refused: Refused,
-    /// For each reason, when it was logged last, and how many were not logged since.
-    last: Arc<Mutex<[(Option<Instant>, u64); Reason::ALL.len()]>>,
+    /// By reason.
+    said: Arc<Mutex<[Said; Reason::ALL.len()]>>,
+}
+
+/// What was logged of one reason.
+#[derive(Clone, Copy, Default)]
+struct Said {
+    last: Option<Instant>,
+    /// How many were not logged since.
+    n_silenced: u64,
 }
 
 impl Log {
     fn new(refused: Refused) -> Self {
-        Self { refused, last: Arc::default() }
+        Self { refused, said: Arc::default() }
     }
 
     fn refuse(&self, peer: SocketAddr, reason: Reason, cause: &str) {
         self.refused.count(reason);
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let (logged, n_silenced) = &mut last[reason as usize];
-        if logged.is_some_and(|logged| logged.elapsed() < LOG_EVERY) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let Said { last, n_silenced } = &mut said[reason as usize];
+        if last.is_some_and(|last| last.elapsed() < LOG_EVERY) {
             *n_silenced += 1;
             return;
         }
-        *logged = Some(Instant::now());
+        *last = Some(Instant::now());
         let n_silenced = std::mem::take(n_silenced);
         warn!(%peer, reason = reason.name(), cause, advice = advice(reason), n_silenced, "connection refused");
     }

@@ -75,7 +75,7 @@ fn agent(collector: &str, config: &str) -> Agent {
 fn until(agent: &Agent, is_so: impl Fn(&serde_json::Value) -> bool) {
     let mut last = serde_json::Value::Null;
     let looked = agent.api().until("what the agent says of its collector", |api: &Api| {
-        last = api.json("/v1/status")?["uplink"].take();
+        last = api.json("/v1/status")?["uplinks"][0].take();
         Ok(is_so(&last).then_some(()))
     });
     looked.unwrap_or_else(|error| panic!("{error:#}: {last:#}"));
