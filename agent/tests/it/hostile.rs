@@ -4,7 +4,9 @@ use crate::client::{Client, dial, hear, refusal};
 use crate::harness::{Agent, eventually};
 use backsight_core::ids::TraceId;
 use backsight_core::sync::Ordering::Relaxed;
-use backsight_ringbuf::abi::{ABI_VERSION, LEASES_OFFSET, SLOTS_OFFSET, SPAN_OFFSET, STRINGS_OFFSET, header};
+use backsight_ringbuf::abi::{
+    ABI_VERSION, LEASES_OFFSET, SLOTS_OFFSET, SPAN_OFFSET, STRINGS_OFFSET, header, lease, lease_offset,
+};
 use backsight_ringbuf::storage::Storage;
 use rustix::net::{SendFlags, send};
 use std::io::Write;
@@ -77,6 +79,30 @@ fn a_region_corrupted_again_and_again_closes_its_session() {
     });
     assert!(agent.metric("backsight_agent_drops_total{reason=\"corrupt\"}").unwrap() > 0);
     check_whole(&agent, &honest, 1);
+}
+
+/// Chunks that are retained, granted ahead or nobody's say that they are full: none is taken for another one, nor for the same once more.
+#[test]
+fn seals_of_chunks_that_no_thread_holds_are_corrupt_and_change_nothing() {
+    let agent = Agent::start("");
+    let hostile = Client::connect(&agent.socket(), "hostile");
+    let mut thread = hostile.thread(1);
+    for n in 1..=100 {
+        eventually("the visit is recorded", || thread.visit(trace(n), "bait", &[7; 1000]).then_some(()));
+    }
+    thread.exit();
+    eventually("all is sealed", || (agent.metric("backsight_agent_open_chunks") == Some(0)).then_some(()));
+    let retained = || agent.status()["pool"]["retained_bytes"].clone();
+    let corrupt = || agent.metric("backsight_agent_drops_total{reason=\"corrupt\"}");
+    let before = retained();
+    assert_eq!(corrupt(), Some(0));
+    for number in 0..8 {
+        hostile.memory.word(lease_offset(number) + lease::SEALED).store(u64::MAX, Relaxed);
+    }
+    rustix::io::write(&hostile.doorbell, &1_u64.to_ne_bytes()).unwrap();
+    eventually("it is counted", || (corrupt() > Some(0)).then_some(()));
+    assert_eq!(retained(), before);
+    assert_eq!(agent.get(&format!("/v1/traces/{}", trace(50))).0, 200);
 }
 
 #[test]
