@@ -289,9 +289,9 @@ impl Edges {
             // Visits beyond those that were answered are the callees of calls whose answer never came.
             let n_unclaimed = of(&visits, call).saturating_sub(of(&answered, call));
             let n_alone = (open.len() as u64).saturating_sub(n_unclaimed);
-            let vouched = self.leads.get(call).map_or(silence::NOTHING, |leads| silence.vouched(leads));
+            let vouched = self.leads.get(call).and_then(|leads| silence.vouched(leads));
             // They may all be of calls that a death explains: a visit is no callee of the others then.
-            let n_unexplained = open.iter().filter(|edge| !silence.is_explained(edge, &vouched)).count() as u64;
+            let n_unexplained = open.iter().filter(|edge| !silence.is_explained(edge, vouched.as_ref())).count() as u64;
             let n_missing = n_alone.min(n_unexplained);
             if n_missing > 0 {
                 gaps.add(GapKind::NoAnswer, call.0, n_missing);

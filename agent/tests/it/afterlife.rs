@@ -85,10 +85,12 @@ fn segments_of_a_request_that_goes_on_are_carried_over() {
     let agent = Agent::start(SMALL_POOL);
     let client = Client::connect(&agent.socket(), "shop");
     let mut thread = client.thread(1);
-    let mut n_segments = 0;
+    let mut n_begun = 0;
     for round in 0..60 {
-        eventually("the visit is recorded", || visit_from(&mut thread, trace(1), 5).then_some(()));
-        n_segments += 1;
+        eventually("the visit is recorded", || {
+            n_begun += 1; // one that finds no chunk half-way has its segment, too
+            visit_from(&mut thread, trace(1), 5).then_some(())
+        });
         for n in 0..200 {
             eventually("the visit is recorded", || {
                 thread.visit(trace(1 << 20 | round << 10 | n), "other", &[7; 1000]).then_some(())
@@ -99,5 +101,5 @@ fn segments_of_a_request_that_goes_on_are_carried_over() {
     assert!(agent.metric("backsight_agent_carried_segments_total").unwrap() > 0);
     let body = serde_json::json!({"trace": trace(1).to_string(), "trigger": "cli"});
     let (_, fired) = agent.post("/v1/triggers/fire", &body);
-    assert_eq!(fired["n_segments"], n_segments, "{fired}");
+    assert!((60..=n_begun).contains(&fired["n_segments"].as_u64().unwrap()), "{fired}, of {n_begun}");
 }

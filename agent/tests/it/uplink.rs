@@ -80,7 +80,8 @@ fn a_local_trigger_is_announced_with_its_crumbs_and_its_traces_are_reported_and_
     assert!(collector.reports(trace(3)).is_empty());
     let uplink = agent.status()["uplinks"][0].clone();
     assert_eq!((&uplink["is_connected"], &uplink["announced_total"]), (&true.into(), &1.into()), "{uplink}");
-    assert_eq!(agent.metric("backsight_agent_uplink_announces_acked_total"), Some(1));
+    let acked = || agent.metric("backsight_agent_uplink_announces_acked_total");
+    eventually("the announcement is acknowledged", || (acked() == Some(1)).then_some(()));
     assert_eq!(agent.metric("backsight_agent_uplink_queued_bytes"), Some(0));
 }
 

@@ -57,7 +57,7 @@ int main(void) {
     static const char good[] = "bks=13:0000004.0000003:00000b4,a=1", bad[] = "a=1,bks=1x:0000,b=2";
     size_t i;
     int n_traced = 0;
-    void *proof;
+    void *volatile proof; /* or the compiler leaves out what is only freed again */
     memset(endless, 'x', sizeof endless);
     for (i = 0; i < sizeof many; i++) many[i] = "k=v,"[i % 4];
     pass_on(parent, sizeof parent - 1, good, sizeof good - 1); /* what happens once has happened */

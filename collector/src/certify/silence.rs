@@ -16,9 +16,6 @@ const SKEW_NS: u64 = 1_000_000_000;
 /// When calls were made of which hosts have missed nothing, in nanoseconds since 1970: since they retain everything, and until they last looked.
 pub(super) type Vouched = RangeInclusive<u64>;
 
-/// No call.
-pub(super) const NOTHING: Vouched = 1..=0;
-
 /// What hosts said that have looked for the trace and gave nothing of it up.
 pub(super) struct Silence<'a> {
     trace: &'a Trace,
@@ -45,26 +42,24 @@ impl<'a> Silence<'a> {
     }
 
     /// Returns of which calls all of these hosts can say that they recorded nothing; of none where one of them did not look.
-    pub(super) fn vouched(&self, agents: &BTreeSet<AgentId>) -> Vouched {
+    pub(super) fn vouched(&self, agents: &BTreeSet<AgentId>) -> Option<Vouched> {
         let of = |agent| {
             let holding = self.looked.get(agent)?;
             Some((holding.whole_since_ns?.saturating_add(SKEW_NS), holding.looked_ns.saturating_sub(SKEW_NS)))
         };
-        let all: Option<Vec<(u64, u64)>> = agents.iter().map(of).collect();
-        let all = all.unwrap_or_default();
-        let (from, to) = (all.iter().map(|of| of.0).max(), all.iter().map(|of| of.1).min());
-        from.zip(to).map_or(NOTHING, |(from, to)| from..=to)
+        let all: Vec<(u64, u64)> = agents.iter().map(of).collect::<Option<_>>()?;
+        Some(all.iter().map(|of| of.0).max()?..=all.iter().map(|of| of.1).min()?)
     }
 
     /// Returns whether a death explains that a call has neither answer nor visit.
     ///
     /// `vouched` is what those hosts can say to which calls of its span probably went. All of them, as answers are matched to calls by the span
     /// alone: this may be any of its calls.
-    pub(super) fn is_explained(&self, edge: &OpenEdge, vouched: &Vouched) -> bool {
+    pub(super) fn is_explained(&self, edge: &OpenEdge, vouched: Option<&Vouched>) -> bool {
         let Some(caller) = self.trace.processes.get(edge.process_idx) else { return false };
         // Ticks cannot be compared with what other hosts say.
         let is_known = caller.clock == ProcessClock::Wall && !edge.expected.is_none();
-        if !is_known || !vouched.contains(&edge.at_ns) {
+        if !is_known || vouched.is_none_or(|vouched| !vouched.contains(&edge.at_ns)) {
             return false;
         }
         let end_ns = self.ends.get(&(edge.process_idx, edge.span)).copied();

@@ -196,8 +196,9 @@ impl Loopback<'_> {
     fn announce(&self, idx: usize) -> Said {
         let agent = self.plan[idx].agent;
         let holdings = vec![self.holding(idx, agent)];
+        let base = holdings[0].trace;
         let announcement =
-            Announcement { id: idx as u64 + 1, trigger: TriggerId(0x7e57), holdings, ..Announcement::default() };
+            Announcement { id: idx as u64 + 1, trigger: TriggerId(0x7e57), base, holdings, ..Announcement::default() };
         Said::Event(coordinator::Event::Announced { agent: agent_id(agent), announcement })
     }
 

@@ -119,7 +119,9 @@ fn announcements(n: usize, n_hosts: usize) -> Vec<Event> {
 
 fn announcement(idx: usize, n_hosts: usize) -> Event {
     let holdings = vec![holding(idx, 0, n_hosts, 1)];
-    let announcement = Announcement { id: idx as u64, trigger: TriggerId(300), holdings, ..Announcement::default() };
+    let base = holdings[0].trace;
+    let announcement =
+        Announcement { id: idx as u64, trigger: TriggerId(300), base, holdings, ..Announcement::default() };
     Event::Announced { agent: first(idx), announcement }
 }
 

@@ -307,7 +307,8 @@ fn update(n_holdings: usize) -> agent_says::What {
 
 fn announcement(id: u64, asked: Range<usize>) -> agent_says::What {
     let holdings = vec![holding(id, asked)];
-    let announcement = Announcement { id, trigger: TriggerId(300), holdings, ..Announcement::default() };
+    let base = holdings[0].trace;
+    let announcement = Announcement { id, trigger: TriggerId(300), base, holdings, ..Announcement::default() };
     agent_says::What::Announce(v1::Announce::of(&announcement, 0))
 }
 
