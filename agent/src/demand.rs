@@ -13,7 +13,7 @@ const IN_USE: Nanos = Nanos::from_ms(10_000);
 /// A chunk that was full after less than this asks for the next class, as threads do.
 const FAST_FILL: Nanos = Nanos::from_ms(100);
 /// The floor of a class in use: Small, Medium, Large.
-const FLOOR_CHUNKS: [u32; 3] = [64, 8, 8];
+pub const FLOOR_CHUNKS: [u32; 3] = [64, 8, 8];
 /// The time in which a rate that is not confirmed halves.
 const HALF_LIFE_NS: f64 = 1e9;
 /// Over how long a rate is measured: chunks are large, and a look that happens to see two of them taken says little about the next.

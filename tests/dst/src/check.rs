@@ -38,7 +38,7 @@ pub(crate) fn settled(world: &mut World, now: u64) -> Outcome {
         let is_triggered = world.truth.triggered.contains_key(&trace);
         let is_complete = copies.iter().any(|(_, certificate)| certificate.verdict == Verdict::Complete);
         outcome.n_complete += usize::from(is_complete && is_triggered);
-        if is_triggered && !is_complete && world.plan().is_lossless() {
+        if is_triggered && !is_complete && world.is_lossless() {
             let all: Vec<String> = copies.iter().map(|(_, certificate)| said(certificate)).collect();
             outcome.violations.push(format!("{trace}: no host lost anything, and it is {}", all.join(", elsewhere ")));
         }

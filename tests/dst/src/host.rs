@@ -2,6 +2,7 @@
 
 use crate::network::SimPort;
 use crate::plan::{MS, Plan, S};
+use crate::reserve::Spent;
 use crate::rng::Rng;
 use backsight_agent::journal::Journal;
 use backsight_agent::recorder::{Applicant, Ending, Now, Recorder, Settings, Survivor};
@@ -74,6 +75,7 @@ pub struct Process {
     pub life: u64,
     n_lives: u64,
     session: Option<Session>,
+    spent: Spent,
     /// The agents that answered last, by callee.
     pub remembered: BTreeMap<(usize, usize), AgentId>,
 }
@@ -92,6 +94,8 @@ pub struct Host {
     pub processes: Vec<Process>,
     /// Requests that were here lately.
     pub recent: VecDeque<TraceId>,
+    /// Whether a process may have written more than was granted ahead while its agent was away.
+    pub has_outlasted: bool,
 }
 
 impl Host {
@@ -108,6 +112,7 @@ impl Host {
             left: None,
             processes,
             recent: VecDeque::new(),
+            has_outlasted: false,
         };
         host.start_agent(plan, now_ns);
         (0..plan.n_processes).for_each(|process| host.start_process(process, now_ns));
@@ -137,6 +142,7 @@ impl Host {
     /// Starts the agent, which goes on with what the one before has left.
     pub fn start_agent(&mut self, plan: &Plan, now_ns: u64) {
         self.n_agents += 1;
+        self.has_outlasted |= self.processes.iter().any(|process| process.spent.is_more_than_promised());
         let now = self.now(now_ns);
         let mut recorder = Recorder::new(settings(self.id, self.n_agents, plan), now);
         if let Some(left) = self.left.take() {
@@ -195,6 +201,7 @@ impl Host {
             }
         }
         agent.recorder.round(now);
+        self.processes.iter_mut().for_each(|process| process.spent.seen());
         agent.cluster.turn(&mut agent.recorder, &agent.timeline, now);
     }
 
@@ -237,6 +244,11 @@ impl Host {
             idle: Vec::new(),
             n_threads: 0,
         });
+    }
+
+    /// Notes that a thread of a process has written, at most so much.
+    pub fn note_written(&mut self, process: usize, thread: u32, bytes: u64) {
+        self.processes[process].spent.write(thread, bytes);
     }
 
     /// Returns a thread of a process, to write with; `None` where nobody takes what it would write.

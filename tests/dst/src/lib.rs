@@ -16,6 +16,7 @@ pub mod host;
 pub mod network;
 pub mod plan;
 pub mod request;
+pub mod reserve;
 pub mod rng;
 pub mod world;
 

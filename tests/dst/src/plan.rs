@@ -100,7 +100,7 @@ impl Plan {
     }
 
     /// Returns whether no host loses anything, and nothing is scarce: every triggered trace must then be complete in the end, however often
-    /// connections broke and collectors were away.
+    /// connections broke and collectors were away, unless a burst outlasts what an agent that is away had granted ahead ([`crate::reserve`]).
     #[must_use]
     pub fn is_lossless(&self) -> bool {
         let has_room = self.payload_max <= 600 && self.rate_per_s >= 10_000 && self.report_bytes_per_s == 0;

@@ -26,6 +26,13 @@ pub enum Answer {
     Unsent,
 }
 
+/// What a visit writes at most to begin, beside its payload; with a crumb; and to end, beside the laterals that it names.
+const BEGIN_BYTES: u64 = 160;
+/// See [`BEGIN_BYTES`].
+const CRUMB_BYTES: u64 = 32;
+/// See [`BEGIN_BYTES`].
+const END_BYTES: u64 = 64;
+
 /// One visit.
 #[derive(Debug)]
 pub struct Visit {
@@ -66,12 +73,14 @@ impl Visit {
         let name = name_word(0, 0, SpanKind::Server as u8);
         writer.record(now_ns, Kind::SpanStart, 0, [self.span.0, parent_span.0, name], &[]);
         writer.record(now_ns, Kind::Raw, 0, [], &vec![7; self.payload as usize]);
+        let thread = writer.slot_number();
+        host.note_written(self.place.1, thread, BEGIN_BYTES + self.payload);
     }
 
     /// Leaves the open edge of a call to `callee`.
-    pub fn call(&mut self, callee: Place, host: &Host, now_ns: u64) {
+    pub fn call(&mut self, callee: Place, host: &mut Host, now_ns: u64) {
         let led = host.processes[self.place.1].remembered.get(&callee).copied().unwrap_or(AgentId::NONE);
-        self.crumb(CrumbDirection::Out, led, now_ns);
+        self.crumb(CrumbDirection::Out, led, host, now_ns);
     }
 
     /// Takes the answer of a call to `callee`.
@@ -79,9 +88,9 @@ impl Visit {
         match answer {
             Answer::Came(agent) => {
                 host.processes[self.place.1].remembered.insert(callee, agent);
-                self.crumb(CrumbDirection::To, agent, now_ns);
+                self.crumb(CrumbDirection::To, agent, host, now_ns);
             }
-            Answer::Unsent => self.crumb(CrumbDirection::To, AgentId::NONE, now_ns),
+            Answer::Unsent => self.crumb(CrumbDirection::To, AgentId::NONE, host, now_ns),
             Answer::Lost => {}
         }
     }
@@ -98,6 +107,7 @@ impl Visit {
             }
             writer.record(now_ns, Kind::SpanEnd, 0, [self.span.0], &[]);
             writer.end(now_ns);
+            host.note_written(self.place.1, writer.slot_number(), END_BYTES);
         }
         let is_recorded = writer.is_some();
         if let Some(writer) = writer {
@@ -106,8 +116,9 @@ impl Visit {
         if is_recorded { host.id } else { AgentId::NONE }
     }
 
-    fn crumb(&mut self, direction: CrumbDirection, agent: AgentId, now_ns: u64) {
+    fn crumb(&mut self, direction: CrumbDirection, agent: AgentId, host: &mut Host, now_ns: u64) {
         let Some(writer) = &mut self.writer else { return };
+        host.note_written(self.place.1, writer.slot_number(), CRUMB_BYTES);
         let word = u64::from(agent.0) | (direction as u64) << 32;
         if writer.record(now_ns, Kind::Crumb, 0, [word, self.span.0], &[]) {
             writer.mark(seg_flags::CRUMBS);

@@ -88,7 +88,7 @@ impl World {
         let visit = &mut self.visits[number];
         if let Some(callee) = visit.calls.get(visit.n_called).copied() {
             visit.n_called += 1;
-            visit.call(callee, &self.hosts[host], self.now);
+            visit.call(callee, &mut self.hosts[host], self.now);
             let own = if visit.writer.is_some() { (self.hosts[host].id, visit.span) } else { visit.from };
             let (trace, depth) = (visit.trace, self.depths[number] + 1);
             let child = self.visit(trace, Some(number), own, callee, depth);
