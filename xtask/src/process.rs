@@ -14,7 +14,17 @@ pub(crate) fn cargo(directory: &Path) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
     command.current_dir(directory);
+    forget_own_package(&mut command);
     command
+}
+
+/// Leaves out what cargo has told this program of its own package: build scripts that read such variables (that of `ring` does) would run
+/// again, and all that depends on them be built again, whenever another program calls cargo.
+fn forget_own_package(command: &mut Command) {
+    let is_own = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_own)) {
+        command.env_remove(name);
+    }
 }
 
 /// Prints `command`, runs it, and waits.

@@ -45,6 +45,11 @@ fn build(packages: &[&str], profile: &Path) -> Result<()> {
         cargo.args(["--package", package]);
     });
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+    // As xtask does: what cargo told this program of its own package would have build scripts run again.
+    let is_own = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_own)) {
+        cargo.env_remove(name);
+    }
     let status = cargo.status().with_context(|| format!("run {cargo:?}"))?;
     ensure!(status.success(), "{cargo:?} failed: {status}");
     Ok(())
