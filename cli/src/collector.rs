@@ -4,6 +4,7 @@
 
 use crate::args::value::CollectorUrl;
 use anyhow::{Context, Result, anyhow};
+use backsight_core::cause::root;
 use backsight_core::ids::TraceId;
 use backsight_proto::tls::{Side, TlsFiles};
 use backsight_proto::v1;
@@ -184,11 +185,6 @@ fn not_there(url: &str, trace: TraceId, said: &str) -> String {
     } else {
         format!("the collector at {url} says it {said}")
     }
-}
-
-/// Returns the first of an error's causes.
-fn root<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
-    std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error)
 }
 
 /// Returns whether a connection failed because its two ends do not take each other's certificates.

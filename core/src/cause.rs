@@ -15,9 +15,14 @@ pub fn chain(error: &dyn Error) -> String {
     text
 }
 
+/// Returns the first of an error's causes, or the error itself where it has none.
+pub fn root<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    std::iter::successors(Some(error), |error| (**error).source()).last().unwrap_or(error)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::chain;
+    use super::{chain, root};
 
     #[derive(Debug, thiserror::Error)]
     #[error("{0}")]
@@ -28,5 +33,12 @@ mod tests {
         let error = Step("open the store", Some(Box::new(Step("read `a`", Some(Box::new(Step("denied", None)))))));
         assert_eq!(chain(&error), "open the store: read `a`: denied");
         assert_eq!(chain(&Step("alone", None)), "alone");
+    }
+
+    #[test]
+    fn the_first_cause_is_the_innermost() {
+        let error = Step("open the store", Some(Box::new(Step("read `a`", Some(Box::new(Step("denied", None)))))));
+        assert_eq!(root(&error).to_string(), "denied");
+        assert_eq!(root(&Step("alone", None)).to_string(), "alone");
     }
 }

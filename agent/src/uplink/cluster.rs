@@ -116,10 +116,11 @@ impl<P: Port> Cluster<P> {
             _ => None,
         };
         let concerns = |driver: &Driver<P>| trace.is_none_or(|trace| driver.uplink().knows(trace));
+        let concerned: Vec<bool> = self.drivers.iter().map(concerns).collect();
         // A trace that none of them knows was asked for before this agent took over from another, nobody knows by whom.
-        let is_for_all = !self.drivers.iter().any(concerns);
-        for driver in &mut self.drivers {
-            if is_for_all || concerns(driver) {
+        let is_for_all = !concerned.contains(&true);
+        for (driver, is_concerned) in self.drivers.iter_mut().zip(concerned) {
+            if is_for_all || is_concerned {
                 driver.step(recorder, now, event.clone());
             }
         }

@@ -3,9 +3,8 @@
 //! Called by the daemon's start and by the link.
 
 use crate::config::UplinkConfig;
-use backsight_core::cause::chain;
+use backsight_core::cause::{chain, root};
 use backsight_proto::tls::{Side, TlsError, TlsFiles};
-use std::error::Error;
 use tonic::transport::{Channel, Endpoint};
 use tracing::warn;
 
@@ -51,8 +50,4 @@ pub(super) async fn explained(why: String, url: &str, files: Option<&TlsFiles>) 
         }
         None => why,
     }
-}
-
-fn root<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    std::iter::successors(Some(error), |error| (**error).source()).last().unwrap_or(error)
 }

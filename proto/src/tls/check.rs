@@ -15,22 +15,12 @@ pub(super) fn of_host(
     side: Side,
     now: UnixTime,
 ) -> Result<Option<TlsError>, TlsError> {
-    let found = match judged(cert, side, now) {
-        // Time is looked at first, and may hide the rest.
-        Err(webpki::Error::CertExpired { time, not_after }) => {
-            let since = time.as_secs().saturating_sub(not_after.as_secs());
-            (not_after, Some(TlsError::Expired(file.clone(), since)))
-        }
-        Err(webpki::Error::CertNotValidYet { time, not_before }) => {
-            let until = not_before.as_secs().saturating_sub(time.as_secs());
-            (not_before, Some(TlsError::NotYet(file.clone(), until)))
-        }
-        _ => (now, None),
-    };
-    let (when_valid, untimely) = found;
+    // Time is looked at first, and may hide the rest.
+    let untimely = judged(cert, side, now).err().and_then(|error| Untimely::of(&error, file));
+    let when_valid = untimely.as_ref().map_or(now, |untimely| untimely.when_valid);
     match judged(cert, side, when_valid) {
         // Who signed it the other side knows.
-        Ok(()) | Err(webpki::Error::UnknownIssuer) => Ok(untimely),
+        Ok(()) | Err(webpki::Error::UnknownIssuer) => Ok(untimely.map(|untimely| untimely.error)),
         Err(webpki::Error::UnsupportedCertVersion) => Err(TlsError::Version1(file.clone())),
         Err(webpki::Error::CaUsedAsEndEntity) => Err(TlsError::IsAuthority(file.clone())),
         Err(webpki::Error::RequiredEkuNotFoundContext(_)) => Err(TlsError::Usage(file.clone(), side)),
@@ -51,14 +41,6 @@ pub(super) fn authorities(
     let mut wrong = TlsError::NoCertificate(file.clone());
     for cert in found {
         match judged(&cert, Side::Server, now) {
-            Err(webpki::Error::CertExpired { time, not_after }) => {
-                let since = time.as_secs().saturating_sub(not_after.as_secs());
-                wrong = TlsError::Expired(file.clone(), since);
-            }
-            Err(webpki::Error::CertNotValidYet { time, not_before }) => {
-                let until = not_before.as_secs().saturating_sub(time.as_secs());
-                wrong = TlsError::NotYet(file.clone(), until);
-            }
             // Authorities of version 1 are old, and allowed.
             Err(webpki::Error::CaUsedAsEndEntity | webpki::Error::UnsupportedCertVersion) => {
                 match webpki::anchor_from_trusted_cert(&cert) {
@@ -69,10 +51,36 @@ pub(super) fn authorities(
             Ok(()) | Err(webpki::Error::UnknownIssuer | webpki::Error::RequiredEkuNotFoundContext(_)) => {
                 wrong = TlsError::IsNoAuthority(file.clone());
             }
-            Err(error) => wrong = TlsError::BadCertificate(file.clone(), error),
+            Err(error) => {
+                let untimely = Untimely::of(&error, file).map(|untimely| untimely.error);
+                wrong = untimely.unwrap_or_else(|| TlsError::BadCertificate(file.clone(), error));
+            }
         }
     }
     if authorities.is_empty() { Err(wrong) } else { Ok(authorities) }
+}
+
+/// That a certificate is past its time, or before it.
+struct Untimely {
+    error: TlsError,
+    /// The end of its time that is nearest.
+    when_valid: UnixTime,
+}
+
+impl Untimely {
+    fn of(error: &webpki::Error, file: &Named) -> Option<Self> {
+        let between = |from: &UnixTime, to: &UnixTime| to.as_secs().saturating_sub(from.as_secs());
+        let (error, when_valid) = match error {
+            webpki::Error::CertExpired { time, not_after } => {
+                (TlsError::Expired(file.clone(), between(not_after, time)), not_after)
+            }
+            webpki::Error::CertNotValidYet { time, not_before } => {
+                (TlsError::NotYet(file.clone(), between(time, not_before)), not_before)
+            }
+            _ => return None,
+        };
+        Some(Self { error, when_valid: *when_valid })
+    }
 }
 
 /// Judges a certificate as one that stands for a host, whoever signed it.
