@@ -86,7 +86,7 @@ fn newest<'a>(
     received: &'a BTreeMap<AgentId, Received>,
     agent: AgentId,
 ) -> Option<&'a Holding> {
-    let said = view.and_then(|view| view.agents.iter().find(|of| of.agent == agent)?.holding.as_ref());
+    let said = view.and_then(|view| view.agents.iter().find(|of| of.agent == agent)?.holding.as_deref());
     let reported = received.get(&agent).and_then(|received| received.holding.as_ref());
     said.into_iter().chain(reported).max_by_key(|holding| holding.revision)
 }
@@ -120,7 +120,7 @@ fn parts(view: Option<&View>, received: &BTreeMap<AgentId, Received>) -> BTreeMa
 /// What it has becomes less only where it is given up: after it was acknowledged, for traces of higher priority, or because the agent died. An
 /// agent that was started again has never seen what it announced before, in a newer word.
 fn announced(view: Option<&View>, received: &BTreeMap<AgentId, Received>, agent: AgentId) -> Amount {
-    let said = view.and_then(|view| view.agents.iter().find(|of| of.agent == agent)?.holding.as_ref());
+    let said = view.and_then(|view| view.agents.iter().find(|of| of.agent == agent)?.holding.as_deref());
     let received = received.get(&agent);
     let reported = received.and_then(|received| received.holding.as_ref());
     let amounts = said.into_iter().chain(reported).map(amount_of).chain(received.map(|received| received.announced));

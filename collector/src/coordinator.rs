@@ -23,7 +23,7 @@ use backsight_core::units::Nanos;
 use backsight_proto::wire::GROUP_MAX;
 use group::Group;
 use peers::{Peers, Rank};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 use view::{Followed, GroupId, Source};
 
@@ -113,15 +113,17 @@ pub enum Action {
 ///
 /// # Cost
 /// Memory within [`Limits`]; a step takes time logarithmic in what is followed and linear in what changes.
+///
+/// Nothing depends on the order of its hash maps: the same events at the same times have it do the same.
 #[derive(Debug)]
 pub struct Coordinator {
     limits: Limits,
     greeting: Greeting,
     next_group: GroupId,
-    groups: BTreeMap<GroupId, Group>,
-    by_key: BTreeMap<(TriggerId, TraceId), GroupId>,
+    groups: HashMap<GroupId, Group>,
+    by_key: HashMap<(TriggerId, TraceId), GroupId>,
     by_priority: BTreeSet<Rank>,
-    traces: BTreeMap<TraceId, Followed>,
+    traces: HashMap<TraceId, Followed>,
     peers: Peers,
     /// When it is looked at whether a group has ended: once for each.
     reviews: BTreeSet<(Nanos, GroupId)>,
@@ -132,8 +134,8 @@ pub struct Coordinator {
     n_parts: usize,
     /// The agents whose part of a trace waits for their uplink.
     waiting: BTreeSet<(AgentId, TraceId)>,
-    /// Traces whose view may have changed in this step.
-    touched: BTreeSet<TraceId>,
+    /// Traces whose view may have changed in this step; some more than once.
+    touched: Vec<TraceId>,
     /// Traces whose view is published with one of the next ticks.
     changed: BTreeSet<TraceId>,
     /// The one that was published so last.
@@ -149,17 +151,17 @@ impl Coordinator {
             limits,
             greeting,
             next_group: greeting.instance << 32,
-            groups: BTreeMap::new(),
-            by_key: BTreeMap::new(),
+            groups: HashMap::new(),
+            by_key: HashMap::new(),
             by_priority: BTreeSet::new(),
-            traces: BTreeMap::new(),
+            traces: HashMap::new(),
             peers: Peers::default(),
             reviews: BTreeSet::new(),
             lates: BTreeSet::new(),
             again: BTreeSet::new(),
             n_parts: 0,
             waiting: BTreeSet::new(),
-            touched: BTreeSet::new(),
+            touched: Vec::new(),
             changed: BTreeSet::new(),
             published: TraceId::NONE,
             actions: Vec::new(),
@@ -172,14 +174,14 @@ impl Coordinator {
         match event {
             Event::Connected { agent } => self.connected(now, agent),
             Event::Disconnected { agent } => self.disconnected(agent),
-            Event::Announced { agent, announcement } => self.announced(now, agent, &announcement),
-            Event::Answered { agent, answer } => self.answered(now, agent, &answer),
+            Event::Announced { agent, announcement } => self.announced(now, agent, announcement),
+            Event::Answered { agent, answer } => self.answered(now, agent, answer),
             Event::Updated { agent, holdings } => {
-                for holding in &holdings {
+                for holding in holdings {
                     self.learn(now, agent, holding, Source::Told);
                 }
             }
-            Event::Reported { agent, holding } => self.learn(now, agent, &holding, Source::Reported),
+            Event::Reported { agent, holding } => self.learn(now, agent, holding, Source::Reported),
             Event::Tick => self.tick(now),
         }
         self.publish_settled();
@@ -226,16 +228,16 @@ impl Coordinator {
         self.counts
     }
 
-    fn announced(&mut self, now: Nanos, agent: AgentId, announcement: &Announcement) {
+    fn announced(&mut self, now: Nanos, agent: AgentId, announcement: Announcement) {
         self.counts.announcements += 1;
-        let followed = self.group_of(now, agent, announcement);
+        let followed = self.group_of(now, agent, &announcement);
         let refusal = followed.err();
         self.actions.push(Action::Acknowledge { agent, id: announcement.id, refusal });
         let Ok((id, is_new)) = followed else { return };
         let n_joined = self.add_traces(id, &announcement.holdings);
         self.note_name(id, announcement.name.as_ref());
         self.cover(id, agent, &announcement.holdings);
-        for holding in announcement.holdings.iter().take(GROUP_MAX) {
+        for holding in announcement.holdings.into_iter().take(GROUP_MAX) {
             self.learn(now, agent, holding, Source::Announced);
         }
         if is_new || n_joined > 0 {
@@ -313,43 +315,45 @@ impl Coordinator {
         let Some(name) = group.name.as_ref().or(name).cloned() else { return };
         for trace in &group.traces {
             if self.traces.get_mut(trace).is_some_and(|followed| followed.note_name(&name)) {
-                self.touched.insert(*trace);
+                self.touched.push(*trace);
             }
         }
         group.name = Some(name);
     }
 
     /// Takes what an agent says of one trace, and asks whom it names.
-    fn learn(&mut self, now: Nanos, agent: AgentId, holding: &Holding, source: Source) {
-        let Some(followed) = self.traces.get_mut(&holding.trace) else {
+    fn learn(&mut self, now: Nanos, agent: AgentId, holding: Holding, source: Source) {
+        let trace = holding.trace;
+        let Some(followed) = self.traces.get_mut(&trace) else {
             self.counts.holdings_unfollowed += 1;
             return;
         };
         let here = self.limits.agents_per_trace_max.saturating_sub(followed.n_parts());
         let room = here.min(self.limits.parts_max.saturating_sub(self.n_parts));
         let learnt = followed.learn(agent, holding, source, room);
-        if followed.is_waiting(agent) {
-            self.waiting.insert((agent, holding.trace));
-        } else {
-            self.waiting.remove(&(agent, holding.trace));
-        }
-        let groups = followed.groups.clone();
         if learnt.is_death && !std::mem::replace(&mut followed.is_asked_again, true) {
-            self.again.insert((later(now, self.limits.ask_again), holding.trace));
+            self.again.insert((later(now, self.limits.ask_again), trace));
         }
-        self.advise(holding.trace);
+        match learnt.waits {
+            Some(true) => drop(self.waiting.insert((agent, trace))),
+            Some(false) => drop(self.waiting.remove(&(agent, trace))),
+            None => {}
+        }
+        self.advise(trace);
         self.n_parts += learnt.n_added;
         self.counts.refused_agents += learnt.n_refused;
         self.counts.holdings_stale += u64::from(learnt.is_stale);
         if !learnt.is_news && learnt.named.is_empty() {
             return;
         }
-        self.touched.insert(holding.trace);
+        self.touched.push(trace);
+        let groups = self.traces.get(&trace).map(|followed| followed.groups.clone()).unwrap_or_default();
         for id in groups {
             if let Some(group) = self.groups.get_mut(&id) {
                 group.last_news = now;
             }
             for named in &learnt.named {
+                self.uncover(id, *named, trace);
                 self.ask(now, id, *named);
             }
         }
@@ -390,7 +394,9 @@ impl Coordinator {
                 self.end(now, id);
             }
         }
-        self.changed.append(&mut self.touched);
+        for trace in std::mem::take(&mut self.touched) {
+            self.list(trace);
+        }
         for trace in self.next_changed() {
             self.published = trace;
             self.publish(trace);
@@ -433,18 +439,30 @@ impl Coordinator {
 
     /// Publishes the traces whose last awaited agent has answered, or is known not to; the others wait for the tick.
     fn publish_settled(&mut self) {
-        for trace in std::mem::take(&mut self.touched) {
+        let mut touched = std::mem::take(&mut self.touched);
+        for trace in touched.drain(..) {
             if self.traces.get(&trace).is_some_and(Followed::has_just_settled) {
                 self.publish(trace);
             } else {
-                self.changed.insert(trace);
+                self.list(trace);
             }
+        }
+        self.touched = touched; // for its memory
+    }
+
+    /// Has a trace published with one of the next ticks, if it has changed.
+    fn list(&mut self, trace: TraceId) {
+        if self.traces.get_mut(&trace).is_some_and(Followed::lists) {
+            self.changed.insert(trace);
         }
     }
 
     fn publish(&mut self, trace: TraceId) {
-        self.changed.remove(&trace);
-        let view = self.traces.get_mut(&trace).and_then(|followed| followed.take_view(trace, self.greeting.seed_epoch));
+        let Some(followed) = self.traces.get_mut(&trace) else { return };
+        if followed.unlists() {
+            self.changed.remove(&trace);
+        }
+        let view = followed.take_view(trace, self.greeting.seed_epoch);
         self.actions.extend(view.map(Action::Publish));
     }
 }

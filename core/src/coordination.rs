@@ -6,6 +6,7 @@ use crate::certificate::Contact;
 use crate::holding::Holding;
 use crate::ids::{AgentId, TraceId, TriggerId};
 use crate::names::{TriggerName, TriggerNames};
+use std::sync::Arc;
 
 /// A trigger fired on an agent's host.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -97,8 +98,8 @@ pub struct AgentView {
     pub agent: AgentId,
     /// Whether it answered.
     pub contact: Contact,
-    /// What it said last, `None` until it answered.
-    pub holding: Option<Holding>,
+    /// What it said last, `None` until it answered. Shared with whoever follows the trace.
+    pub holding: Option<Arc<Holding>>,
 }
 
 /// What the coordinator knows of one trace. Stored beside the trace: the coordinator itself forgets.

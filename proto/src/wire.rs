@@ -75,9 +75,7 @@ pub enum WireError {
 
 /// Returns a trace id as it stands in a message.
 pub fn trace_bytes(trace: TraceId) -> Vec<u8> {
-    let mut bytes = trace.hi.to_be_bytes().to_vec();
-    bytes.extend(trace.lo.to_be_bytes());
-    bytes
+    (u128::from(trace.hi) << 64 | u128::from(trace.lo)).to_be_bytes().to_vec()
 }
 
 /// Reads a trace id.

@@ -12,6 +12,7 @@ use backsight_core::segment::LastWords;
 use backsight_core::telemetry::DropReason;
 use backsight_core::trace::{Crumb, Death, Loss, Malformed, OpenEdge, ProcessClock, ProcessInfo, Span, Trace};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 const TRACE: TraceId = TraceId::new(1, 2);
 const CALLER: AgentId = AgentId(10);
@@ -37,7 +38,8 @@ fn crumb(seen_by: AgentId, direction: CrumbDirection, agent: AgentId) -> Crumb {
 impl Case {
     fn complete() -> Self {
         let agents = [CALLER, CALLEE];
-        let part = |agent| AgentView { agent, contact: Contact::Answered, holding: Some(holding(HoldingState::Kept)) };
+        let part =
+            |agent| AgentView { agent, contact: Contact::Answered, holding: Some(holding(HoldingState::Kept).into()) };
         let process = |agent| ProcessInfo { agent, clock: ProcessClock::Wall, ..ProcessInfo::default() };
         let span = |process_idx| Span {
             id: SpanId(1 + process_idx as u64),
@@ -69,7 +71,7 @@ impl Case {
 
     /// Changes what the callee holds, in a newer holding than it reported.
     fn callee_holds(&mut self, change: impl FnOnce(&mut Holding)) {
-        let holding = self.view_of(CALLEE).holding.as_mut().unwrap();
+        let holding = Arc::make_mut(self.view_of(CALLEE).holding.as_mut().unwrap());
         holding.revision += 1;
         change(holding);
     }
@@ -162,7 +164,7 @@ fn what_was_announced_must_have_arrived_though_a_newer_word_says_less() {
         move |case: &mut Case| {
             let (state, revision) = (state, 9);
             let newest = Holding { trace: TRACE, state, revision, n_segments, bytes, ..Holding::default() };
-            case.view_of(CALLEE).holding = Some(newest);
+            case.view_of(CALLEE).holding = Some(newest.into());
         }
     };
     check(forgets(HoldingState::NeverSeen, 0, 0), Verdict::Complete, &[]);
@@ -360,7 +362,7 @@ impl Case {
 
     /// Adds a third host that answered, with everything known.
     fn third_host(&mut self, holding: Holding) {
-        let holding = Some(Holding { n_segments: 0, bytes: 0, ..holding });
+        let holding = Some(Holding { n_segments: 0, bytes: 0, ..holding }.into());
         self.view.agents.push(AgentView { agent: THIRD, contact: Contact::Answered, holding });
     }
 }
@@ -432,7 +434,7 @@ fn where_calls_of_one_span_differ_none_is_explained_by_the_host_of_another() {
         case.trace.crumbs.push(lead(SILENT, THIRD));
     };
     let third_is_short = |case: &mut Case| {
-        case.view_of(THIRD).holding.as_mut().unwrap().whole_since_ns = Some(SENT_NS);
+        Arc::make_mut(case.view_of(THIRD).holding.as_mut().unwrap()).whole_since_ns = Some(SENT_NS);
     };
     check_unexplained(other_lead, third_is_short, &[NO_ANSWER]);
     let another_to_anywhere =
@@ -512,7 +514,7 @@ fn every_crumb_needs_its_other_end() {
             case.view.agents.push(AgentView {
                 agent: AgentId(30),
                 contact: Contact::Answered,
-                holding: Some(Holding { n_segments: 0, bytes: 0, ..holding(HoldingState::NeverSeen) }),
+                holding: Some(Holding { n_segments: 0, bytes: 0, ..holding(HoldingState::NeverSeen) }.into()),
             });
         },
         Verdict::Partial,

@@ -60,11 +60,13 @@ async fn listen(
     hears: &mut Streaming<v1::AgentSays>,
     says: &mpsc::Sender<Says>,
 ) -> Result<(), Status> {
+    let closed = says.closed();
+    tokio::pin!(closed);
     loop {
         let message = tokio::select! {
             message = hears.message() => message.map_err(|status| coordination.refused().unread(status))?,
             // The coordinator's task has let go of the connection.
-            () = says.closed() => return Ok(()),
+            () = &mut closed => return Ok(()),
         };
         let Some(message) = message else { return Ok(()) };
         let what = said(message).map_err(|error| {

@@ -22,6 +22,9 @@ const TICK: Duration = Duration::from_millis(50);
 /// How often otherwise, and how often others see how things are.
 const TICK_AT_REST: Duration = Duration::from_millis(250);
 
+/// Messages that are taken before it is looked at the clock.
+const HEARD_AT_ONCE: usize = 64;
+
 /// How things are.
 #[derive(Clone, Debug, Default)]
 pub struct Overview {
@@ -110,14 +113,17 @@ impl Switchboard {
     /// Runs until nobody can say anything any more.
     pub(super) async fn run(mut self, mut hears: mpsc::Receiver<Heard>) {
         let mut ticked = Instant::now();
+        let mut heard = Vec::with_capacity(HEARD_AT_ONCE);
         loop {
             let is_said = self.acks.is_empty() && self.advice.is_empty();
             let is_at_rest = is_said && self.views.is_empty() && !self.coordinator.has_changes();
             let next = ticked + if is_at_rest { TICK_AT_REST } else { TICK };
             tokio::select! {
-                heard = hears.recv() => {
-                    let Some(heard) = heard else { return };
-                    self.hear(heard);
+                n = hears.recv_many(&mut heard, HEARD_AT_ONCE) => {
+                    if n == 0 {
+                        return;
+                    }
+                    heard.drain(..).for_each(|heard| self.hear(heard));
                 }
                 () = tokio::time::sleep_until(next.into()) => {
                     ticked = Instant::now();

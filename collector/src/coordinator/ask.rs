@@ -1,7 +1,7 @@
 //! Asking: who is sent a Collect, when it is late, and what happens when agents come and go.
 //!
-//! The part of the coordinator that talks to agents; called by its `step`. An agent is asked once for each trace of a group, and once
-//! more each time that it comes back without having answered.
+//! The part of the coordinator that talks to agents; called by its `step`. An agent is asked once for each trace of a group, once
+//! more each time that it comes back without having answered, and once more where a crumb leads to it after it has said that it has nothing.
 
 use super::peers::Queued;
 use super::view::GroupId;
@@ -9,7 +9,7 @@ use super::{Action, Coordinator, Source, later};
 use backsight_core::certificate::Contact;
 use backsight_core::coordination::Answer;
 use backsight_core::holding::Holding;
-use backsight_core::ids::AgentId;
+use backsight_core::ids::{AgentId, TraceId};
 use backsight_core::units::Nanos;
 use std::collections::BTreeSet;
 
@@ -35,7 +35,7 @@ impl Coordinator {
         self.stop_waiting(agent);
     }
 
-    pub(super) fn answered(&mut self, now: Nanos, agent: AgentId, answer: &Answer) {
+    pub(super) fn answered(&mut self, now: Nanos, agent: AgentId, answer: Answer) {
         let id = answer.group;
         let rank =
             self.groups.get(&id).filter(|group| group.asks.contains_key(&agent)).map(|group| (group.priority, id));
@@ -46,7 +46,7 @@ impl Coordinator {
                 self.peers.answered(agent, rank);
             }
         }
-        for holding in &answer.holdings {
+        for holding in answer.holdings {
             self.learn(now, agent, holding, Source::Told);
         }
         self.send_next(now, agent);
@@ -64,6 +64,19 @@ impl Coordinator {
             if !is_awaited {
                 self.await_until(id, agent, None);
             }
+        }
+    }
+
+    /// Lets an agent be asked again of a trace in which it has a part now: it may have told that it has nothing of it while nobody had named it, which
+    /// was not kept.
+    pub(super) fn uncover(&mut self, id: GroupId, agent: AgentId, trace: TraceId) {
+        if self.traces.get(&trace).is_some_and(|followed| followed.has_told(agent)) {
+            return;
+        }
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        let bit = group.bit(trace);
+        if let Some(ask) = group.asks.get_mut(&agent).filter(|ask| ask.covered & bit != 0) {
+            (ask.covered, ask.requested) = (ask.covered & !bit, ask.requested & !bit);
         }
     }
 
@@ -85,7 +98,8 @@ impl Coordinator {
         group.asks.entry(agent).or_default();
         if group.needed(agent) != 0 {
             let rank = (group.priority, id);
-            match self.peers.queue(agent, rank, self.limits.collects_queued_max, self.limits.agents_max) {
+            match self.peers.queue(agent, rank, &self.limits) {
+                Queued::Next => return self.send(now, id, agent),
                 Queued::Waits => self.begin_to_wait(now, id, agent),
                 Queued::Already => {}
                 Queued::Instead(other) => {
@@ -119,21 +133,26 @@ impl Coordinator {
     /// Sends an agent what waits for it, as far as it may have more.
     pub(super) fn send_next(&mut self, now: Nanos, agent: AgentId) {
         while let Some(id) = self.peers.next(agent, self.limits.collects_in_flight_max) {
-            let Some(group) = self.groups.get_mut(&id) else { continue };
-            let bits = group.needed(agent);
-            if bits == 0 {
-                self.peers.answered(agent, (group.priority, id));
-                continue;
-            }
-            let collection = group.collection(id, bits);
-            if let Some(ask) = group.asks.get_mut(&agent) {
-                ask.requested |= bits;
-            }
-            self.counts.collects_sent += 1;
-            self.await_until(id, agent, Some(later(now, self.limits.answer_timeout)));
-            self.mark(id, agent);
-            self.actions.push(Action::Collect { agent, collection });
+            self.send(now, id, agent);
         }
+    }
+
+    /// Sends an agent what it has not been asked for in a group, if there is anything.
+    fn send(&mut self, now: Nanos, id: GroupId, agent: AgentId) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        let bits = group.needed(agent);
+        if bits == 0 {
+            self.peers.answered(agent, (group.priority, id));
+            return;
+        }
+        let collection = group.collection(id, bits);
+        if let Some(ask) = group.asks.get_mut(&agent) {
+            ask.requested |= bits;
+        }
+        self.counts.collects_sent += 1;
+        self.await_until(id, agent, Some(later(now, self.limits.answer_timeout)));
+        self.mark(id, agent);
+        self.actions.push(Action::Collect { agent, collection });
     }
 
     /// Sets when an agent is late.
@@ -182,9 +201,8 @@ impl Coordinator {
             contact => contact,
         };
         for trace in group.traces_of(!ask.covered) {
-            if let Some(followed) = self.traces.get_mut(&trace) {
-                followed.set_contact(agent, contact);
-                self.touched.insert(trace);
+            if self.traces.get_mut(&trace).is_some_and(|followed| followed.set_contact(agent, contact)) {
+                self.touched.push(trace);
             }
         }
     }

@@ -2,11 +2,12 @@
 //!
 //! Kept by the coordinator. Queues are ordered by priority; what is beyond a bound is returned to the caller, who counts it.
 
+use super::limits::Limits;
 use super::view::GroupId;
 use backsight_core::certificate::Contact;
 use backsight_core::ids::AgentId;
 use backsight_core::priority::Priority;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 
 /// A group's place in a queue: the highest priority is the last.
 pub(super) type Rank = (Priority, GroupId);
@@ -20,6 +21,11 @@ struct Peer {
 }
 
 impl Peer {
+    /// Returns whether it may be sent one more.
+    fn is_free(&self, in_flight_max: usize) -> bool {
+        self.is_connected && self.in_flight.len() < in_flight_max
+    }
+
     fn is_idle(&self) -> bool {
         !self.is_connected && self.waiting.is_empty() && self.in_flight.is_empty()
     }
@@ -28,12 +34,14 @@ impl Peer {
 /// Every agent that was here or is to be asked.
 #[derive(Debug, Default)]
 pub(super) struct Peers {
-    by_agent: BTreeMap<AgentId, Peer>,
+    by_agent: HashMap<AgentId, Peer>,
 }
 
 /// What became of a Collect that was to wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Queued {
+    /// It need not wait: it may be sent now, and counts as sent.
+    Next,
     /// It waits.
     Waits,
     /// It waited already.
@@ -68,16 +76,20 @@ impl Peers {
         (awaited, is_forgotten)
     }
 
-    /// Lets a Collect wait for `agent`.
-    pub(super) fn queue(&mut self, agent: AgentId, rank: Rank, queued_max: usize, agents_max: usize) -> Queued {
-        if self.by_agent.len() >= agents_max && !self.by_agent.contains_key(&agent) {
+    /// Lets a Collect wait for `agent`, where it may not be sent at once.
+    pub(super) fn queue(&mut self, agent: AgentId, rank: Rank, limits: &Limits) -> Queued {
+        if self.by_agent.len() >= limits.agents_max && !self.by_agent.contains_key(&agent) {
             return Queued::Refused;
         }
         let peer = self.by_agent.entry(agent).or_default();
+        if peer.is_free(limits.collects_in_flight_max) && peer.waiting.is_empty() {
+            peer.in_flight.insert(rank);
+            return Queued::Next;
+        }
         if !peer.waiting.insert(rank) {
             return Queued::Already;
         }
-        if peer.waiting.len() <= queued_max {
+        if peer.waiting.len() <= limits.collects_queued_max {
             return Queued::Waits;
         }
         peer.waiting.pop_first().map_or(Queued::Waits, |(_, group)| Queued::Instead(group))
@@ -100,7 +112,7 @@ impl Peers {
     /// Takes the next Collect that may be sent to `agent`: of the highest priority, while it is here and has not too many.
     pub(super) fn next(&mut self, agent: AgentId, in_flight_max: usize) -> Option<GroupId> {
         let peer = self.by_agent.get_mut(&agent)?;
-        if !peer.is_connected || peer.in_flight.len() >= in_flight_max {
+        if !peer.is_free(in_flight_max) {
             return None;
         }
         let rank = peer.waiting.pop_last()?;

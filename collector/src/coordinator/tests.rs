@@ -193,6 +193,22 @@ fn laterals_that_join_later_are_asked_of_those_who_answered() {
 }
 
 #[test]
+fn who_had_nothing_of_a_lateral_has_no_part_in_it_and_is_asked_again_once_a_crumb_names_it() {
+    let mut coordinator = with(&[A, B, C]);
+    let actions = coordinator.step(ms(1), announced(A, 1, vec![holding(1, 1, &[2]), holding(2, 1, &[3])]));
+    let group = collects(&actions)[0].1.group;
+    let nothing = |n| Holding { state: HoldingState::NeverSeen, ..holding(n, 1, &[]) };
+    coordinator.step(ms(2), answered(B, group, vec![holding(1, 1, &[]), nothing(2)]));
+    assert_eq!(coordinator.n_parts(), 4, "two of each trace");
+    let actions = coordinator.step(ms(3), answered(C, group, vec![nothing(1), holding(2, 1, &[2])]));
+    let again: Vec<_> = collects(&actions).into_iter().map(|(agent, of)| (agent, of.traces)).collect();
+    assert_eq!(again, [(B, vec![trace(2)])]);
+    let actions = coordinator.step(ms(4), answered(B, group, vec![nothing(2)]));
+    assert_eq!(contacts(&views(&actions)[0]), [1, 2, 3].map(|agent| (agent, Contact::Answered)));
+    assert_eq!(collects(&actions), []);
+}
+
+#[test]
 fn after_a_death_all_agents_of_a_trace_are_asked_once_more() {
     let mut coordinator = with(&[A, B]);
     let deadly = |revision| Holding { deaths_ns: vec![7], ..holding(1, revision, &[2]) };

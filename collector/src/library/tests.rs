@@ -56,7 +56,7 @@ async fn what_was_announced_and_never_came_is_missing_after_the_agent_s_restart(
     library.add(AGENT, vec![(&of_two).into()]).await.unwrap();
     assert_eq!(verdict(&library), Verdict::Partial);
     let never_seen = Holding { revision: 1 << 20, trace: trace(1), ..Holding::default() };
-    let agents = vec![AgentView { agent: AGENT, contact: Contact::Answered, holding: Some(never_seen.clone()) }];
+    let agents = vec![AgentView { agent: AGENT, contact: Contact::Answered, holding: Some(never_seen.clone().into()) }];
     library.note_view(View { agents, ..view(1, Contact::Answered) }).await.unwrap();
     let of_its_new_life = Report { holding: Holding { revision: 2 << 20, ..never_seen }, ..report.report() };
     library.add(AGENT, vec![(&of_its_new_life).into()]).await.unwrap();

@@ -6,6 +6,7 @@ use backsight_core::certificate::Contact;
 use backsight_core::coordination::{Advice, AgentView, Announcement, Answer, Collection, Greeting, View};
 use backsight_core::holding::Holding;
 use backsight_core::ids::{AgentId, TraceId, TriggerId};
+use std::sync::Arc;
 
 impl v1::Announce {
     /// Returns the message for an announcement, sent to the owner by the list of members of epoch `shard_epoch`.
@@ -150,7 +151,7 @@ impl From<&View> for v1::View {
         let agent = |of: &AgentView| v1::AgentView {
             agent: of.agent.0,
             contact: of.contact as u32,
-            holding: of.holding.as_ref().map(Into::into),
+            holding: of.holding.as_deref().map(Into::into),
         };
         Self {
             trace: trace_bytes(view.trace),
@@ -169,7 +170,8 @@ impl TryFrom<v1::View> for View {
     fn try_from(view: v1::View) -> Result<Self, WireError> {
         let agent = |of: v1::AgentView| {
             let contact = u8::try_from(of.contact).ok().and_then(Contact::from_code).unwrap_or_default();
-            Ok(AgentView { agent: AgentId(of.agent), contact, holding: of.holding.map(TryInto::try_into).transpose()? })
+            let holding: Option<Holding> = of.holding.map(TryInto::try_into).transpose()?;
+            Ok(AgentView { agent: AgentId(of.agent), contact, holding: holding.map(Arc::new) })
         };
         Ok(Self {
             trace: trace_id("view.trace", &view.trace)?,

@@ -104,7 +104,7 @@ fn what_agents_and_coordinators_say_comes_through() {
     let answer = Answer { group: 1, holdings: vec![holding()] };
     assert_eq!(Answer::try_from(sent(&v1::Answer::from(&answer))), Ok(answer));
     let part = |agent, contact, holding| AgentView { agent: AgentId(agent), contact, holding };
-    let agents = vec![part(1, Contact::Answered, Some(holding())), part(2, Contact::Unknown, None)];
+    let agents = vec![part(1, Contact::Answered, Some(holding().into())), part(2, Contact::Unknown, None)];
     let fired = Fired { trigger: TriggerId::CLI, agent: AgentId(1), fired_ns: 2, base: Some(TRACE) };
     let view = View { trace: TRACE, agents, is_overfull: true, seed_epoch: 2, fired: vec![fired], names: names() };
 

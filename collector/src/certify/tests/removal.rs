@@ -14,6 +14,7 @@ use backsight_core::trace::Trace;
 use proptest::prelude::{Strategy, any, prop, prop_assert_eq, prop_assert_ne, prop_oneof, proptest};
 use proptest::sample::Index;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 const TRACE: TraceId = TraceId::new(1, 2);
 const HOSTS_MAX: usize = 4;
@@ -269,7 +270,7 @@ fn stored(world: &World, losses: &[(Loss, Forgotten)], is_view_stored: bool) -> 
             Forgotten::Host => (Contact::Unknown, None),
         };
         if !matches!(forgotten, Forgotten::Host) {
-            view.agents.push(AgentView { agent: agent(host), contact, holding: said });
+            view.agents.push(AgentView { agent: agent(host), contact, holding: said.map(Arc::new) });
         }
         stored.holdings.extend(reported.map(|holding| (agent(host), holding)));
         if !slices.is_empty() {
