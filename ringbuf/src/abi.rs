@@ -4,7 +4,7 @@
 //! [`ABI_VERSION`]: the major half where old clients could not go on.
 
 /// `major << 16 | minor`. An agent refuses another major; a newer minor only adds words that were zero.
-pub const ABI_VERSION: u32 = 1 << 16 | 3;
+pub const ABI_VERSION: u32 = 1 << 16 | 4;
 
 /// First word of a region.
 pub const REGION_MAGIC: u64 = u64::from_le_bytes(*b"bksregn1");
@@ -166,6 +166,7 @@ layout! {
     80 N_SLOTS "agent" "thread slots that may be used";
     88 TICKS_PER_SECOND "agent" "rate of the record clock";
     96 ENDING "agent" "0: the process runs; 1: it said goodbye; 2: it has ended after that; 3: it has died";
+    104 ENDED_AT "agent" "record clock when `ENDING` became 2 or 3";
     128 RECORDING "agent" "1: record; 0: threads take no further chunk";
     136 CLOCK "agent" "0: TSC; 1: CLOCK_MONOTONIC";
     144 RECORD_THRESHOLD "agent" "traces of a lower priority are not recorded; 0: all are (section 4)";

@@ -92,14 +92,26 @@ pub enum Ending {
     Died = 3,
 }
 
-/// Says how far the process is. Agent only.
-pub fn set_ending<S: Storage>(store: &S, ending: Ending) {
-    store.word(header::ENDING).store(ending as u64, Relaxed); // for the agent's successor
+/// Says that the process runs and ends on purpose. Agent only.
+pub fn set_said_goodbye<S: Storage>(store: &S) {
+    store.word(header::ENDING).store(Ending::SaidGoodbye as u64, Relaxed); // for the agent's successor
+}
+
+/// Says how the process has ended, and when. Agent only, once it has taken leave of it.
+pub fn set_ended<S: Storage>(store: &S, ending: Ending, ticks: u64) {
+    store.word(header::ENDED_AT).store(ticks, Relaxed); // said by what follows
+    store.word(header::ENDING).store(ending as u64, Release); // an agent that is killed in between has not said it
+}
+
+/// Returns when the process was taken leave of, on the record clock; `None` while it was not, or by an agent that did not say when.
+pub fn ended_at<S: Storage>(store: &S) -> Option<u64> {
+    let is_over = matches!(ending(store), Ending::Ended | Ending::Died);
+    is_over.then(|| store.word(header::ENDED_AT).load(Relaxed)).filter(|ticks| *ticks != 0)
 }
 
 /// Returns how far the process was when its agent last said so.
 pub fn ending<S: Storage>(store: &S) -> Ending {
-    match store.word(header::ENDING).load(Relaxed) {
+    match store.word(header::ENDING).load(Acquire) {
         1 => Ending::SaidGoodbye,
         2 => Ending::Ended,
         3 => Ending::Died,

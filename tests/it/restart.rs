@@ -177,6 +177,45 @@ fn a_process_that_dies_during_the_outage_is_mourned_once() {
     agent.start_again(None).unwrap(); // so that its keeper ends with it
 }
 
+/// What was open when its process died has no time of its own. Were it as new for each agent as that is, it would outlast all that is recorded later,
+/// until only such data is retained.
+#[test]
+fn what_a_dead_process_left_open_is_no_newer_for_the_next_agent() {
+    if serve_until_killed() {
+        return;
+    }
+    const MIB: usize = 1 << 20;
+    let config = "[pool]\nprocess_share = 1.0\n";
+    let mut agent = start(AgentOptions { budget_bytes: 16 << 20, config, ..with_keeper() });
+    let (mut child, trace) = victim(&agent, "restart::what_a_dead_process_left_open_is_no_newer_for_the_next_agent");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    until_kept(&agent, trace, "process_death");
+    fill(MIB);
+    let later = serve("later");
+    fill(MIB);
+    agent.kill().unwrap();
+    agent.start_again(None).unwrap();
+    let is_retained = || status(&agent).sessions.iter().any(|session| session.service == "victim");
+    assert!(is_retained());
+    let n_filled = (1..32).take_while(|_| {
+        fill(MIB);
+        is_retained()
+    });
+    assert!(n_filled.count() < 31, "the dead process's data is never overwritten");
+    assert_eq!(spans(&agent, later), ["later"], "what is older went first");
+}
+
+/// Records so many bytes in traces that nobody asks for, at a pace that the agent follows.
+fn fill(bytes: usize) {
+    const RECORD: [u8; 4096] = [7; 4096];
+    for _ in 0..bytes / RECORD.len() {
+        let _segment = backsight::begin(&Context::new_trace());
+        backsight::raw(&RECORD);
+        std::thread::sleep(Duration::from_micros(100));
+    }
+}
+
 #[test]
 fn a_service_manager_holds_what_belongs_to_a_session_and_lets_go_of_it_with_the_process() {
     if serve_until_killed() {

@@ -71,7 +71,7 @@ impl Recorder {
         self.release_free(position);
         if let Some(member) = self.member(position) {
             // A successor that finds less than this takes leave once more, which harms nobody.
-            region::set_ending(member.region.store(), if is_death { Left::Died } else { Left::Ended });
+            region::set_ended(member.region.store(), if is_death { Left::Died } else { Left::Ended }, now.ticks);
         }
     }
 
@@ -94,7 +94,7 @@ impl Recorder {
     /// Leaves to a successor that a process ends on purpose.
     pub fn note_goodbye(&self, position: u32) {
         if let Some(member) = self.member(position).filter(|member| member.is_live) {
-            region::set_ending(member.region.store(), Left::SaidGoodbye);
+            region::set_said_goodbye(member.region.store());
         }
     }
 

@@ -11,6 +11,7 @@ use backsight_core::telemetry::DropReason;
 use backsight_core::units::Nanos;
 use backsight_ringbuf::abi::{ChunkId, Class};
 use backsight_ringbuf::reader::{ChunkInfo, SegmentInfo};
+use backsight_ringbuf::region;
 
 /// A chunk that its thread gave up, its header read and checked.
 #[derive(Clone, Copy, Debug)]
@@ -64,8 +65,12 @@ impl Recorder {
                 return None;
             }
         };
-        // The client's word, so it decides about its own data at most: never later than now.
-        let last_ticks = if info.last_ticks == 0 { now.ticks } else { info.last_ticks.min(now.ticks) };
+        // The client's word, so it decides about its own data at most: never later than now. What was open when its process ended grew no more.
+        let last_ticks = match info.last_ticks {
+            0 => region::ended_at(member.region.store()).unwrap_or(now.ticks),
+            last_ticks => last_ticks,
+        };
+        let last_ticks = last_ticks.min(now.ticks);
         let took = u128::from(last_ticks.saturating_sub(info.first_ticks)) * 1_000_000_000;
         let took = Nanos((took / u128::from(ticks_per_second)) as u64);
         // What a thread gives up when it exits says nothing about how fast it writes.
