@@ -3,6 +3,7 @@
 //! Called once, by `main` and by tests. Every error names the file or the command line, the key, the value and what is allowed.
 
 use crate::expressions::EXPRESSIONS_MAX;
+use crate::weights::{WEIGHT_MAX, WEIGHTS_MAX, Weights};
 use backsight_core::context::CRUMBS_MAX;
 use backsight_core::ids::TriggerId;
 use backsight_core::units::Bytes;
@@ -39,6 +40,7 @@ pub const KEYS: &[Key] = &[
     Key::new("triggers.linger_ms", Form::Number { min: 0, max: 600_000 }),
     Key::new("triggers.lateral_max", Form::Number { min: 0, max: 32 }),
     Key::new("triggers.process_death_ms", Form::Number { min: 0, max: 600_000 }),
+    Key::new("triggers.weights", Form::Tables(WEIGHT_KEYS)),
     Key::new("trigger", Form::Tables(TRIGGER_KEYS)),
     Key::new("walk.cpu_share", Form::Share),
     Key::new("crumbs.path_len", Form::Number { min: 1, max: CRUMBS_MAX as u64 }),
@@ -57,6 +59,12 @@ pub const KEYS: &[Key] = &[
 
 /// The keys of each table `[[trigger]]`.
 const TRIGGER_KEYS: &[Key] = &[Key::new("trigger.name", Form::TriggerName), Key::new("trigger.when", Form::Expression)];
+
+/// The keys of each table `[[triggers.weights]]`.
+const WEIGHT_KEYS: &[Key] = &[
+    Key::new("triggers.weights.trigger", Form::Trigger),
+    Key::new("triggers.weights.weight", Form::Number { min: 1, max: WEIGHT_MAX }),
+];
 
 /// The keys of the table `[uplink.tls]`.
 const TLS_KEYS: &[Key] = &[
@@ -159,6 +167,16 @@ pub struct TriggersConfig {
     pub lateral_max: usize,
     /// How far back the requests of a dead process are looked for; 0 turns the trigger off.
     pub process_death_ms: u64,
+    /// The triggers that have a larger share than others of what is kept and of what is sent.
+    pub weights: Vec<WeightConfig>,
+}
+
+impl TriggersConfig {
+    /// Returns the weights of all triggers.
+    pub fn weights(&self) -> Weights {
+        let of = |of: &WeightConfig| Some((TriggerId::from_text(&of.trigger)?, of.weight));
+        self.weights.iter().filter_map(of).collect()
+    }
 }
 
 impl Default for TriggersConfig {
@@ -169,8 +187,19 @@ impl Default for TriggersConfig {
             linger_ms: 30_000,
             lateral_max: 32,
             process_death_ms: 5_000,
+            weights: Vec::new(),
         }
     }
+}
+
+/// `[[triggers.weights]]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WeightConfig {
+    /// The trigger, as people call it.
+    pub trigger: String,
+    /// How many times the share of one that is not listed it gets, where both want more than there is.
+    pub weight: u64,
 }
 
 /// `[[trigger]]`
@@ -321,6 +350,7 @@ impl Config {
         }
         if let Some(file) = file {
             config.check_triggers(file)?;
+            config.check_weights(file)?;
         }
         let of_collectors = file.filter(|_| !dials_by_flag).map_or(Origin::CommandLine, Origin::File);
         config.uplink.check(of_collectors)?;
@@ -339,6 +369,22 @@ impl Config {
                 continue;
             };
             return Err(ConfigError::beside(Origin::File(file), "trigger.name", &trigger.name, wrong));
+        }
+        Ok(())
+    }
+
+    /// Checks what the file's weights are beside each other.
+    fn check_weights(&self, file: &Path) -> Result<(), ConfigError> {
+        let mut weighed = BTreeSet::new();
+        for (idx, WeightConfig { trigger, .. }) in self.triggers.weights.iter().enumerate() {
+            let wrong = if idx >= WEIGHTS_MAX {
+                format!("one of the first {WEIGHTS_MAX}")
+            } else if !weighed.insert(TriggerId::from_text(trigger)) {
+                "a trigger that has no other weight".to_owned()
+            } else {
+                continue;
+            };
+            return Err(ConfigError::beside(Origin::File(file), "triggers.weights.trigger", trigger, wrong));
         }
         Ok(())
     }

@@ -211,6 +211,7 @@ impl Daemon {
         let limits =
             SessionLimits { sessions_max: config.pool.sessions_max, sessions_per_uid: config.pool.sessions_per_uid };
         let mut recorder = Recorder::new(settings, now);
+        recorder.set_weights(config.triggers.weights());
         triggers::install(&mut recorder, &config.trigger)?;
         let mut daemon = Self {
             agent: identified.agent,

@@ -13,6 +13,7 @@ pub(crate) use trace::cost_of;
 pub use trace::{Change, KeptTrace};
 
 use crate::triggers::{Looked, Triggered};
+use crate::weights::Weights;
 use backsight_core::clock::Timeline;
 use backsight_core::ids::{AgentId, RegionId, StringId, TraceId, TriggerId};
 use backsight_core::priority::{Priority, Salt};
@@ -229,13 +230,18 @@ impl Kept {
         }
     }
 
+    /// Takes the weights by which triggers share the heap.
+    pub fn set_weights(&mut self, weights: Weights) {
+        self.queues.set_weights(weights);
+    }
+
     /// Takes the cluster's seed, by which all hosts give up the same traces.
     pub fn set_cluster_seed(&mut self, cluster_seed: u64) {
         if self.cluster_seed == cluster_seed {
             return;
         }
         self.cluster_seed = cluster_seed;
-        self.queues = Queues::new();
+        self.queues.clear();
         for kept in self.traces.values() {
             self.queues.insert(kept.triggered.trigger, self.rank(kept), kept.bytes);
         }

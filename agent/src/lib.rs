@@ -38,3 +38,4 @@ pub mod totals;
 pub mod triggers;
 pub mod uplink;
 pub mod walk;
+pub mod weights;

@@ -41,6 +41,7 @@ use crate::retention::Retention;
 use crate::totals::Totals;
 use crate::triggers::{Event, Rules, Triggers};
 use crate::uplink;
+use crate::weights::Weights;
 use backsight_core::clock::{CalibrationPoint, ClockSource};
 use backsight_core::ids::{AgentId, RegionId, TraceId};
 use backsight_core::telemetry::DropReason;
@@ -268,6 +269,11 @@ impl Recorder {
             recorder.distrust(now);
         }
         recorder
+    }
+
+    /// Takes the weights by which triggers share what is kept.
+    pub fn set_weights(&mut self, weights: Weights) {
+        self.kept.set_weights(weights);
     }
 
     /// Makes a region for a process and grants its first chunks; returns its position.

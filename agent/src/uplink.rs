@@ -12,6 +12,7 @@ pub mod report;
 pub mod tls;
 pub mod updates;
 
+use crate::weights::Weights;
 use announce::Announcements;
 pub use announce::Firing;
 use backsight_core::coordination::{Advice, Greeting};
@@ -310,6 +311,11 @@ impl Uplink {
                 too_large: 0,
             },
         }
+    }
+
+    /// Takes the weights by which triggers share what is sent.
+    pub fn set_weights(&mut self, weights: Weights) {
+        self.reports.set_weights(weights);
     }
 
     /// Takes one event.

@@ -213,6 +213,7 @@ impl<'a> File<'a> {
                 self.table(key, inner, table)?;
                 self.has_all(key, inner, table)?;
             }
+            self.each_of(key, value.get_ref())?;
         }
         Ok(())
     }
@@ -220,6 +221,11 @@ impl<'a> File<'a> {
     /// Checks a list of tables, and each key in each of them.
     fn tables(&self, key: &Key, value: &DeValue<'_>, written: &str) -> Result<(), ConfigError> {
         key.check(self.origin, &Value::of(value), written)?;
+        self.each_of(key, value)
+    }
+
+    /// Checks each key in each of the tables that a key is set to, if it is set to such.
+    fn each_of(&self, key: &Key, value: &DeValue<'_>) -> Result<(), ConfigError> {
         let (Form::Tables(inner), DeValue::Array(list)) = (key.form, value) else { return Ok(()) };
         list.iter().filter_map(|table| table.get_ref().as_table()).try_for_each(|table| self.table(key, inner, table))
     }

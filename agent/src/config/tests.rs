@@ -80,6 +80,14 @@ fn errors_name_file_key_value_and_what_is_allowed() {
             "[[trigger]]\nwhen = \"status = error\"\n[[trigger]]\nwhen = \"status = ok\"\n",
             "trigger.name is \"expression\", allowed is a name that no other trigger of the file has".into(),
         ),
+        (
+            "[[triggers.weights]]\ntrigger = \"cli\"\nweight = 2\n[[triggers.weights]]\ntrigger = \"cli\"\nweight = 3\n",
+            "triggers.weights.trigger is \"cli\", allowed is a trigger that has no other weight".into(),
+        ),
+        (
+            "[[triggers.weights]]\ntrigger = \"cli\"\nweight = 0\n",
+            "triggers.weights.weight is 0, allowed is a whole number from 1 to 1000".into(),
+        ),
     ];
     for (text, expected) in cases {
         assert_eq!(load(text).unwrap_err(), format!("FILE: {expected}"));

@@ -28,7 +28,9 @@ pub(super) fn dial(config: &Config, agent: AgentId, now: Nanos) -> Result<Option
     let connect = |url: &String| {
         let link = Link::start(Identity { agent, instance, collector: url.clone(), tls: config.uplink.tls.clone() })
             .map_err(|source| StartError::System { what: "start the uplink's thread", source })?;
-        Ok((Member::from_name(url.trim_end_matches('/')), Driver::new(link, rules, url.clone(), now)))
+        let mut driver = Driver::new(link, rules, url.clone(), now);
+        driver.set_weights(config.triggers.weights());
+        Ok((Member::from_name(url.trim_end_matches('/')), driver))
     };
     let connected: Vec<_> = urls.iter().map(connect).collect::<Result<_, StartError>>()?;
     Ok(Some(connected).filter(|connected| !connected.is_empty()).map(Cluster::new))

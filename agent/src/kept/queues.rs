@@ -1,8 +1,9 @@
 //! The order in which kept traces are given up: one queue for each trigger, the largest first, and in it the lowest priority.
 //!
-//! Called by the heap. Pure. To take from the largest again and again leaves each trigger its max-min share of the cap: a trigger that wants
-//! little keeps all of it, whatever a storm of another one asks for.
+//! Called by the heap. Pure. To take from the largest for its weight again and again leaves each trigger its weighted max-min share of the cap: a
+//! trigger that wants little keeps all of it, whatever a storm of another one asks for.
 
+use crate::weights::Weights;
 use backsight_core::ids::{TraceId, TriggerId};
 use backsight_core::priority::Priority;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,11 +21,20 @@ struct Queue {
 #[derive(Debug, Default)]
 pub(super) struct Queues {
     by_trigger: BTreeMap<TriggerId, Queue>,
+    weights: Weights,
 }
 
 impl Queues {
     pub(super) const fn new() -> Self {
-        Self { by_trigger: BTreeMap::new() }
+        Self { by_trigger: BTreeMap::new(), weights: Weights::new() }
+    }
+
+    pub(super) fn set_weights(&mut self, weights: Weights) {
+        self.weights = weights;
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.by_trigger.clear();
     }
 
     pub(super) fn insert(&mut self, trigger: TriggerId, rank: Rank, bytes: u64) {
@@ -50,7 +60,8 @@ impl Queues {
 
     /// Returns the traces of the group that goes next.
     pub(super) fn lowest_of_largest(&self) -> Vec<TraceId> {
-        let Some(queue) = self.by_trigger.values().max_by_key(|queue| queue.bytes) else { return Vec::new() };
+        let weighed = |(trigger, queue): &(&TriggerId, &Queue)| queue.bytes / self.weights.of(**trigger);
+        let Some((_, queue)) = self.by_trigger.iter().max_by_key(weighed) else { return Vec::new() };
         let Some((priority, base, _)) = queue.order.first() else { return Vec::new() };
         let group = queue.order.iter().take_while(|rank| (rank.0, rank.1) == (*priority, *base));
         group.map(|rank| rank.2).collect()

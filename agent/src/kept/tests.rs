@@ -80,6 +80,19 @@ fn a_storm_of_one_trigger_takes_nothing_from_one_that_wants_less_than_its_share(
 }
 
 #[test]
+fn triggers_that_all_want_more_than_there_is_have_bytes_by_their_weights() {
+    let mut kept = Kept::new(Bytes::kib(400), 0);
+    kept.set_weights([(TriggerId(900), 3)].into_iter().collect());
+    for n in 0..800 {
+        let trigger = if n % 2 == 0 { TriggerId(900) } else { TriggerId(901) };
+        kept.keep(Triggered { trigger, ..triggered(n, n) }, copied(0, 4096), &nothing_lingers);
+    }
+    let bytes = kept.by_trigger();
+    let (heavy, light) = (bytes[&TriggerId(900)].1, bytes[&TriggerId(901)].1);
+    assert!((heavy as f64 / light as f64 - 3.0).abs() < 0.2, "{heavy} B and {light} B");
+}
+
+#[test]
 fn a_trace_whose_trigger_is_known_by_now_is_of_that_one_s_share() {
     let mut kept = Kept::new(Bytes::kib(80), 0);
     let heard = |n| Triggered { trigger: TriggerId::ELSEWHERE, ..triggered(n, n) };

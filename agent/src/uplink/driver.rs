@@ -7,6 +7,7 @@ use super::link::{Heard, Outgoing};
 use super::{Action, Counters, Event, Firing, Room, Rules, Uplink};
 use crate::recorder::{Now, Recorder};
 use crate::status::UplinkDetails;
+use crate::weights::Weights;
 use backsight_core::clock::Timeline;
 use backsight_core::coordination::{Announcement, Answer, Collection, Greeting};
 use backsight_core::holding::Holding;
@@ -77,6 +78,11 @@ impl<P: Port> Driver<P> {
             due: None,
             n_given_up: 0,
         }
+    }
+
+    /// Takes the weights by which triggers share what is sent.
+    pub fn set_weights(&mut self, weights: Weights) {
+        self.uplink.set_weights(weights);
     }
 
     /// Returns the port.

@@ -10,6 +10,7 @@ mod advice;
 mod queues;
 
 use super::{Action, Counters, Piece, Progress, Rules, Why};
+use crate::weights::Weights;
 #[cfg(test)]
 pub(super) use advice::HELD_MAX;
 use advice::Holds;
@@ -158,6 +159,11 @@ impl Reports {
             spaced: Nanos(0),
             queued_bytes: 0,
         }
+    }
+
+    /// Takes the weights by which triggers share the stream.
+    pub(super) fn set_weights(&mut self, weights: Weights) {
+        self.ready.set_weights(weights);
     }
 
     /// A segment is kept, or longer than before.

@@ -4,6 +4,7 @@
 
 use super::Key;
 use backsight_core::expr;
+use backsight_core::ids::TriggerId;
 use backsight_core::names::expression_trigger;
 use backsight_core::units::Bytes;
 use std::ffi::OsStr;
@@ -45,6 +46,8 @@ pub enum Form {
     Peers,
     /// What an agent's own trigger may be called.
     TriggerName,
+    /// What any trigger may be called.
+    Trigger,
     /// A trigger expression.
     Expression,
     /// Tables, each with keys of these.
@@ -149,6 +152,7 @@ impl Form {
                 peers.len() <= PEERS_MAX && all_are_peers && peers.iter().enumerate().all(is_new)
             }
             (Self::TriggerName, value) => value.text().is_some_and(|name| expression_trigger(name).is_ok()),
+            (Self::Trigger, value) => value.text().is_some_and(|name| TriggerId::from_text(name).is_some()),
             (Self::Expression, value) => value.text().is_some_and(|text| expr::parse(text).is_ok()),
             (Self::Tables(_), Value::List(tables)) => tables.iter().all(|table| *table == Value::Table),
             (Self::Table(_), Value::Table) => true,
@@ -195,6 +199,7 @@ impl fmt::Display for Form {
             Self::Path { len_max } => write!(f, "a path of 1 to {len_max} B, as a string"),
             Self::Address => f.write_str("an address and a port, as \"127.0.0.1:4390\""),
             Self::TriggerName => f.write_str("the name of a trigger that is not reserved"),
+            Self::Trigger => f.write_str("the name of a trigger, or its number as 0x2a3b4c5d"),
             Self::Expression => f.write_str("a trigger expression, as 'duration > 250ms and status = error'"),
             Self::Tables(keys) => {
                 let section = keys.first().map_or("", |key| key.in_section().0);

@@ -30,11 +30,12 @@ fn samples(form: Form) -> (Vec<String>, Vec<String>) {
             (text(&taken), text(&["\"http://a:1\"", "[\"a:1\"]", "[\"http://a:1\", \"http://a:1\"]"]))
         }
         Form::TriggerName => (text(&["\"x\""]), text(&["\"\"", "\"cli\"", "\"\\n\"", "1"])),
+        Form::Trigger => (text(&["\"x\"", "\"cli\"", "\"0x1f0\""]), text(&["\"\"", "1"])),
         Form::Expression => (text(&["\"duration > 1s\""]), text(&["\"\"", "\"duration >\"", "1"])),
         Form::Tables(keys) => (vec!["[]".to_owned(), format!("[{}]", table(keys, &[]))], text(&["[1]", "7"])),
         Form::Table(keys) => (vec![table(keys, &[])], text(&["[1]", "7"])),
     };
-    let is_text = matches!(form, Form::Text | Form::Path { .. } | Form::TriggerName);
+    let is_text = matches!(form, Form::Text | Form::Path { .. } | Form::TriggerName | Form::Trigger);
     refused.extend(text(&["1979-05-27", "07:32:00", "[[]]", "[1, 2]"]));
     refused.extend((!matches!(form, Form::Table(_))).then(|| "{}".to_owned())); // which says what is left out
     refused.extend((!is_text).then(|| "\"64 MiB\"".to_owned()));

@@ -1,12 +1,13 @@
-//! Whose turn it is: one queue for each trigger, all with the same share of the stream's bytes, and in each the highest priority first.
+//! Whose turn it is: one queue for each trigger, each with a share of the stream's bytes by its weight, and in each the highest priority first.
 //!
-//! Called by the reports. Pure. Start-time fair queueing: a queue's clock runs by the bytes that it was served, the one that is furthest behind
-//! is next, and one that was empty begins where the clock of the service stands, so that no silence is saved up.
+//! Called by the reports. Pure. Start-time fair queueing: a queue's clock runs by the bytes that it was served, the slower the more it weighs; the
+//! one that is furthest behind is next, and one that was empty begins where the clock of the service stands, so that no silence is saved up.
 //!
 //! # Source
 //! P. Goyal, H. M. Vin, H. Cheng: "Start-time Fair Queueing", SIGCOMM 1996.
 
 use super::super::Why;
+use crate::weights::{WEIGHT_MAX, Weights};
 use backsight_core::ids::{TraceId, TriggerId};
 use backsight_core::priority::Priority;
 use backsight_core::units::Nanos;
@@ -15,6 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A queue that was never empty for this long does not keep up: small batches wait for each other less than half of it.
 const BEHIND: Nanos = Nanos::from_ms(500);
+
+/// Ticks of a queue's clock for each byte, at weight 1.
+const FINE: u64 = WEIGHT_MAX;
 
 /// The place of a trace in its queue: the highest priority first, members of a group as neighbours.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -39,7 +43,7 @@ impl Place {
 #[derive(Debug, Default)]
 struct Queue {
     waiting: BTreeSet<Place>,
-    /// Bytes after which it was served, by its own clock.
+    /// Bytes after which it was served, by its own clock, times [`FINE`].
     clock: u64,
     /// Since when something always waited.
     busy_since: Option<Nanos>,
@@ -59,11 +63,16 @@ pub(super) struct Queues {
     by_trigger: BTreeMap<TriggerId, Queue>,
     /// The clock of the service: that of the queue which was served last, before it was.
     clock: u64,
+    weights: Weights,
 }
 
 impl Queues {
     pub(super) const fn new() -> Self {
-        Self { by_trigger: BTreeMap::new(), clock: 0 }
+        Self { by_trigger: BTreeMap::new(), clock: 0, weights: Weights::new() }
+    }
+
+    pub(super) fn set_weights(&mut self, weights: Weights) {
+        self.weights = weights;
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -115,7 +124,7 @@ impl Queues {
     pub(super) fn charge(&mut self, place: &Place, bytes: u64) {
         let Some(queue) = self.by_trigger.get_mut(&place.trigger) else { return };
         self.clock = queue.clock;
-        queue.clock += bytes;
+        queue.clock += bytes * FINE / self.weights.of(place.trigger);
         // An empty queue is remembered while it is ahead: to forget it would give its trigger another turn at once.
         let clock = self.clock;
         self.by_trigger.retain(|_, queue| !queue.waiting.is_empty() || queue.clock > clock);

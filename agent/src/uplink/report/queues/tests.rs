@@ -24,10 +24,14 @@ fn serve(queues: &mut Queues, bytes: impl Fn(TriggerId) -> u64) -> Option<(Trigg
 }
 
 proptest! {
-    /// For every set of triggers that all have enough to send, each is sent as many bytes as any other, but for one trace of each.
+    /// For every set of triggers that all have enough to send, each is sent bytes by its weight, but for one trace of each.
     #[test]
-    fn all_triggers_are_sent_as_many_bytes(sizes in prop::collection::vec(1_u64..100_000, 2..6)) {
+    fn triggers_are_sent_bytes_by_their_weights(
+        sizes in prop::collection::vec(1_u64..100_000, 2..6),
+        weights in prop::collection::vec(1_u64..5, 6),
+    ) {
         let mut queues = Queues::new();
+        queues.set_weights((0_u32..).map(TriggerId).zip(weights.iter().copied()).collect());
         let largest = sizes.iter().copied().max().unwrap_or(0);
         for trigger in 0..sizes.len() as u32 {
             (0..500).for_each(|n| queues.insert(place(trigger, n)));
@@ -38,6 +42,7 @@ proptest! {
             let (trigger, bytes) = serve(&mut queues, |trigger| sizes[trigger.0 as usize]).unwrap_or_default();
             *sent.entry(trigger).or_default() += bytes;
         }
+        sent.iter_mut().for_each(|(trigger, bytes)| *bytes /= weights[trigger.0 as usize]);
         let (least, most) = (sent.values().min(), sent.values().max());
         prop_assert!(most.zip(least).is_some_and(|(most, least)| most - least <= 2 * largest), "{:?}", sent);
     }
