@@ -3,8 +3,8 @@
 //! Run by `cargo xtask bench rec-traverse`; a collector process and agents without recorders in this one, rows in `rec-traverse.json`. A time
 //! is from when a trigger is due until the last agent of its trace has its Collect. Both sides share the machine: with 35 agents, 10 000
 //! triggers a second are 340 000 Collects and as many answers. Where a rate is not followed, `reached_per_s` says what was, and the times are
-//! those of a queue that grows for as long as the load lasts, half a second in full; a case apart halves the rate until it is followed. The
-//! paper reports less than 13 ms at 100 triggers/s and up to 86 ms at 12 000, on a cluster.
+//! those of a queue that grows for as long as the load lasts, half a second in full; a case apart halves the rate until it is followed. On hosts
+//! apart, each a network namespace, the network's delay alone stands beside the times. The paper reports less than 13 ms at 100 triggers/s and up to 86 ms at 12 000, on a cluster.
 #![forbid(unsafe_code)]
 
 use anyhow::{Context as _, Result};
@@ -12,7 +12,7 @@ use backsight_tests::bench::{
     cli::{self, Options},
     report::Report,
 };
-use backsight_tests::harness::binaries;
+use backsight_tests::harness::{binaries, network};
 use backsight_tests::traverse::{
     self, Load,
     path::Shape,
@@ -35,8 +35,15 @@ fn main() -> Result<ExitCode> {
     let (low, high) = options.pick((1_000, 200), (2_000, 500));
     let (low, high) = (Duration::from_millis(low), Duration::from_millis(high));
     let numbers: &[usize] = options.pick(&[1, 10, 35], &[1, 10, 35, 100]);
-    let mut measured: Vec<(Case, Samples)> =
-        rows::cases(numbers, low, high).into_iter().map(|case| (case, Samples::default())).collect();
+    let of_hosts_apart = match network::available() {
+        Ok(()) => rows::cases_apart(low),
+        Err(why) => {
+            eprintln!("left out: hosts apart, as {why}");
+            Vec::new()
+        }
+    };
+    let cases = rows::cases(numbers, low, high).into_iter().chain(of_hosts_apart);
+    let mut measured: Vec<(Case, Samples)> = cases.map(|case| (case, Samples::default())).collect();
     let mut halved: Vec<(Case, Samples)> = Vec::new();
     if rows::timed_metrics().any(|metric| options.wants(metric)) {
         for round in 1..=n_rounds {
@@ -52,6 +59,7 @@ fn main() -> Result<ExitCode> {
             shape: Shape::Chain { n_crumbs },
             triggers_per_s: RATE_LOW,
             duration: low,
+            link: None,
         };
         for n_crumbs in CRUMBS {
             let samples = (1..=n_rounds).map(|seed| traverse::past_dead(&load(n_crumbs), seed));

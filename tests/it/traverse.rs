@@ -4,7 +4,7 @@ use backsight_tests::traverse::{Load, past_dead, path::Shape, timed};
 use std::time::Duration;
 
 const fn load(shape: Shape) -> Load {
-    Load { n_agents: 7, shape, triggers_per_s: 500.0, duration: Duration::from_millis(100) }
+    Load { n_agents: 7, shape, triggers_per_s: 500.0, duration: Duration::from_millis(100), link: None }
 }
 
 #[test]

@@ -7,7 +7,11 @@ use self::agents::Agents;
 use self::path::{Path, Shape};
 use self::traversals::Traversals;
 use crate::bench::stats::{SplitMix, quantile};
-use crate::harness::{collector::Collector, cpu::CpuMeter};
+use crate::harness::{
+    collector::{Collector, CollectorOptions},
+    cpu::CpuMeter,
+    network::{Network, links::Link},
+};
 use anyhow::{Context as _, Result, ensure};
 use std::time::{Duration, Instant};
 
@@ -37,6 +41,8 @@ pub struct Load {
     pub triggers_per_s: f64,
     /// For how long they fire.
     pub duration: Duration,
+    /// How the hosts are linked, where each is one of its own; `None` where all are this machine.
+    pub link: Option<Link>,
 }
 
 /// A trigger that is going to fire.
@@ -63,6 +69,9 @@ pub struct Sample {
     pub reached_per_s: f64,
     /// CPU time of the collector for each Collect, in microseconds; 0 where there was none.
     pub collector_us_per_collect: f64,
+    /// The median of what the network's delay alone would take of these traversals, in milliseconds: every question goes one way, and what it
+    /// is asked on comes the other.
+    pub delay_p50_ms: f64,
 }
 
 /// Of the agents behind the dead one, as seen from the host that fired, the shares that were asked.
@@ -88,6 +97,13 @@ impl Load {
         };
         (0..n_triggers).map(planned).collect()
     }
+
+    /// Returns the median of what the network's delay takes of what is planned, in milliseconds.
+    fn delay_p50_ms(&self, plan: &[Planned]) -> Option<f64> {
+        let delay_ms = self.link.map_or(0.0, |link| link.delay.as_secs_f64() * 1e3);
+        let of = |planned: &Planned| 2.0 * delay_ms * planned.path.n_questions_from(planned.agent) as f64;
+        quantile(&sorted(plan.iter().map(of)), 0.5)
+    }
 }
 
 /// Fires `load` on agents and a collector of its own.
@@ -96,9 +112,8 @@ impl Load {
 /// The collector or an agent's connection fails.
 pub fn timed(load: &Load, seed: u64) -> Result<Sample> {
     let plan = load.plan(seed, None);
-    let (traversals, collector_ns) = follow(load.n_agents, &plan, None)?;
-    let mut times_ms: Vec<f64> = traversals.times().map(|time| time.as_secs_f64() * 1e3).collect();
-    times_ms.sort_by(f64::total_cmp);
+    let (traversals, collector_ns) = follow(load, &plan, None)?;
+    let times_ms = sorted(traversals.times().map(|time| time.as_secs_f64() * 1e3));
     let quantile = |share| quantile(&times_ms, share).context("no trigger fired");
     let n_unfinished = traversals.n_unfinished();
     let n_ended = (plan.len() - n_unfinished) as f64;
@@ -109,7 +124,14 @@ pub fn timed(load: &Load, seed: u64) -> Result<Sample> {
         n_unfinished: n_unfinished as f64,
         reached_per_s: n_ended / traversals.last_end().as_secs_f64().max(load.duration.as_secs_f64()),
         collector_us_per_collect: if n_collects > 0 { collector_ns as f64 / 1e3 / n_collects as f64 } else { 0.0 },
+        delay_p50_ms: load.delay_p50_ms(&plan).context("no trigger fired")?,
     })
+}
+
+fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values
 }
 
 /// Fires `load` on agents of which one is not connected.
@@ -118,7 +140,7 @@ pub fn timed(load: &Load, seed: u64) -> Result<Sample> {
 /// As [`timed`], or no trigger fired on one side of the dead agent.
 pub fn past_dead(load: &Load, seed: u64) -> Result<PastDead> {
     let plan = load.plan(seed, Some(DEAD));
-    let (traversals, _) = follow(load.n_agents, &plan, Some(DEAD))?;
+    let (traversals, _) = follow(load, &plan, Some(DEAD))?;
     let share = |is_after: bool| {
         let (mut n_behind, mut n_reached) = (0, 0);
         for (idx, planned) in plan.iter().enumerate() {
@@ -138,9 +160,11 @@ pub fn past_dead(load: &Load, seed: u64) -> Result<PastDead> {
 
 /// Fires what is planned and waits until all is followed, or nobody is asked any more; returns that, and the CPU time of the collector
 /// meanwhile in nanoseconds.
-fn follow(n_agents: usize, plan: &[Planned], dead: Option<usize>) -> Result<(Traversals, u64)> {
-    let collector = Collector::start()?;
-    let agents = Agents::connect(&collector.url(), n_agents, plan, dead)?;
+fn follow(load: &Load, plan: &[Planned], dead: Option<usize>) -> Result<(Traversals, u64)> {
+    let network = load.link.map(|link| apart(load.n_agents + 1, link)).transpose()?;
+    let (of_collector, of_agents) = network.as_ref().and_then(|network| network.hosts().split_last()).unzip();
+    let collector = Collector::start_with(CollectorOptions { host: of_collector, tls: None })?;
+    let agents = Agents::connect(&collector.url(), load.n_agents, plan, dead, of_agents.unwrap_or_default())?;
     let mut meter = CpuMeter::new(collector.pid());
     let cpu_before_ns = meter.cpu_ns()?;
     let start = agents.fire()?;
@@ -157,4 +181,11 @@ fn follow(n_agents: usize, plan: &[Planned], dead: Option<usize>) -> Result<(Tra
     }
     let cpu_ns = meter.cpu_ns()? - cpu_before_ns;
     Ok((agents.finish(start.elapsed())?, cpu_ns))
+}
+
+/// Returns so many hosts with these links between them.
+fn apart(n_hosts: usize, link: Link) -> Result<Network> {
+    let network = Network::start(n_hosts, 1)?;
+    network.link_all(link);
+    Ok(network)
 }

@@ -97,6 +97,7 @@ impl Loopback<'_> {
             n_unfinished: traversals.n_unfinished() as f64,
             reached_per_s: n_ended / traversals.last_end().as_secs_f64().max(load.duration.as_secs_f64()),
             collector_us_per_collect: if n_collects > 0.0 { works_ns / 1e3 / n_collects } else { 0.0 },
+            delay_p50_ms: 0.0,
         })
     }
 
@@ -224,7 +225,7 @@ mod tests {
     use std::time::Duration;
 
     fn load(shape: Shape, triggers_per_s: f64) -> Load {
-        Load { n_agents: 10, shape, triggers_per_s, duration: Duration::from_millis(500) }
+        Load { n_agents: 10, shape, triggers_per_s, duration: Duration::from_millis(500), link: None }
     }
 
     /// A chain of ten in which every step costs the coordinator alone, 10 us: whoever fires at one end has its question answered nine steps

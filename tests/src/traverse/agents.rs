@@ -1,11 +1,13 @@
 //! Agents without recorders: each dials the collector, fires what is planned for it, and answers every question at once.
 //!
-//! Started by the loads of this room. All run on one thread, so that on two cores the collector has the other; triggers are fired from the
-//! thread of the caller, which is on time though the agents are busy. Like the real ones they send answers before announcements.
+//! Started by the loads of this room. All run on one thread, so that on two cores the collector has the other, but for those on hosts apart;
+//! triggers are fired from the thread of the caller, which is on time though the agents are busy. Like the real ones they send answers before
+//! announcements.
 
 use super::Planned;
 use super::path::agent_id;
 use super::traversals::{AGENTS_MAX, Traversals};
+use crate::harness::network::Host;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use backsight_core::coordination::{Announcement, Answer, Collection};
 use backsight_core::holding::{Holding, HoldingState};
@@ -18,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_stream::Stream;
 use tonic::transport::Endpoint;
@@ -38,8 +40,8 @@ pub struct Agents {
     shared: Arc<Shared>,
     /// Announcements on their way to their agents, by index.
     fires: Vec<mpsc::Sender<v1::AgentSays>>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    stop: Option<watch::Sender<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 /// What the agents know together.
@@ -54,11 +56,11 @@ struct Shared {
 }
 
 impl Agents {
-    /// Connects `n_agents` agents to the collector at `url`, all but `dead`.
+    /// Connects `n_agents` agents to the collector at `url`, all but `dead`: each on one of `hosts`, or all on this machine where there are none.
     ///
     /// # Errors
     /// One of them is not greeted, or there are more than [`AGENTS_MAX`].
-    pub fn connect(url: &str, n_agents: usize, plan: &[Planned], dead: Option<usize>) -> Result<Self> {
+    pub fn connect(url: &str, n_agents: usize, plan: &[Planned], dead: Option<usize>, hosts: &[Host]) -> Result<Self> {
         ensure!((1..=AGENTS_MAX).contains(&n_agents), "{n_agents} agents, of 1 to {AGENTS_MAX}");
         let n_live = n_agents - usize::from(dead.is_some());
         let shared = Arc::new(Shared {
@@ -78,14 +80,15 @@ impl Agents {
                 lines.push(Line { idx, endpoint, announcements, shared: Arc::clone(&shared), greeted, revision: 0 });
             }
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start a runtime")?;
-        let (stop, stopped) = oneshot::channel();
-        let of_thread = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
-            .name("agents".into())
-            .spawn(move || runtime.block_on(serve(lines, of_thread, stopped)))
-            .context("start the agents' thread")?;
-        let agents = Self { shared, fires, stop: Some(stop), thread: Some(thread) };
+        let (stop, stopped) = watch::channel(());
+        let mut agents = Self { shared, fires, stop: Some(stop), threads: Vec::new() };
+        let groups: Vec<(Option<Host>, Vec<Line>)> = match hosts.is_empty() {
+            true => vec![(None, lines)],
+            false => lines.into_iter().map(|line| (hosts.get(line.idx).cloned(), vec![line])).collect(),
+        };
+        for (host, lines) in groups {
+            agents.threads.push(start(host, lines, Arc::clone(&agents.shared), stopped.clone())?);
+        }
         let deadline = Instant::now() + CONNECT_MAX;
         for _ in 0..n_live {
             let is_greeted = greetings.recv_timeout(deadline.saturating_duration_since(Instant::now()));
@@ -139,7 +142,7 @@ impl Agents {
 
     fn hang_up(&mut self) {
         self.stop = None;
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             let _ = thread.join(); // a panic there was printed there
         }
     }
@@ -156,27 +159,55 @@ impl Shared {
         self.traversals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Notes why agents do not go on.
+    fn fail(&self, why: anyhow::Error) {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+    }
+
     /// Returns the time since the load began.
     fn now(&self) -> Duration {
         self.start.get().map(Instant::elapsed).unwrap_or_default()
     }
 }
 
-/// Runs the agents until they are stopped, or one fails.
-async fn serve(lines: Vec<Line>, shared: Arc<Shared>, stopped: oneshot::Receiver<()>) {
+/// Starts a thread that runs agents on a host, or on this machine where there is none.
+fn start(
+    host: Option<Host>,
+    lines: Vec<Line>,
+    shared: Arc<Shared>,
+    stopped: watch::Receiver<()>,
+) -> Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start a runtime")?;
+    let run = move || {
+        let served = Arc::clone(&shared);
+        let serve = || runtime.block_on(serve(lines, served, stopped));
+        let ran = match host {
+            Some(host) => host.inside(serve),
+            None => {
+                serve();
+                Ok(())
+            }
+        };
+        ran.unwrap_or_else(|why| shared.fail(why));
+    };
+    std::thread::Builder::new().name("agents".into()).spawn(run).context("start the agents' thread")
+}
+
+/// Runs agents until they are stopped, or one fails.
+async fn serve(lines: Vec<Line>, shared: Arc<Shared>, mut stopped: watch::Receiver<()>) {
     let mut tasks = JoinSet::new();
     for line in lines {
         tasks.spawn(line.serve());
     }
     let ended = tokio::select! {
         ended = tasks.join_next() => ended,
-        _ = stopped => return,
+        _ = stopped.changed() => return,
     };
     let why = match ended {
         Some(Ok(Err(why))) => why,
         ended => anyhow!("an agent ended by itself: {ended:?}"),
     };
-    *shared.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+    shared.fail(why);
 }
 
 /// One agent.

@@ -53,6 +53,23 @@ impl Path {
         (idx + self.n_hosts - self.first) % self.n_hosts
     }
 
+    /// Returns how many questions one after another it takes to reach every host from the one of agent `fired`, on which a trigger fires: who is
+    /// asked names whom to ask next.
+    #[must_use]
+    pub fn n_questions_from(&self, fired: usize) -> usize {
+        let mut reached = vec![false; self.n_hosts];
+        reached[fired] = true;
+        let (mut newest, mut n_questions) = (vec![fired], 0);
+        loop {
+            let named = newest.iter().flat_map(|idx| self.crumbs(*idx)).map(|crumb| idx_of(crumb.agent));
+            let next: Vec<usize> = named.filter(|idx| !std::mem::replace(&mut reached[*idx], true)).collect();
+            if next.is_empty() {
+                return n_questions;
+            }
+            (newest, n_questions) = (next, n_questions + 1);
+        }
+    }
+
     /// Returns the crumbs on the host of agent `idx`, ascending: where the request came from, and where it went.
     #[must_use]
     pub fn crumbs(&self, idx: usize) -> Vec<CrumbTo> {
@@ -83,6 +100,10 @@ impl Path {
 #[must_use]
 pub const fn agent_id(idx: usize) -> AgentId {
     AgentId(idx as u32 + 1)
+}
+
+const fn idx_of(agent: AgentId) -> usize {
+    agent.0 as usize - 1
 }
 
 #[cfg(test)]

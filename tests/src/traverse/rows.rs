@@ -7,6 +7,7 @@ use super::{Load, PastDead, Sample};
 use crate::bench::report::{Better, Question, Row};
 use crate::bench::runner::Series;
 use crate::bench::verdict::Clock;
+use crate::harness::network::links::Link;
 use anyhow::Result;
 use std::time::Duration;
 
@@ -16,6 +17,14 @@ pub const AGENTS_OF_MUST: usize = 35;
 pub const RATE_LOW: f64 = 100.0;
 /// The rate of a storm.
 pub const RATE_HIGH: f64 = 10_000.0;
+/// The agents of the rows with hosts apart.
+const AGENTS_APART: usize = 10;
+/// How far apart they are, each way: two halls of one region, or two regions.
+const DELAY: Duration = Duration::from_millis(5);
+/// Packets that a poor network loses.
+const LOSS_SHARE: f64 = 0.01;
+/// What the median of a traversal is held against where hosts are apart.
+const DELAY_ALONE: &str = "the network's delay alone";
 /// A rate of which less is followed while it lasts is too high.
 const REACHED_SHARE_MIN: f64 = 0.95;
 
@@ -63,7 +72,7 @@ pub fn cases(numbers: &[usize], low: Duration, high: Duration) -> Vec<Case> {
         // A single host has nowhere to lead: all shapes are one.
         for shape in shapes.into_iter().take(if *n_agents > 1 { shapes.len() } else { 1 }) {
             for (triggers_per_s, duration) in [(RATE_LOW, low), (RATE_HIGH, high)] {
-                let load = Load { n_agents: *n_agents, shape, triggers_per_s, duration };
+                let load = Load { n_agents: *n_agents, shape, triggers_per_s, duration, link: None };
                 cases.push(Case { load, is_halved: false });
             }
         }
@@ -71,19 +80,36 @@ pub fn cases(numbers: &[usize], low: Duration, high: Duration) -> Vec<Case> {
     cases
 }
 
+/// Returns the loads at the moderate rate on hosts that are apart from each other and from the collector; the last one on a network that loses
+/// packets.
+#[must_use]
+pub fn cases_apart(duration: Duration) -> Vec<Case> {
+    let chain = |n_crumbs| Shape::Chain { n_crumbs };
+    let of = |(shape, loss_share)| {
+        let link = Some(Link { delay: DELAY, loss_share });
+        let load = Load { n_agents: AGENTS_APART, shape, triggers_per_s: RATE_LOW, duration, link };
+        Case { load, is_halved: false }
+    };
+    [(chain(1), 0.0), (chain(3), 0.0), (Shape::FanOut, 0.0), (chain(3), LOSS_SHARE)].map(of).to_vec()
+}
+
 impl Case {
     /// Returns its name: the same in each run, whatever was reached.
     #[must_use]
     pub fn name(&self) -> String {
-        let Load { n_agents, shape, triggers_per_s, .. } = self.load;
+        let Load { n_agents, shape, triggers_per_s, link, .. } = self.load;
         let rate = if self.is_halved {
             format!("{RATE_HIGH} triggers/s halved until followed")
         } else {
             format!("{triggers_per_s} triggers/s")
         };
+        let apart = link.map_or_else(String::new, |link| match link.loss_share {
+            0.0 => format!(" on hosts {} ms apart", link.delay.as_millis()),
+            share => format!(" on hosts {} ms apart, {} % lost", link.delay.as_millis(), share * 100.0),
+        });
         match n_agents {
             1 => format!("1 agent, {rate}: until acknowledged"),
-            _ => format!("{n_agents} agents, {shape}, {rate}"),
+            _ => format!("{n_agents} agents{apart}, {shape}, {rate}"),
         }
     }
 
@@ -142,18 +168,21 @@ impl Case {
                 "unfinished" => (Some("value==0"), None),
                 _ => (None, None),
             };
+            // Where packets are lost, the delay is not what it takes at least.
+            let is_bounded = self.load.link.is_some_and(|link| link.loss_share == 0.0);
+            let delay = (metric == "traverse_p50_ms" && is_bounded).then(|| ours.map(|sample| sample.delay_p50_ms));
             let question = Question {
                 metric: metric.to_owned(),
                 case: self.name(),
                 unit,
                 better,
                 clock,
-                peer: None,
+                peer: delay.is_some().then(|| DELAY_ALONE.to_owned()),
                 must: must.map(str::parse).transpose()?,
                 stretch: stretch.map(str::parse).transpose()?,
             };
             let again = Some(again.map(of)).filter(|again| clock == Clock::Wall && !again.samples.is_empty());
-            rows.extend(Row::answer(question, &ours.map(of), again.as_ref(), None));
+            rows.extend(Row::answer(question, &ours.map(of), again.as_ref(), delay.as_ref()));
         }
         Ok(rows)
     }

@@ -37,3 +37,12 @@ fn crumbs_ascend_and_a_lone_host_has_none() {
     assert_eq!(alone.crumbs(0), []);
     assert_eq!(agent_id(0).0, 1);
 }
+
+#[test]
+fn each_question_leads_as_far_as_crumbs_do() {
+    let n = |shape, fired| Path { shape, n_hosts: 10, first: 0 }.n_questions_from(fired);
+    assert_eq!([0, 4, 9].map(|fired| n(Shape::Chain { n_crumbs: 1 }, fired)), [9, 5, 9]);
+    assert_eq!([0, 4, 9].map(|fired| n(Shape::Chain { n_crumbs: 3 }, fired)), [3, 2, 3]);
+    assert_eq!([0, 4].map(|fired| n(Shape::FanOut, fired)), [1, 2]);
+    assert_eq!(Path { shape: Shape::FanOut, n_hosts: 1, first: 0 }.n_questions_from(0), 0);
+}

@@ -1,13 +1,13 @@
 //! What must be reached, and when less is asked for.
 
-use super::{AGENTS_OF_MUST, Case, PastDead, Sample, Samples, cases, of_dead};
+use super::{AGENTS_OF_MUST, Case, PastDead, Sample, Samples, cases, cases_apart, of_dead};
 use crate::bench::verdict::Verdict;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn sample(p99_ms: f64, reached_per_s: f64) -> Sample {
-    Sample { p50_ms: 1.0, p99_ms, n_unfinished: 0.0, reached_per_s, collector_us_per_collect: 5.0 }
+    Sample { p50_ms: 1.0, p99_ms, n_unfinished: 0.0, reached_per_s, collector_us_per_collect: 5.0, delay_p50_ms: 0.5 }
 }
 
 /// Returns the case at this place among those of the agents that must reach something: of each shape first the low rate.
@@ -51,13 +51,27 @@ fn a_rate_that_is_not_followed_is_halved_and_then_has_no_must() {
 }
 
 #[test]
+fn hosts_apart_are_held_against_the_delay_of_their_network_unless_it_loses_packets() {
+    let ratios = |case: &Case| {
+        let rows = case.rows(&Samples { rounds: vec![sample(3.0, 100.0)], again: Vec::new() }).unwrap();
+        rows.iter().filter(|row| row.peer.is_some()).map(|row| row.ratio).collect::<Vec<_>>()
+    };
+    let cases = cases_apart(SECOND);
+    assert_eq!(
+        cases.iter().map(ratios).collect::<Vec<_>>(),
+        [vec![Some(2.0)], vec![Some(2.0)], vec![Some(2.0)], vec![]]
+    );
+}
+
+#[test]
 fn no_two_rows_have_the_same_key() {
     let sample = sample(300.0, 5_000.0);
-    let of_rates = cases(&[1, 10, 35, 100], SECOND, SECOND);
+    let mut of_rates = cases(&[1, 10, 35, 100], SECOND, SECOND);
     let lower = of_rates.iter().filter(|case| case.is_too_much(&sample)).map(|case| case.halved(&sample));
     let lower: Vec<Case> = lower.collect();
     assert_eq!(lower.len(), 9);
     let samples = Samples { rounds: vec![sample], again: Vec::new() };
+    of_rates.extend(cases_apart(SECOND));
     let mut keys: Vec<(String, String)> = of_rates
         .iter()
         .chain(&lower)
