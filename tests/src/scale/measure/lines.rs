@@ -28,6 +28,8 @@ use tonic::transport::Endpoint;
 const SAYS_MAX: usize = 8192;
 /// How long until all that was said has had its effect.
 const SETTLE: Duration = Duration::from_millis(200);
+/// A collector has settled when it works for less than this share of such a time.
+const SETTLED_SHARE: f64 = 0.02;
 /// How long anything may take.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 /// How long the collector is watched while nobody says anything: two rounds of its keep-alives, one of the agents'.
@@ -123,6 +125,21 @@ impl Lines {
         Ok(())
     }
 
+    /// Waits until the collector rests: it goes on with what it was told last, such as storing views.
+    fn settle(&self, pid: u32) -> Result<()> {
+        let deadline = Instant::now() + WAIT_MAX;
+        loop {
+            let (before, start) = (worked(pid)?, Instant::now());
+            self.pass(SETTLE);
+            let spent = worked(pid)? - before;
+            let share = (spent.runtime_us + spent.writer_us) / 1e6 / start.elapsed().as_secs_f64();
+            if share < SETTLED_SHARE {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "the collector does not rest within {WAIT_MAX:?}");
+        }
+    }
+
     /// Has so many agents at a time ask the next ones, until that has been `n_hops` times.
     fn hops(&self, n_at_once: usize, n_hops: usize) -> Result<()> {
         let end = self.heard.n_collects.load(Ordering::Relaxed) + n_hops as u64;
@@ -149,7 +166,7 @@ impl Lines {
     /// # Errors
     /// The load fails, or the collector is gone.
     pub fn spent(&self, pid: u32, load: impl FnOnce() -> Result<()>) -> Result<Spent> {
-        self.pass(SETTLE);
+        self.settle(pid)?;
         let (before, agents_before, start) = (worked(pid)?, thread_cpu_ns(), Instant::now());
         load()?;
         self.pass(SETTLE);
@@ -271,22 +288,16 @@ fn said(lines: &Lines, pid: u32, effort: Effort) -> Result<Values> {
 /// asked, each is a turn of its own, and nobody sleeps; where one at a time has the next one asked, everybody does.
 fn asked(effort: Effort, step_collect_us: f64, link_send_us: f64) -> Result<Values> {
     const N_AGENTS: usize = 100;
-    let collector = Collector::start()?;
-    let pid = collector.pid();
-    let lines = Lines::connect(&collector.url(), N_AGENTS)?;
-    // Fewer together than one agent may leave unanswered.
-    let (n_bulk, n_busy, n_alone) = (effort.of(600), effort.of(20_000), effort.of(2_000));
+    // Fewer than one agent may leave unanswered.
+    let n_bulk = effort.of(600);
     let bulk = |asked: Range<usize>| {
-        let spent =
-            lines.spent(pid, || (0..n_bulk).try_for_each(|_| lines.say(0, lines.heard.announcement(asked.clone()))))?;
-        anyhow::Ok((spent.collector.runtime_us / n_bulk as f64, spent.agents_us / n_bulk as f64))
+        of_each(N_AGENTS, n_bulk, |lines| {
+            (0..n_bulk).try_for_each(|_| lines.say(0, lines.heard.announcement(asked.clone())))
+        })
     };
+    let hops = |n_at_once: usize, n_hops: usize| of_each(N_AGENTS, n_hops, |lines| lines.hops(n_at_once, n_hops));
     let (nobody, one) = (bulk(0..0)?, bulk(1..2)?);
-    let hops = |n_at_once: usize, n_hops: usize| {
-        let spent = lines.spent(pid, || lines.hops(n_at_once, n_hops))?;
-        anyhow::Ok((spent.collector.runtime_us / n_hops as f64, spent.agents_us / n_hops as f64))
-    };
-    let (busy, alone) = (hops(N_AGENTS / 2, n_busy)?, hops(1, n_alone)?);
+    let (alone, busy) = (hops(1, effort.of(2_000))?, hops(N_AGENTS / 2, effort.of(20_000))?);
     let receive_us = (one.1 - nobody.1).max(0.0);
     let turn_us = ((busy.0 - one.0) / 2.0).max(0.0);
     Ok(Values::from([
@@ -298,6 +309,15 @@ fn asked(effort: Effort, step_collect_us: f64, link_send_us: f64) -> Result<Valu
         ("link_turn_us", ((busy.1 - receive_us - link_send_us) / 2.0).max(0.0)),
         ("link_wake_us", (alone.1 - busy.1).max(0.0)),
     ]))
+}
+
+/// Returns what each of `n` parts of a load costs a collector with so many agents, and these, in microseconds. It is a new one, which has
+/// nothing left to do of an earlier load.
+fn of_each(n_agents: usize, n: usize, load: impl FnOnce(&Lines) -> Result<()>) -> Result<(f64, f64)> {
+    let collector = Collector::start()?;
+    let lines = Lines::connect(&collector.url(), n_agents)?;
+    let spent = lines.spent(collector.pid(), || load(&lines))?;
+    Ok((spent.collector.runtime_us / n as f64, spent.agents_us / n as f64))
 }
 
 fn update(n_holdings: usize) -> agent_says::What {
