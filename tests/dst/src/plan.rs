@@ -59,7 +59,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Returns the plan of a seed. One in eight is calm: nothing goes wrong, and nothing is scarce.
+    /// Returns the plan of a seed. One in eight is calm: nothing goes wrong, and nothing is scarce. One in 32 has 20 hosts and three collectors.
     #[must_use]
     pub fn of(seed: u64) -> Self {
         let mut rng = Rng::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0xb0c5_1947);
@@ -80,6 +80,7 @@ impl Plan {
             }
             faults.sort_unstable();
         }
+        let is_wide = seed % 32 == 5;
         let is_scarce = |rng: &mut Rng, permille| !is_calm && rng.permille(permille);
         Self {
             seed,
@@ -97,6 +98,11 @@ impl Plan {
             n_collectors: rng.between(1, 4) as usize, // drawn last: what else a seed means stays the same
             faults,
         }
+        .widened(is_wide)
+    }
+
+    fn widened(self, is_wide: bool) -> Self {
+        if is_wide { Self { n_hosts: 20, n_collectors: 3, ..self } } else { self }
     }
 
     /// Returns whether no host loses anything, and nothing is scarce: every triggered trace must then be complete in the end, however often
