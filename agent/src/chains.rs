@@ -12,6 +12,8 @@ use std::marker::PhantomData;
 pub const BLOCK_ENTRIES: usize = 1024;
 /// Bytes of an entry.
 const ENTRY_BYTES: u64 = size_of::<Entry>() as u64;
+/// Bytes of a chain's head.
+const HEAD_BYTES: u64 = size_of::<u32>() as u64;
 /// The largest number of entries: positions have 32 bits, and must tell live from dead.
 const ENTRIES_MAX: u64 = 1 << 30;
 
@@ -32,7 +34,8 @@ const _: () = assert!(ENTRY_BYTES == 32);
 /// Entries by trace.
 ///
 /// # Shape
-/// 32 bytes an entry and one 4-byte chain head per four entries of the most there may be: at most the bytes given to [`Chains::new`].
+/// 32 bytes an entry and a 4-byte chain head for one or two entries of the most there may be, so that a walk is short: each step of it is likely to
+/// miss the caches. At most the bytes given to [`Chains::new`].
 /// Positions count from 1 and never repeat; those below the tail are dead.
 #[derive(Debug)]
 pub struct Chains<T> {
@@ -47,8 +50,8 @@ pub struct Chains<T> {
 impl<T: From<Note> + Into<Note>> Chains<T> {
     /// Returns no entries; they will use at most `budget` bytes, but there is always room for one block.
     pub fn new(budget: Bytes) -> Self {
-        let entries_max = (budget.0 / (ENTRY_BYTES + 1)).clamp(BLOCK_ENTRIES as u64, ENTRIES_MAX);
-        let n_buckets = ((entries_max / 8).next_power_of_two()).max(64);
+        let entries_max = (budget.0 / (ENTRY_BYTES + HEAD_BYTES)).clamp(BLOCK_ENTRIES as u64, ENTRIES_MAX);
+        let n_buckets = entries_max.next_power_of_two() / 2;
         let buckets = vec![0; n_buckets as usize];
         Self { blocks: VecDeque::new(), buckets, tail: 1, head: 1, entries_max, says: PhantomData }
     }
@@ -72,7 +75,7 @@ impl<T: From<Note> + Into<Note>> Chains<T> {
     /// Returns the memory in use.
     pub fn bytes(&self) -> Bytes {
         let entries = self.blocks.len() as u64 * BLOCK_ENTRIES as u64 * ENTRY_BYTES;
-        Bytes(entries + 4 * self.buckets.len() as u64)
+        Bytes(entries + HEAD_BYTES * self.buckets.len() as u64)
     }
 
     /// Appends an entry. The caller has made room where [`Chains::is_full`]; where it could not, the memory grows by a block.

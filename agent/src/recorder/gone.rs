@@ -10,7 +10,8 @@ use backsight_core::record::seg_flags;
 use backsight_core::units::Nanos;
 use backsight_ringbuf::abi::ChunkId;
 
-/// A trace goes on if another segment of it was sealed so lately.
+/// A trace goes on if another segment of it was sealed so lately, and within half of the horizon: where that is short, most traces have a segment that is
+/// younger, and to carry all of them over would take more than it brings.
 const GOES_ON: Nanos = Nanos::from_ms(5_000);
 
 impl Recorder {
@@ -79,7 +80,8 @@ impl Recorder {
         if (position, id) == (evicted.region, Some(evicted.chunk)) {
             return false;
         }
-        let since = now.ticks.saturating_sub(self.ticks_of(GOES_ON));
+        let horizon = now.ticks.saturating_sub(evicted.last_ticks);
+        let since = now.ticks.saturating_sub(self.ticks_of(GOES_ON).min(horizon / 2));
         let region = self.member(position).map(|member| &member.region);
         let retained = region.zip(id).filter(|(region, id)| region.is_retained(*id, newest.generation));
         let info = retained.and_then(|(region, id)| region.chunk_info(id)?.ok());
