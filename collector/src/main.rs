@@ -10,12 +10,18 @@ use backsight_collector::daemon::Collector;
 use backsight_collector::tls::{self, Tls};
 use backsight_core::cause::chain;
 use clap::Parser;
+use mimalloc::MiMalloc;
 use sd_notify::NotifyState;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Most of what is allocated here is freed by another thread: a connection reads a message, the coordinator's task keeps what it says, the library
+/// writes it.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Follows triggers from host to host, and stores what hosts report.
 #[derive(Debug, Parser)]

@@ -10,7 +10,7 @@ use backsight_core::units::Nanos;
 use backsight_proto::v1;
 use backsight_proto::v1::coordinator_says::What;
 use backsight_proto::wire::ADVISED_MAX;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -22,8 +22,9 @@ const TICK: Duration = Duration::from_millis(50);
 /// How often otherwise, and how often others see how things are.
 const TICK_AT_REST: Duration = Duration::from_millis(250);
 
-/// Messages that are taken before it is looked at the clock.
-const HEARD_AT_ONCE: usize = 64;
+/// Messages that are taken before agents are asked on them: less than a millisecond of work. A connection that is written to for each question
+/// costs several times as much as one that takes what has come together.
+const HEARD_AT_ONCE: usize = 256;
 
 /// How things are.
 #[derive(Clone, Debug, Default)]
@@ -70,6 +71,8 @@ pub(super) struct Switchboard {
     lines: BTreeMap<AgentId, Line>,
     /// Agents that were refused because there were too many, or because their id was taken.
     n_refused: u64,
+    /// What agents are asked on the messages that are taken now.
+    questions: BTreeMap<AgentId, Vec<v1::Collect>>,
     /// Acknowledgements that go along with the next question to their agent, or at the next tick: nobody waits for them.
     acks: BTreeMap<AgentId, Vec<v1::AnnounceAck>>,
     /// What agents are told at the next tick to do with their parts of traces.
@@ -100,6 +103,7 @@ impl Switchboard {
             agents_max,
             lines: BTreeMap::new(),
             n_refused: 0,
+            questions: BTreeMap::new(),
             acks: BTreeMap::new(),
             advice: BTreeMap::new(),
             views: BTreeMap::new(),
@@ -124,10 +128,12 @@ impl Switchboard {
                         return;
                     }
                     heard.drain(..).for_each(|heard| self.hear(heard));
+                    self.ask();
                 }
                 () = tokio::time::sleep_until(next.into()) => {
                     ticked = Instant::now();
                     self.step(Event::Tick);
+                    self.ask();
                     self.acknowledge();
                     self.advise();
                     self.hand_on();
@@ -219,7 +225,8 @@ impl Switchboard {
     }
 
     fn disconnect(&mut self, agent: AgentId) {
-        self.acks.remove(&agent); // it announces again on its next connection
+        self.questions.remove(&agent); // it is asked again on its next connection
+        self.acks.remove(&agent); // where it announces again
         self.advice.remove(&agent); // for a storm, which may be over by then
         if let Some(line) = self.lines.get_mut(&agent) {
             line.connection = None;
@@ -229,9 +236,8 @@ impl Switchboard {
         self.step(Event::Disconnected { agent });
     }
 
-    /// Steps the coordinator and does what it wants; agents that do not listen are disconnected, which it is told in turn.
+    /// Steps the coordinator and notes what it wants.
     fn step(&mut self, event: Event) {
-        let mut deaf = BTreeSet::new();
         for action in self.coordinator.step(self.now(), event) {
             match action {
                 Action::Publish(view) => {
@@ -245,15 +251,21 @@ impl Switchboard {
                     self.advice.entry(agent).or_default().insert(trace, advice);
                 }
                 Action::Collect { agent, collection } => {
-                    let is_heard = self.say(agent, What::Collect((&collection).into()));
-                    let acks = self.acks.remove(&agent).unwrap_or_default();
-                    if !is_heard || !acks.into_iter().all(|ack| self.say(agent, What::AnnounceAck(ack))) {
-                        deaf.insert(agent);
-                    }
+                    self.questions.entry(agent).or_default().push((&collection).into());
                 }
             }
         }
-        deaf.into_iter().for_each(|agent| self.give_up(agent));
+    }
+
+    /// Asks what agents are to be asked. Those that do not listen are disconnected, on which others may have to be asked.
+    fn ask(&mut self) {
+        while let Some((agent, questions)) = self.questions.pop_first() {
+            let acks = self.acks.remove(&agent).unwrap_or_default();
+            let mut says = questions.into_iter().map(What::Collect).chain(acks.into_iter().map(What::AnnounceAck));
+            if !says.all(|what| self.say(agent, what)) {
+                self.give_up(agent);
+            }
+        }
     }
 
     /// Sends the acknowledgements that went along with nothing.
