@@ -303,7 +303,9 @@ impl Coordinator {
             group.traces.push(trace);
             let followed = self.traces.entry(trace).or_default();
             followed.groups.insert(id);
-            followed.note_fired(group.fired(trace));
+            if followed.note_fired(group.fired(trace)) {
+                self.touched.push(trace);
+            }
             n_joined += 1;
         }
         n_joined

@@ -273,6 +273,16 @@ fn groups_that_share_a_trace_share_its_view_and_each_asks_for_itself() {
 }
 
 #[test]
+fn another_trigger_for_a_trace_of_which_all_is_known_is_published_with_the_next_tick() {
+    let mut coordinator = with(&[A]);
+    assert_eq!(views(&coordinator.step(ms(1), announced(A, 1, vec![holding(1, 1, &[])]))).len(), 1);
+    let announcement = announcement(2, 301, vec![holding(1, 1, &[])]);
+    coordinator.step(ms(2), Event::Announced { agent: A, announcement });
+    let published = views(&coordinator.step(ms(100), Event::Tick));
+    assert_eq!(published[0].fired.iter().map(|fired| fired.trigger.0).collect::<Vec<_>>(), [300, 301]);
+}
+
+#[test]
 fn an_agent_that_does_not_answer_is_unreachable_and_its_answer_still_counts() {
     let mut coordinator = with(&[A, B]);
     let actions = coordinator.step(ms(1), announced(A, 1, vec![holding(1, 1, &[2])]));

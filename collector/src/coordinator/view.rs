@@ -207,11 +207,11 @@ impl Followed {
         }
     }
 
-    /// Notes why the trace is followed.
-    pub(super) fn note_fired(&mut self, fired: Fired) {
-        if self.fired.len() < FIRED_MAX {
-            self.is_dirty |= self.fired.insert(fired);
-        }
+    /// Notes why the trace is followed; returns whether that was news.
+    pub(super) fn note_fired(&mut self, fired: Fired) -> bool {
+        let is_news = self.fired.len() < FIRED_MAX && self.fired.insert(fired);
+        self.is_dirty |= is_news;
+        is_news
     }
 
     /// Notes what people call a trigger that fired for the trace; returns whether that was news.
