@@ -17,6 +17,8 @@ const N_HOSTS: usize = 3;
 /// The pool of each: some seconds of full load, so that it goes round within a warm-up ([`super::cases::Plan::warmup_seconds`]), and eviction
 /// works as it does in production.
 const BUDGET_BYTES: u64 = 32 << 20;
+/// What such a pool holds of full load. Agents that were to look further back would have detail left out, which no trace is whole without.
+const HORIZON: &str = "[horizon]\ntarget_ms = 2000\n";
 /// How long agents may take to see that the processes of a run have ended.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 const SETTLE_PERIOD: Duration = Duration::from_millis(20);
@@ -48,9 +50,13 @@ impl Hosts {
     pub fn start_with(config: &str) -> Result<Self> {
         let collector = Collector::start()?;
         let relay = Relay::start(collector.address())?;
-        let url = relay.url();
-        let options =
-            AgentOptions { budget_bytes: BUDGET_BYTES, collector: Some(&url), config, ..AgentOptions::default() };
+        let (url, config) = (relay.url(), format!("{HORIZON}{config}"));
+        let options = AgentOptions {
+            budget_bytes: BUDGET_BYTES,
+            collector: Some(&url),
+            config: &config,
+            ..AgentOptions::default()
+        };
         let agents = (0..N_HOSTS).map(|_| Agent::start(options)).collect::<Result<_>>()?;
         Ok(Self { agents, relay, collector, n_seeds: Cell::new(0) })
     }
