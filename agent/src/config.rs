@@ -359,34 +359,14 @@ impl Config {
 
     /// Checks what the file's triggers are beside each other.
     fn check_triggers(&self, file: &Path) -> Result<(), ConfigError> {
-        let mut names = BTreeSet::new();
-        for (idx, trigger) in self.trigger.iter().enumerate() {
-            let wrong = if idx >= EXPRESSIONS_MAX {
-                format!("one of the first {EXPRESSIONS_MAX}")
-            } else if !names.insert(trigger.name.as_str()) {
-                "a name that no other trigger of the file has".to_owned()
-            } else {
-                continue;
-            };
-            return Err(ConfigError::beside(Origin::File(file), "trigger.name", &trigger.name, wrong));
-        }
-        Ok(())
+        let names = self.trigger.iter().map(|of| (&*of.name, &of.name));
+        check_listed(file, "trigger.name", names, EXPRESSIONS_MAX, "a name that no other trigger of the file has")
     }
 
     /// Checks what the file's weights are beside each other.
     fn check_weights(&self, file: &Path) -> Result<(), ConfigError> {
-        let mut weighed = BTreeSet::new();
-        for (idx, WeightConfig { trigger, .. }) in self.triggers.weights.iter().enumerate() {
-            let wrong = if idx >= WEIGHTS_MAX {
-                format!("one of the first {WEIGHTS_MAX}")
-            } else if !weighed.insert(TriggerId::from_text(trigger)) {
-                "a trigger that has no other weight".to_owned()
-            } else {
-                continue;
-            };
-            return Err(ConfigError::beside(Origin::File(file), "triggers.weights.trigger", trigger, wrong));
-        }
-        Ok(())
+        let weighed = self.triggers.weights.iter().map(|of| (&*of.trigger, TriggerId::from_text(&of.trigger)));
+        check_listed(file, "triggers.weights.trigger", weighed, WEIGHTS_MAX, "a trigger that has no other weight")
     }
 
     fn apply(&mut self, overrides: Overrides) -> Result<(), ConfigError> {
@@ -429,6 +409,29 @@ impl Config {
         let path = self.agent.socket.to_string_lossy();
         ConfigError::beside(origin, key, &path, format!("another path than {other}"))
     }
+}
+
+/// Checks what `file` lists as `key`, each as it was written and as it is told apart: that it is not too much, and that nothing comes twice, where
+/// `once` is allowed.
+fn check_listed<'a, T: Ord>(
+    file: &Path,
+    key: &'static str,
+    listed: impl Iterator<Item = (&'a str, T)>,
+    n_max: usize,
+    once: &str,
+) -> Result<(), ConfigError> {
+    let mut seen = BTreeSet::new();
+    for (idx, (written, is)) in listed.enumerate() {
+        let allowed = if idx >= n_max {
+            format!("one of the first {n_max}")
+        } else if !seen.insert(is) {
+            once.to_owned()
+        } else {
+            continue;
+        };
+        return Err(ConfigError::beside(Origin::File(file), key, written, allowed));
+    }
+    Ok(())
 }
 
 /// The memory that an agent may use, and whether that is less than was configured.

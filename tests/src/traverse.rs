@@ -128,7 +128,8 @@ pub fn timed(load: &Load, seed: u64) -> Result<Sample> {
     })
 }
 
-fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+/// Returns values, ascending.
+pub(crate) fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values

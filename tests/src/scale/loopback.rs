@@ -9,7 +9,7 @@ use super::costs::{Costs, us};
 use super::queue::{Agenda, Pool};
 use crate::traverse::path::agent_id;
 use crate::traverse::traversals::Traversals;
-use crate::traverse::{Load, Planned, Sample};
+use crate::traverse::{Load, Planned, Sample, sorted};
 use anyhow::{Context as _, Result};
 use backsight_collector::coordinator;
 use backsight_core::coordination::{Announcement, Answer};
@@ -85,8 +85,7 @@ impl Loopback<'_> {
     fn sample(self, load: &Load) -> Result<Sample> {
         let Self { collector, traversals, agenda, plan, .. } = self;
         let traversals = traversals.watched_until(Duration::from_nanos(agenda.now()));
-        let mut times_ms: Vec<f64> = traversals.times().map(|time| time.as_secs_f64() * 1e3).collect();
-        times_ms.sort_by(f64::total_cmp);
+        let times_ms = sorted(traversals.times().map(|time| time.as_secs_f64() * 1e3));
         let quantile = |share| crate::bench::stats::quantile(&times_ms, share).context("no trigger fired");
         let n_ended = (plan.len() - traversals.n_unfinished()) as f64;
         let n_collects = traversals.n_collects() as f64;
