@@ -191,7 +191,8 @@ fn what_a_dead_process_left_open_is_no_newer_for_the_next_agent() {
     child.kill().unwrap();
     child.wait().unwrap();
     until_kept(&agent, trace, "process_death");
-    fill(MIB);
+    // Further apart than two looks, so that one of them sees the one gone and the other there.
+    fill(4 * MIB);
     let later = serve("later");
     fill(MIB);
     agent.kill().unwrap();
