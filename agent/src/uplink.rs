@@ -181,13 +181,8 @@ pub enum Action {
         /// The traces whose holdings go with it.
         traces: Vec<TraceId>,
     },
-    /// Answer the coordinator.
-    Answer {
-        /// Its group.
-        group: u64,
-        /// The traces whose holdings are the answer.
-        traces: Vec<TraceId>,
-    },
+    /// Answer the coordinator in one message: each of its groups with the traces whose holdings are the answer.
+    Answer(Vec<(u64, Vec<TraceId>)>),
     /// Tell the coordinator what there is of these traces now.
     Update {
         /// The traces.

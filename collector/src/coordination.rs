@@ -27,7 +27,7 @@ use tonic::{Request, Response, Status, Streaming};
 const HEARD_MAX: usize = 4096;
 /// Messages that wait to be sent to one agent; one that lets so many wait is disconnected.
 const SAYS_MAX: usize = 16_384;
-/// The largest message that an agent may say: 33 holdings with 256 crumbs each are a tenth of it.
+/// The largest message that an agent may say: the holdings of one are at most 256, of at most 12 KiB.
 const MESSAGE_MAX_BYTES: usize = 4 << 20;
 
 type Says = Result<v1::CoordinatorSays, Status>;
@@ -59,6 +59,8 @@ pub enum Heard {
         agent: AgentId,
         /// What it holds.
         holdings: Vec<Holding>,
+        /// Of these, what it holds of traces whose report was left out: the view says that there is more.
+        left_out: Vec<Holding>,
         /// Bytes of the batch.
         bytes: u64,
     },
@@ -81,7 +83,7 @@ pub enum Said {
     /// A trigger fired.
     Announced(Announcement),
     /// It was asked, and answers.
-    Answered(Answer),
+    Answered(Vec<Answer>),
     /// What it holds has changed.
     Updated(Vec<Holding>),
 }

@@ -21,9 +21,10 @@ use backsight_core::ids::{AgentId, TraceId, TriggerId};
 use backsight_core::names::TriggerName;
 use backsight_core::units::Nanos;
 use backsight_proto::wire::GROUP_MAX;
+use foldhash::{HashMap, HashMapExt as _};
 use group::Group;
 use peers::{Peers, Rank};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use view::{Followed, GroupId, Source};
 
@@ -114,7 +115,8 @@ pub enum Action {
 /// # Cost
 /// Memory within [`Limits`]; a step takes time logarithmic in what is followed and linear in what changes.
 ///
-/// Nothing depends on the order of its hash maps: the same events at the same times have it do the same.
+/// Nothing depends on the order of its hash maps: the same events at the same times have it do the same. The hash is a
+/// quick one, seeded anew for each map.
 #[derive(Debug)]
 pub struct Coordinator {
     limits: Limits,

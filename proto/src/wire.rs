@@ -24,6 +24,15 @@ pub const GROUP_MAX: usize = 33;
 /// Traces that one [`crate::v1::Advise`] names at most.
 pub const ADVISED_MAX: usize = 1024;
 
+/// Questions that one [`crate::v1::Collects`] asks at most.
+pub const COLLECTS_MAX: usize = 256;
+
+/// Holdings that one [`crate::v1::Answers`] has at most.
+pub const ANSWERED_MAX: usize = 256;
+
+/// Acknowledgements that stand in one [`crate::v1::AnnounceAcks`] at most.
+pub const ACKS_MAX: usize = 1024;
+
 /// A message that no version of this protocol says.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum WireError {

@@ -21,6 +21,8 @@ use tracing::{info, warn};
 
 /// Messages of the collector taken in one turn.
 const HEARD_PER_TURN: usize = 256;
+/// No further message is taken in a turn that has so many questions.
+const COLLECTIONS_PER_TURN: usize = 256;
 /// The shortest sleep while something waits to be sent: what is due within it goes together.
 const SLEEP_MIN: Nanos = Nanos::from_ms(4);
 /// The shortest sleep while the port has no room for it.
@@ -201,10 +203,13 @@ impl<P: Port> Driver<P> {
                     self.last_error = why;
                     Event::ReportLost
                 }
-                Heard::Collect(collection) => {
-                    self.n_collections += 1;
-                    collections.push(collection);
-                    continue;
+                Heard::Collects(asked) => {
+                    self.n_collections += asked.len() as u64;
+                    collections.extend(asked);
+                    if collections.len() < COLLECTIONS_PER_TURN {
+                        continue;
+                    }
+                    break;
                 }
                 Heard::Advise(advised) => Event::Advised(advised),
                 Heard::AnnounceAck { id, refusal } => Event::AnnounceAck { id, is_refused: !refusal.is_empty() },
@@ -244,7 +249,7 @@ impl<P: Port> Driver<P> {
                 Action::Demote { trace } => recorder.demote(trace),
                 Action::GiveUp { trace } => recorder.give_up(trace, now),
                 Action::ResetReports => self.port.reset_reports(),
-                Action::Announce { .. } | Action::Answer { .. } | Action::Update { .. } | Action::Batch(_) => {
+                Action::Announce { .. } | Action::Answer(_) | Action::Update { .. } | Action::Batch(_) => {
                     debug_assert!(false, "only a tick sends");
                 }
             }
@@ -270,9 +275,11 @@ impl<P: Port> Driver<P> {
                     let shard_epoch = self.greeting.map_or(0, |greeting| greeting.shard_epoch);
                     self.port.say(agent_says::What::Announce(v1::Announce::of(&announcement, shard_epoch)));
                 }
-                Action::Answer { group, traces } => {
-                    let answer = Answer { group, holdings: holdings(traces) };
-                    self.port.say(agent_says::What::Answer((&answer).into()));
+                Action::Answer(answers) => {
+                    let answers =
+                        answers.into_iter().map(|(group, traces)| Answer { group, holdings: holdings(traces) });
+                    let answers: Vec<Answer> = answers.collect();
+                    self.port.say(agent_says::What::Answers(answers.as_slice().into()));
                 }
                 Action::Update { traces } => {
                     self.port.say(agent_says::What::Update(holdings(traces).as_slice().into()));

@@ -17,6 +17,7 @@ use backsight_proto::v1::{
     self, AgentSays, CoordinatorSays, ReportReply, ReportRequest, agent_says, coordinator_says, report_reply,
     report_request,
 };
+use backsight_proto::wire::WireError;
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -73,7 +74,7 @@ pub enum Heard {
     /// It takes no more on this stream; why, for people.
     ReportLost(String),
     /// It asks for traces.
-    Collect(Collection),
+    Collects(Vec<Collection>),
     /// It has an announcement; why it does not follow it, if it does not.
     AnnounceAck {
         /// The announcement.
@@ -396,22 +397,24 @@ async fn hear(mut inbound: Streaming<CoordinatorSays>, number: u64, told: &Told)
     told.tell(number, Heard::Connected(welcome.into())).await;
     while let Some(message) = inbound.message().await.map_err(|status| of_status(&status))? {
         let heard = match message.what {
-            Some(coordinator_says::What::Collect(collect)) => match Collection::try_from(collect) {
-                Ok(collection) => Heard::Collect(collection),
-                Err(error) => Heard::Garbage(error.to_string()),
-            },
-            Some(coordinator_says::What::AnnounceAck(ack)) => {
-                Heard::AnnounceAck { id: ack.id, refusal: clipped(&ack.refusal) }
+            Some(coordinator_says::What::AnnounceAcks(acks)) => {
+                for ack in acks.acks {
+                    let heard = Heard::AnnounceAck { id: ack.id, refusal: clipped(&ack.refusal) };
+                    told.tell(number, heard).await;
+                }
+                continue;
             }
-            Some(coordinator_says::What::Advise(advise)) => match advise.try_into() {
-                Ok(advised) => Heard::Advise(advised),
-                Err(error) => Heard::Garbage(error.to_string()),
-            },
+            Some(coordinator_says::What::Collects(collects)) => or_garbage(collects.try_into().map(Heard::Collects)),
+            Some(coordinator_says::What::Advise(advise)) => or_garbage(advise.try_into().map(Heard::Advise)),
             Some(coordinator_says::What::Welcome(_)) | None => continue, // said before, or of a later version
         };
         told.tell(number, heard).await;
     }
     Err("the stream was closed".to_owned())
+}
+
+fn or_garbage(heard: Result<Heard, WireError>) -> Heard {
+    heard.unwrap_or_else(|error| Heard::Garbage(error.to_string()))
 }
 
 fn hello(identity: &Identity) -> v1::Hello {

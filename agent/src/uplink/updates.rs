@@ -6,6 +6,7 @@
 use super::{Action, Counters, Turn};
 use backsight_core::ids::TraceId;
 use backsight_core::units::Nanos;
+use backsight_proto::wire::ANSWERED_MAX;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Traces whose changes are told of at a time; beyond, the one that ends first goes.
@@ -161,10 +162,20 @@ impl Updates {
     /// Answers, as far as the turn has room for it.
     pub(super) fn answers(&mut self, turn: &mut Turn, actions: &mut Vec<Action>, counters: &mut Counters) {
         while !turn.is_over() {
-            let Some((group, traces)) = self.answers.pop_front() else { return };
-            turn.note(traces.len());
-            counters.answered += 1;
-            actions.push(Action::Answer { group, traces });
+            let (mut answers, mut n_traces) = (Vec::new(), 0);
+            while n_traces < turn.n_traces
+                && answers.len() < ANSWERED_MAX
+                && let Some(answer) = self.answers.pop_front_if(|(_, traces)| n_traces + traces.len() <= ANSWERED_MAX)
+            {
+                n_traces += answer.1.len();
+                answers.push(answer);
+            }
+            if answers.is_empty() {
+                return;
+            }
+            turn.note(n_traces);
+            counters.answered += answers.len() as u64;
+            actions.push(Action::Answer(answers));
         }
     }
 

@@ -7,8 +7,8 @@ use backsight_proto::v1::coordinator_server::{Coordinator, CoordinatorServer};
 use backsight_proto::v1::intake_server::{Intake, IntakeServer};
 use backsight_proto::v1::{AgentSays, Refusal};
 use backsight_proto::v1::{
-    Announce, AnnounceAck, Answer, BatchAck, Collect, CoordinatorSays, Hello, PROTOCOL, Ready, ReportReply,
-    ReportRequest, Traces, Update, Welcome, agent_says, coordinator_says, report_reply, report_request,
+    Announce, AnnounceAck, AnnounceAcks, Answer, BatchAck, Collect, Collects, CoordinatorSays, Hello, PROTOCOL, Ready,
+    ReportReply, ReportRequest, Traces, Update, Welcome, agent_says, coordinator_says, report_reply, report_request,
 };
 use backsight_proto::wire::Report;
 use std::net::TcpListener;
@@ -106,7 +106,8 @@ impl Collector {
     /// Asks all agents for traces.
     pub(crate) fn collect(&self, collect: &Collect) {
         for agent in &self.heard.lock().unwrap().agents {
-            let says = CoordinatorSays { what: Some(coordinator_says::What::Collect(collect.clone())) };
+            let collects = Collects { collects: vec![collect.clone()] };
+            let says = CoordinatorSays { what: Some(coordinator_says::What::Collects(collects)) };
             let _ = agent.try_send(Ok(says)); // a stream that has ended
         }
     }
@@ -169,10 +170,11 @@ impl Coordinator for Service {
                         if heard.conduct == Conduct::Silent {
                             continue;
                         }
-                        coordinator_says::What::AnnounceAck(AnnounceAck { id, refusal: String::new() })
+                        let acks = vec![AnnounceAck { id, refusal: String::new() }];
+                        coordinator_says::What::AnnounceAcks(AnnounceAcks { acks })
                     }
-                    agent_says::What::Answer(answer) => {
-                        heard.answers.push(answer);
+                    agent_says::What::Answers(answers) => {
+                        heard.answers.extend(answers.answers);
                         continue;
                     }
                     agent_says::What::Update(update) => {

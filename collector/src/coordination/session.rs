@@ -82,7 +82,7 @@ async fn listen(
 fn said(message: v1::AgentSays) -> Result<Option<Said>, WireError> {
     Ok(match message.what {
         Some(What::Announce(announce)) => Some(Said::Announced(announce.try_into()?)),
-        Some(What::Answer(answer)) => Some(Said::Answered(answer.try_into()?)),
+        Some(What::Answers(answers)) => Some(Said::Answered(answers.try_into()?)),
         Some(What::Update(update)) => Some(Said::Updated(update.try_into()?)),
         Some(What::Hello(_)) => return Err(WireError::Value { field: "hello", value: 2, allowed: "one a stream" }),
         None => None,

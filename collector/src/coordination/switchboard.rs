@@ -9,7 +9,7 @@ use backsight_core::ids::{AgentId, TraceId};
 use backsight_core::units::Nanos;
 use backsight_proto::v1;
 use backsight_proto::v1::coordinator_says::What;
-use backsight_proto::wire::ADVISED_MAX;
+use backsight_proto::wire::{ACKS_MAX, ADVISED_MAX, COLLECTS_MAX};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,8 +22,8 @@ const TICK: Duration = Duration::from_millis(50);
 /// How often otherwise, and how often others see how things are.
 const TICK_AT_REST: Duration = Duration::from_millis(250);
 
-/// Messages that are taken before agents are asked on them: less than a millisecond of work. A connection that is written to for each question
-/// costs several times as much as one that takes what has come together.
+/// Messages that are taken before agents are asked on them. A connection that is written to for each question costs several times as much as one
+/// that takes what has come together.
 const HEARD_AT_ONCE: usize = 256;
 
 /// How things are.
@@ -148,11 +148,7 @@ impl Switchboard {
             Heard::Connected(dialed) => self.connect(dialed),
             Heard::Said { connection, agent, what } => {
                 if self.is_current(agent, connection) {
-                    self.step(match what {
-                        Said::Announced(announcement) => Event::Announced { agent, announcement },
-                        Said::Answered(answer) => Event::Answered { agent, answer },
-                        Said::Updated(holdings) => Event::Updated { agent, holdings },
-                    });
+                    self.hear_said(agent, what);
                 }
             }
             Heard::Disconnected { connection, agent } => {
@@ -160,15 +156,28 @@ impl Switchboard {
                     self.disconnect(agent);
                 }
             }
-            Heard::Reported { agent, holdings, bytes } => {
+            Heard::Reported { agent, holdings, left_out, bytes } => {
                 if let Some(line) = self.lines.get_mut(&agent) {
                     line.status.n_batches += 1;
                     line.status.bytes += bytes;
+                }
+                if !left_out.is_empty() {
+                    self.step(Event::Updated { agent, holdings: left_out });
                 }
                 for holding in holdings {
                     self.step(Event::Reported { agent, holding });
                 }
             }
+        }
+    }
+
+    fn hear_said(&mut self, agent: AgentId, said: Said) {
+        match said {
+            Said::Announced(announcement) => self.step(Event::Announced { agent, announcement }),
+            Said::Answered(answers) => {
+                answers.into_iter().for_each(|answer| self.step(Event::Answered { agent, answer }));
+            }
+            Said::Updated(holdings) => self.step(Event::Updated { agent, holdings }),
         }
     }
 
@@ -260,9 +269,9 @@ impl Switchboard {
     /// Asks what agents are to be asked. Those that do not listen are disconnected, on which others may have to be asked.
     fn ask(&mut self) {
         while let Some((agent, questions)) = self.questions.pop_first() {
-            let acks = self.acks.remove(&agent).unwrap_or_default();
-            let mut says = questions.into_iter().map(What::Collect).chain(acks.into_iter().map(What::AnnounceAck));
-            if !says.all(|what| self.say(agent, what)) {
+            let questions = chunks(questions, COLLECTS_MAX).map(|collects| What::Collects(v1::Collects { collects }));
+            let acks = self.acks.remove(&agent).map(acknowledging).into_iter().flatten();
+            if !questions.chain(acks).all(|what| self.say(agent, what)) {
                 self.give_up(agent);
             }
         }
@@ -271,7 +280,7 @@ impl Switchboard {
     /// Sends the acknowledgements that went along with nothing.
     fn acknowledge(&mut self) {
         for (agent, acks) in std::mem::take(&mut self.acks) {
-            if !acks.into_iter().all(|ack| self.say(agent, What::AnnounceAck(ack))) {
+            if !acknowledging(acks).all(|what| self.say(agent, what)) {
                 self.give_up(agent);
             }
         }
@@ -332,6 +341,21 @@ impl Switchboard {
     fn now(&self) -> Nanos {
         Nanos(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
+}
+
+/// Returns the messages that acknowledge announcements.
+fn acknowledging(acks: Vec<v1::AnnounceAck>) -> impl Iterator<Item = What> {
+    chunks(acks, ACKS_MAX).map(|acks| What::AnnounceAcks(v1::AnnounceAcks { acks }))
+}
+
+/// Returns a list in pieces of at most `max`: itself where it is no longer.
+fn chunks<T>(list: Vec<T>, max: usize) -> impl Iterator<Item = Vec<T>> {
+    let mut rest = Some(list).filter(|list| !list.is_empty());
+    std::iter::from_fn(move || {
+        let mut first = rest.take()?;
+        rest = (first.len() > max).then(|| first.split_off(max));
+        Some(first)
+    })
 }
 
 /// Stores views as they come.

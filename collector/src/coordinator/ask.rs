@@ -37,14 +37,11 @@ impl Coordinator {
 
     pub(super) fn answered(&mut self, now: Nanos, agent: AgentId, answer: Answer) {
         let id = answer.group;
-        let rank =
-            self.groups.get(&id).filter(|group| group.asks.contains_key(&agent)).map(|group| (group.priority, id));
-        match rank {
-            None => self.counts.answers_unasked += 1,
-            Some(rank) => {
-                self.cover(id, agent, &answer.holdings);
-                self.peers.answered(agent, rank);
-            }
+        if self.groups.get(&id).is_some_and(|group| group.asks.contains_key(&agent)) {
+            self.cover(id, agent, &answer.holdings);
+            self.peers.answered(agent, id);
+        } else {
+            self.counts.answers_unasked += 1;
         }
         for holding in answer.holdings {
             self.learn(now, agent, holding, Source::Told);
@@ -142,7 +139,7 @@ impl Coordinator {
         let Some(group) = self.groups.get_mut(&id) else { return };
         let bits = group.needed(agent);
         if bits == 0 {
-            self.peers.answered(agent, (group.priority, id));
+            self.peers.answered(agent, id);
             return;
         }
         let collection = group.collection(id, bits);

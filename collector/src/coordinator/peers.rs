@@ -7,7 +7,8 @@ use super::view::GroupId;
 use backsight_core::certificate::Contact;
 use backsight_core::ids::AgentId;
 use backsight_core::priority::Priority;
-use std::collections::{BTreeSet, HashMap};
+use foldhash::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A group's place in a queue: the highest priority is the last.
 pub(super) type Rank = (Priority, GroupId);
@@ -17,7 +18,7 @@ struct Peer {
     is_connected: bool,
     was_seen: bool,
     waiting: BTreeSet<Rank>,
-    in_flight: BTreeSet<Rank>,
+    in_flight: BTreeMap<GroupId, Priority>,
 }
 
 impl Peer {
@@ -58,6 +59,7 @@ impl Peers {
         let peer = self.by_agent.entry(agent).or_default();
         (peer.is_connected, peer.was_seen) = (true, true);
         let again = std::mem::take(&mut peer.in_flight);
+        let again: BTreeSet<Rank> = again.into_iter().map(|(group, priority)| (priority, group)).collect();
         let groups = again.iter().map(|(_, group)| *group).collect();
         peer.waiting.extend(again);
         groups
@@ -68,7 +70,9 @@ impl Peers {
         let n_agents = self.by_agent.len();
         let Some(peer) = self.by_agent.get_mut(&agent) else { return (Vec::new(), false) };
         peer.is_connected = false;
-        let awaited = peer.waiting.iter().chain(&peer.in_flight).map(|(_, group)| *group).collect();
+        let waiting = peer.waiting.iter().map(|(_, group)| *group);
+        let mut awaited: Vec<GroupId> = waiting.chain(peer.in_flight.keys().copied()).collect();
+        awaited.sort_unstable();
         let is_forgotten = n_agents > agents_max && peer.is_idle();
         if is_forgotten {
             self.by_agent.remove(&agent);
@@ -83,7 +87,7 @@ impl Peers {
         }
         let peer = self.by_agent.entry(agent).or_default();
         if peer.is_free(limits.collects_in_flight_max) && peer.waiting.is_empty() {
-            peer.in_flight.insert(rank);
+            peer.in_flight.insert(rank.1, rank.0);
             return Queued::Next;
         }
         if !peer.waiting.insert(rank) {
@@ -115,15 +119,15 @@ impl Peers {
         if !peer.is_free(in_flight_max) {
             return None;
         }
-        let rank = peer.waiting.pop_last()?;
-        peer.in_flight.insert(rank);
-        Some(rank.1)
+        let (priority, group) = peer.waiting.pop_last()?;
+        peer.in_flight.insert(group, priority);
+        Some(group)
     }
 
     /// Notes that `agent` answered a group.
-    pub(super) fn answered(&mut self, agent: AgentId, rank: Rank) {
+    pub(super) fn answered(&mut self, agent: AgentId, group: GroupId) {
         if let Some(peer) = self.by_agent.get_mut(&agent) {
-            peer.in_flight.remove(&rank);
+            peer.in_flight.remove(&group);
         }
     }
 
@@ -138,7 +142,7 @@ impl Peers {
     pub(super) fn forget(&mut self, agent: AgentId, rank: Rank) {
         let Some(peer) = self.by_agent.get_mut(&agent) else { return };
         peer.waiting.remove(&rank);
-        peer.in_flight.remove(&rank);
+        peer.in_flight.remove(&rank.1);
         if peer.is_idle() && !peer.was_seen {
             self.by_agent.remove(&agent);
         }

@@ -1,6 +1,7 @@
 //! What agents and the coordinator tell each other.
 
-use super::{ADVISED_MAX, GROUP_MAX, WireError, at_most, name_of, name_text, name_texts, names, trace_bytes, trace_id};
+use super::{ADVISED_MAX, ANSWERED_MAX, COLLECTS_MAX, GROUP_MAX, WireError, at_most};
+use super::{name_of, name_text, name_texts, names, trace_bytes, trace_id};
 use crate::v1;
 use backsight_core::certificate::Contact;
 use backsight_core::coordination::{Advice, AgentView, Announcement, Answer, Collection, Greeting, View};
@@ -72,6 +73,21 @@ impl TryFrom<v1::Collect> for Collection {
     }
 }
 
+impl From<&[Collection]> for v1::Collects {
+    fn from(collections: &[Collection]) -> Self {
+        Self { collects: collections.iter().map(Into::into).collect() }
+    }
+}
+
+impl TryFrom<v1::Collects> for Vec<Collection> {
+    type Error = WireError;
+
+    fn try_from(collects: v1::Collects) -> Result<Self, WireError> {
+        at_most("collects", &collects.collects, COLLECTS_MAX, "at most 256")?;
+        collects.collects.into_iter().map(TryInto::try_into).collect()
+    }
+}
+
 impl From<&[(TraceId, Advice)]> for v1::Advise {
     fn from(advised: &[(TraceId, Advice)]) -> Self {
         let one = |(trace, advice): &(TraceId, Advice)| v1::TraceAdvice {
@@ -106,6 +122,25 @@ impl TryFrom<v1::Answer> for Answer {
 
     fn try_from(answer: v1::Answer) -> Result<Self, WireError> {
         Ok(Self { group: answer.group, holdings: holdings("answer.holdings", answer.holdings)? })
+    }
+}
+
+impl From<&[Answer]> for v1::Answers {
+    fn from(answers: &[Answer]) -> Self {
+        Self { answers: answers.iter().map(Into::into).collect() }
+    }
+}
+
+impl TryFrom<v1::Answers> for Vec<Answer> {
+    type Error = WireError;
+
+    fn try_from(answers: v1::Answers) -> Result<Self, WireError> {
+        at_most("answers", &answers.answers, ANSWERED_MAX, "at most 256")?;
+        let len: usize = answers.answers.iter().map(|answer| answer.holdings.len()).sum();
+        if len > ANSWERED_MAX {
+            return Err(WireError::Length { field: "answers.holdings", len, allowed: "at most 256" });
+        }
+        answers.answers.into_iter().map(TryInto::try_into).collect()
     }
 }
 

@@ -1,6 +1,8 @@
 //! Everything that can be said comes through the wire unchanged, and nothing that cannot be said gets in.
 
-use super::{Fired, GROUP_MAX, Report, StoredTrace, Summary, WireError, trace_bytes, trace_id};
+use super::{
+    ANSWERED_MAX, COLLECTS_MAX, Fired, GROUP_MAX, Report, StoredTrace, Summary, WireError, trace_bytes, trace_id,
+};
 use crate::v1;
 use backsight_core::certificate::{AgentPart, Amount, Certificate, Contact, Gap, GapKind, Verdict};
 use backsight_core::clock::CalibrationPoint;
@@ -100,9 +102,10 @@ fn what_agents_and_coordinators_say_comes_through() {
         base: TraceId::new(0, 1),
         traces: vec![TRACE; GROUP_MAX],
     };
-    assert_eq!(Collection::try_from(sent(&v1::Collect::from(&collection))), Ok(collection));
-    let answer = Answer { group: 1, holdings: vec![holding()] };
-    assert_eq!(Answer::try_from(sent(&v1::Answer::from(&answer))), Ok(answer));
+    let collections = vec![collection; COLLECTS_MAX];
+    assert_eq!(Vec::<Collection>::try_from(sent(&v1::Collects::from(&collections[..]))), Ok(collections));
+    let answers = vec![Answer { group: 1, holdings: vec![holding()] }; ANSWERED_MAX];
+    assert_eq!(Vec::<Answer>::try_from(sent(&v1::Answers::from(&answers[..]))), Ok(answers));
     let part = |agent, contact, holding| AgentView { agent: AgentId(agent), contact, holding };
     let agents = vec![part(1, Contact::Answered, Some(holding().into())), part(2, Contact::Unknown, None)];
     let fired = Fired { trigger: TriggerId::CLI, agent: AgentId(1), fired_ns: 2, base: Some(TRACE) };
@@ -183,6 +186,15 @@ fn what_no_version_says_is_refused_with_the_field() {
     };
     let too_many = Collection::try_from(too_many).unwrap_err();
     assert_eq!(too_many.to_string(), "collect.traces has length 34, allowed is 1 to 33");
+    let too_many = v1::Collects { collects: vec![v1::Collect::default(); COLLECTS_MAX + 1] };
+    let too_many = Vec::<Collection>::try_from(too_many).unwrap_err();
+    assert_eq!(too_many.to_string(), "collects has length 257, allowed is at most 256");
+    let answers = [(8, 32), (1, 1)].map(|(n, n_holdings)| {
+        let holdings = vec![holding(); n_holdings];
+        vec![v1::Answer::from(&Answer { group: 1, holdings }); n]
+    });
+    let too_many = Vec::<Answer>::try_from(v1::Answers { answers: answers.concat() }).unwrap_err();
+    assert_eq!(too_many.to_string(), "answers.holdings has length 257, allowed is at most 256");
     assert_eq!(
         trace_id("trace", &[0; 16]),
         Err(WireError::Value { field: "trace", value: 0, allowed: "any trace but none" })

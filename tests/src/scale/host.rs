@@ -162,7 +162,7 @@ impl Host {
         for collector in 0..self.uplinks.len() {
             let actions = self.uplinks[collector].step(Nanos(now), Event::Tick { room: ROOM });
             let said: Vec<Said> =
-                actions.into_iter().filter_map(|action| self.say(now, collector, action, known)).collect();
+                actions.into_iter().flat_map(|action| self.say(now, collector, action, known)).collect();
             if !said.is_empty() {
                 works += said.iter().map(|said| costs.of_loop(said)).sum::<f64>();
                 says.push((collector, said));
@@ -283,7 +283,7 @@ impl Host {
         }
     }
 
-    fn say(&mut self, now: u64, collector: usize, action: Action, known: &Known) -> Option<Said> {
+    fn say(&mut self, now: u64, collector: usize, action: Action, known: &Known) -> Vec<Said> {
         let agent = self.id;
         let mut holdings = |traces: Vec<TraceId>| -> Vec<Holding> {
             traces.into_iter().map(|trace| self.holding(trace, known)).collect()
@@ -292,14 +292,15 @@ impl Host {
             Action::Announce { id, trigger, base, fired_ns, traces } => {
                 let holdings = holdings(traces);
                 let announcement = Announcement { id, trigger, name: None, fired_ns, base, holdings };
-                Some(Said::Event(coordinator::Event::Announced { agent, announcement }))
+                vec![Said::Event(coordinator::Event::Announced { agent, announcement })]
             }
-            Action::Answer { group, traces } => {
-                let answer = Answer { group, holdings: holdings(traces) };
-                Some(Said::Event(coordinator::Event::Answered { agent, answer }))
+            // Each in a message of its own, as it is while questions come one by one.
+            Action::Answer(answers) => {
+                let answers = answers.into_iter().map(|(group, traces)| Answer { group, holdings: holdings(traces) });
+                answers.map(|answer| Said::Event(coordinator::Event::Answered { agent, answer })).collect()
             }
             Action::Update { traces } => {
-                Some(Said::Event(coordinator::Event::Updated { agent, holdings: holdings(traces) }))
+                vec![Said::Event(coordinator::Event::Updated { agent, holdings: holdings(traces) })]
             }
             Action::Batch(batch) => {
                 let of = |part: &backsight_agent::uplink::Part| Reported {
@@ -307,15 +308,15 @@ impl Host {
                     holding: self.holding(part.trace, known),
                 };
                 let reports = batch.parts.iter().map(of).collect();
-                Some(Said::Batch(Batch { line: self.idx, number: batch.number, reports }))
+                vec![Said::Batch(Batch { line: self.idx, number: batch.number, reports })]
             }
             Action::ResetReports => {
                 let uplink = &mut self.uplinks[collector];
                 uplink.step(Nanos(now), Event::ReportLost);
                 uplink.step(Nanos(now), Event::ReportReady { batch_max_bytes: BATCH_MAX_BYTES });
-                None
+                Vec::new()
             }
-            Action::Acked { .. } | Action::Demote { .. } | Action::GiveUp { .. } => None,
+            Action::Acked { .. } | Action::Demote { .. } | Action::GiveUp { .. } => Vec::new(),
         }
     }
 

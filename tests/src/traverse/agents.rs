@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 use tokio_stream::Stream;
 use tonic::transport::Endpoint;
 
-/// Answers of one agent that wait for its connection; the coordinator asks no more than 1024 times without one.
+/// Messages with answers of one agent that wait for its connection; the coordinator asks no more than 1024 times without one.
 const ANSWERS_MAX: usize = 2048;
 /// How long all agents may take to be greeted.
 const CONNECT_MAX: Duration = Duration::from_secs(20);
@@ -233,20 +233,18 @@ impl Line {
         while let Some(message) = inbound.message().await.with_context(|| format!("hear as agent {idx}"))? {
             match message.what {
                 Some(coordinator_says::What::Welcome(_)) => greeted.send(()).context("nobody waits for the agents")?,
-                Some(coordinator_says::What::Collect(collect)) => {
-                    let collection = Collection::try_from(collect).context("understand a Collect")?;
-                    let now = shared.now();
-                    revision += 1;
-                    let said = take(&shared, idx, &collection, revision, now)?;
+                Some(coordinator_says::What::Collects(collects)) => {
+                    let said = take(&shared, idx, collects, &mut revision)?;
                     answer
                         .try_send(said)
                         .ok()
-                        .with_context(|| format!("agent {idx} has {ANSWERS_MAX} answers to send"))?;
+                        .with_context(|| format!("agent {idx} has {ANSWERS_MAX} messages to send"))?;
                 }
-                Some(coordinator_says::What::AnnounceAck(ack)) => {
+                Some(coordinator_says::What::AnnounceAcks(acks)) => {
                     // What is refused stays unfinished.
-                    if ack.refusal.is_empty() {
-                        shared.traversals().acknowledge((ack.id as usize).wrapping_sub(1), shared.now());
+                    let (mut traversals, now) = (shared.traversals(), shared.now());
+                    for ack in acks.acks.iter().filter(|ack| ack.refusal.is_empty()) {
+                        traversals.acknowledge((ack.id as usize).wrapping_sub(1), now);
                     }
                 }
                 Some(coordinator_says::What::Advise(_)) | None => {} // nothing is reported here
@@ -256,13 +254,20 @@ impl Line {
     }
 }
 
-/// Notes a Collect, and returns the answer to it.
-fn take(shared: &Shared, idx: usize, asked: &Collection, revision: u64, now: Duration) -> Result<v1::AgentSays> {
-    let trace = asked.traces.first().copied().unwrap_or_default();
-    let trigger = (trace.lo as usize).wrapping_sub(1);
-    ensure!(shared.traversals().reach(trigger, idx, now), "the collector asks for trace {trace}, which nobody has");
-    let holdings = vec![holding(trigger, &shared.plan[trigger], idx, revision)];
-    Ok(says(agent_says::What::Answer((&Answer { group: asked.group, holdings }).into())))
+/// Notes what is asked in one message, and returns what answers it.
+fn take(shared: &Shared, idx: usize, asked: v1::Collects, revision: &mut u64) -> Result<v1::AgentSays> {
+    let asked = Vec::<Collection>::try_from(asked).context("understand Collects")?;
+    let (mut traversals, now) = (shared.traversals(), shared.now());
+    let answer = |asked: &Collection| {
+        let trace = asked.traces.first().copied().unwrap_or_default();
+        let trigger = (trace.lo as usize).wrapping_sub(1);
+        ensure!(traversals.reach(trigger, idx, now), "the collector asks for trace {trace}, which nobody has");
+        *revision += 1;
+        let holdings = vec![holding(trigger, &shared.plan[trigger], idx, *revision)];
+        Ok(Answer { group: asked.group, holdings })
+    };
+    let answers = asked.iter().map(answer).collect::<Result<Vec<Answer>>>()?;
+    Ok(says(agent_says::What::Answers(answers.as_slice().into())))
 }
 
 /// Returns what agent `idx` has of the trace of a trigger.

@@ -63,7 +63,7 @@ impl Host {
                 }
                 // Whoever gives a trace up says so by an event of its own.
                 Action::GiveUp { trace } => self.given_up.push(trace),
-                Action::Answer { .. } | Action::Update { .. } | Action::Demote { .. } => {}
+                Action::Answer(_) | Action::Update { .. } | Action::Demote { .. } => {}
             }
         }
         for gone in std::mem::take(&mut self.given_up) {

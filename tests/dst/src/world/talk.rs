@@ -5,7 +5,7 @@ use crate::network::{Connection, Ends, Said, SimPort};
 use crate::plan::{MS, S};
 use backsight_agent::uplink::link::{Heard, Outgoing};
 use backsight_collector::coordinator::{Action, Event as Told};
-use backsight_core::coordination::{Announcement, Answer as Answered, Collection};
+use backsight_core::coordination::{Announcement, Answer};
 use backsight_core::holding::Holding;
 use backsight_core::units::Nanos;
 use backsight_proto::v1;
@@ -107,18 +107,16 @@ impl World {
         let agent = self.hosts[ends.host].id;
         let told = match what {
             What::Announce(said) => {
-                Announcement::try_from(said).map(|announcement| Told::Announced { agent, announcement })
+                Announcement::try_from(said).map(|announcement| vec![Told::Announced { agent, announcement }])
             }
-            What::Answer(said) => Answered::try_from(said).map(|answer| Told::Answered { agent, answer }),
-            What::Update(said) => Vec::<Holding>::try_from(said).map(|holdings| Told::Updated { agent, holdings }),
+            What::Answers(said) => Vec::<Answer>::try_from(said)
+                .map(|answers| answers.into_iter().map(|answer| Told::Answered { agent, answer }).collect()),
+            What::Update(said) => Vec::try_from(said).map(|holdings| vec![Told::Updated { agent, holdings }]),
             What::Hello(_) => return,
         };
-        if let Ok(told) = &told {
-            self.tell_what_was_said(ends.host, told);
-        }
-        match told {
-            Ok(told) => self.coordinate(ends.collector, told),
-            Err(error) => panic!("an agent says what no agent may say: {error}"),
+        for told in told.unwrap_or_else(|error| panic!("an agent says what no agent may say: {error}")) {
+            self.tell_what_was_said(ends.host, &told);
+            self.coordinate(ends.collector, told);
         }
     }
 
@@ -147,8 +145,8 @@ impl World {
                     (agent, Heard::AnnounceAck { id, refusal })
                 }
                 Action::Collect { agent, collection } => {
-                    let sent = Collection::try_from(v1::Collect::from(&collection));
-                    (agent, Heard::Collect(sent.expect("what the coordinator asks can be read")))
+                    let sent = Vec::try_from(v1::Collects::from(&[collection][..]));
+                    (agent, Heard::Collects(sent.expect("what the coordinator asks can be read")))
                 }
                 Action::Advise { agent, trace, advice } => (agent, Heard::Advise(vec![(trace, advice)])),
                 Action::Publish(_) => continue, // stored already

@@ -65,7 +65,7 @@ fn agent_says(bytes: &[u8]) {
             let epoch = of.shard_epoch;
             message(&of, |of| Announcement::try_from(of).ok(), |said| v1::Announce::of(said, epoch));
         }
-        agent_says::What::Answer(of) => message(&of, |of| Answer::try_from(of).ok(), |of| of.into()),
+        agent_says::What::Answers(of) => message(&of, |of| Vec::<Answer>::try_from(of).ok(), |of| of.as_slice().into()),
         agent_says::What::Update(of) => {
             message(&of, |of| Vec::<Holding>::try_from(of).ok(), |holdings| holdings.as_slice().into());
         }
@@ -76,8 +76,10 @@ fn coordinator_says(bytes: &[u8]) {
     let Some(what) = v1::CoordinatorSays::decode(bytes).ok().and_then(|says| says.what) else { return };
     match what {
         coordinator_says::What::Welcome(of) => message(&of, |of| Some(Greeting::from(of)), |said| (*said).into()),
-        coordinator_says::What::AnnounceAck(_) => {}
-        coordinator_says::What::Collect(of) => message(&of, |of| Collection::try_from(of).ok(), |of| of.into()),
+        coordinator_says::What::AnnounceAcks(_) => {}
+        coordinator_says::What::Collects(of) => {
+            message(&of, |of| Vec::<Collection>::try_from(of).ok(), |of| of.as_slice().into());
+        }
         coordinator_says::What::Advise(of) => {
             message(&of, |of| Vec::<(TraceId, Advice)>::try_from(of).ok(), |of| of.as_slice().into());
         }

@@ -246,7 +246,7 @@ impl Host {
         let ask = |visit| {
             let (trigger, base) = (TriggerId(300), trace(visit));
             let (origin, traces) = (AgentId(9), vec![base]);
-            Heard::Collect(Collection { group: visit, trigger, base, traces, origin, ..Collection::default() })
+            Heard::Collects(vec![Collection { group: visit, trigger, base, traces, origin, ..Collection::default() }])
         };
         self.port().heard.borrow_mut().extend(visits.map(ask));
         self.turn()

@@ -214,9 +214,9 @@ async fn connect(
     tokio::spawn(async move {
         while let Ok(Some(message)) = inbound.message().await {
             counted.n_messages.fetch_add(1, Ordering::Relaxed);
-            if matches!(message.what, Some(coordinator_says::What::Collect(_))) {
-                let what = counted.asked(idx, n);
-                what.into_iter().for_each(|what| drop(answers.try_send(AgentSays { what: Some(what) })));
+            if let Some(coordinator_says::What::Collects(asked)) = message.what {
+                let what = asked.collects.iter().filter_map(|_| counted.asked(idx, n));
+                what.for_each(|what| drop(answers.try_send(AgentSays { what: Some(what) })));
             }
         }
     });
