@@ -80,6 +80,8 @@ struct Thread {
     trace: TraceId,
     /// See [`Position::open`].
     open: Vec<SpanId>,
+    /// See [`Position::cause`].
+    cause: SpanId,
 }
 
 /// Where the reading of a segment stands.
@@ -92,6 +94,8 @@ struct Position {
     last_event: Option<SpanId>,
     /// Spans that started in the segment or that it goes on with, innermost last.
     open: Vec<SpanId>,
+    /// What caused the visit, elsewhere or in another visit, 0 for none: what is said of it here is said of the visit.
+    cause: SpanId,
 }
 
 /// See the module.
@@ -179,8 +183,10 @@ impl Reading<'_, '_> {
             let goes_on = |thread: &Thread| {
                 thread.trace == self.trace && thread.tid == self.segment.tid && thread.chunk == self.segment.prev_chunk
             };
-            at.open = before.filter(goes_on).map(|thread| thread.open).unwrap_or_default();
-        } else if marks & seg_flags::RESUME != 0 && self.walk.carry.is_open(&self.key(parent)) {
+            (at.open, at.cause) = before.filter(goes_on).map(|thread| (thread.open, thread.cause)).unwrap_or_default();
+        } else if marks & seg_flags::RESUME == 0 {
+            at.cause = parent;
+        } else if self.walk.carry.is_open(&self.key(parent)) {
             at.open.push(parent);
         }
         at
@@ -188,10 +194,11 @@ impl Reading<'_, '_> {
 
     /// Remembers what the thread was at, where the segment goes on in its next chunk.
     fn leave(&mut self, at: Position, is_ended: bool) {
-        if is_ended || at.open.is_empty() {
+        if is_ended || at.open.is_empty() && at.cause.is_none() {
             return;
         }
-        let thread = Thread { tid: self.segment.tid, chunk: self.segment.chunk, trace: self.trace, open: at.open };
+        let Position { open, cause, .. } = at;
+        let thread = Thread { tid: self.segment.tid, chunk: self.segment.chunk, trace: self.trace, open, cause };
         self.walk.threads.insert((self.segment.region, self.segment.slot), thread);
         if self.walk.threads.len() > THREADS_MAX {
             self.walk.threads.pop_first();
@@ -218,6 +225,9 @@ impl Reading<'_, '_> {
             | Record::Link { span, .. } => {
                 let span = span.or(at.last_span)?;
                 at.last_span = Some(span);
+                if span == at.cause && !span.is_none() {
+                    return None;
+                }
                 if span.is_none() { self.innermost(at)? } else { span }
             }
             _ => return None,

@@ -47,6 +47,8 @@ pub const TIMELINE_POINTS_MAX: usize = 3600;
 
 /// Between two points, wall and monotonic time differ by this much only where the wall clock was set: slewing changes both.
 const STEP_NS_MIN: i128 = 1_000_000;
+/// The most points that [`Timeline::bracket`] returns: a kilobyte of a report.
+pub const BRACKET_MAX: usize = 32;
 const SECOND_NS: u64 = 1_000_000_000;
 
 impl Timeline {
@@ -97,12 +99,17 @@ impl Timeline {
         &self.points
     }
 
-    /// Returns the points that enclose the ticks from `first` to `last`, at least two where there are two: what a report carries.
-    pub fn bracket(&self, first: u64, last: u64) -> &[CalibrationPoint] {
+    /// Returns the points that enclose the ticks from `first` to `last`, at least two where there are two, and of many some that lie evenly among
+    /// them: what a report carries.
+    pub fn bracket(&self, first: u64, last: u64) -> Vec<CalibrationPoint> {
         let start = self.points.partition_point(|point| point.ticks <= first).saturating_sub(1);
         let end = (self.points.partition_point(|point| point.ticks < last) + 1).max(2).min(self.points.len());
         let start = start.min(end.saturating_sub(2));
-        self.points.get(start..end).unwrap_or_default()
+        let all = self.points.get(start..end).unwrap_or_default();
+        if all.len() <= BRACKET_MAX {
+            return all.to_vec();
+        }
+        (0..BRACKET_MAX).map(|nth| all[nth * (all.len() - 1) / (BRACKET_MAX - 1)]).collect()
     }
 
     /// Returns the wall time of `ticks` in nanoseconds since 1970, or `None` while fewer than two points are known.

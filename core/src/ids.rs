@@ -184,7 +184,7 @@ pub struct TriggerId(pub u32);
 impl TriggerId {
     /// Kept from its first hop on, by head sampling.
     pub const HEAD: Self = Self(1);
-    /// A process ended without a goodbye while it served the request.
+    /// A process ended without a goodbye, or crashed after it, while it served the request.
     pub const PROCESS_DEATH: Self = Self(2);
     /// Fired by the application without naming a trigger.
     pub const MANUAL: Self = Self(3);
@@ -212,10 +212,11 @@ impl TriggerId {
     ///
     /// `None` where no trigger can be called so.
     pub fn from_text(text: &str) -> Option<Self> {
+        if let Some(id) = text.strip_prefix("0x").and_then(|digits| u32::from_str_radix(digits, 16).ok()) {
+            return (id != 0).then_some(Self(id));
+        }
         let named = Self::RESERVED.into_iter().find(|trigger| trigger.reserved_name() == Some(text));
-        let by_id = || u32::from_str_radix(text.strip_prefix("0x")?, 16).ok().map(Self);
-        let by_name = || Self::from_name(text).filter(|_| !text.is_empty());
-        named.or_else(by_id).or_else(by_name)
+        named.or_else(|| Self::from_name(text).filter(|_| !text.is_empty()))
     }
 
     /// Returns the name of a reserved trigger.

@@ -74,8 +74,8 @@ impl TriggerName {
         let reserved_id = TriggerNameError::ReservedId { id: crate::priority::text_hash(text) };
         let id = TriggerId::from_name(text).ok_or(reserved_id)?;
         match TriggerId::from_text(text) {
-            Some(of) if of != id => Err(TriggerNameError::Taken { of }),
-            _ => Ok(id),
+            Some(of) if of == id => Ok(id),
+            of => Err(TriggerNameError::Taken { of: of.unwrap_or_default() }),
         }
     }
 

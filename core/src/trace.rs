@@ -75,7 +75,7 @@ pub struct ProcessInfo {
     pub service: Arc<str>,
     /// What its times are.
     pub clock: ProcessClock,
-    /// How it ended, where it did without a goodbye.
+    /// How it ended, where it did without a goodbye, or crashed after it.
     pub death: Option<Death>,
 }
 
@@ -92,7 +92,7 @@ pub enum ProcessClock {
     },
 }
 
-/// The end of a process that said no goodbye.
+/// The end of a process that said no goodbye, or crashed after it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Death {
     /// When, as the dying thread saw it; `None` where it had no time to look (SIGKILL).

@@ -1,6 +1,6 @@
 //! Claims about the clock: times on the line are exact, order is kept, memory is bounded, no step of any clock bends a duration.
 
-use super::{CalibrationPoint, ClockSource, TIMELINE_POINTS_MAX, Timeline};
+use super::{BRACKET_MAX, CalibrationPoint, ClockSource, TIMELINE_POINTS_MAX, Timeline};
 use proptest::prelude::{prop_assert, proptest};
 
 /// Returns a point `s` seconds after boot of a 2.5 GHz counter; wall time starts at 10^18.
@@ -38,6 +38,10 @@ fn a_bracket_holds_the_points_around_an_interval() {
     assert_eq!(timeline.bracket(ticks(3) + 1, ticks(4) + 1), [point(3), point(4), point(5)]);
     assert_eq!(timeline.bracket(0, 1), [point(1), point(2)], "before the first point");
     assert_eq!(timeline.bracket(ticks(50), ticks(60)), [point(9), point(10)], "after the last point");
+    let long = Timeline::new((1..=1000).map(point));
+    let bracket = long.bracket(ticks(1), ticks(900));
+    assert_eq!((bracket.len(), bracket[0], bracket[BRACKET_MAX - 1]), (BRACKET_MAX, point(1), point(900)));
+    assert!(bracket.windows(2).all(|two| two[1].ticks - two[0].ticks <= ticks(30) - ticks(0)));
 }
 
 #[test]

@@ -107,8 +107,8 @@ pub(super) struct VisitDraft {
     pub(super) parent: SpanId,
     pub(super) tid: u32,
     pub(super) start_ticks: u64,
-    /// The end of the last of its segments, where that one has ended.
-    pub(super) end_ticks: Option<u64>,
+    /// The end of the last of its segments on each thread, where that one has ended.
+    pub(super) ends: BTreeMap<u32, Option<u64>>,
     /// Whether a span started in it.
     pub(super) has_span: bool,
     pub(super) notes: NotesDraft,
@@ -121,13 +121,15 @@ impl VisitDraft {
             return None;
         }
         let start_ns = context.clock.time(self.start_ticks);
+        let is_open = self.ends.values().any(Option::is_none);
+        let end_ticks = self.ends.into_values().max().flatten().filter(|_| !is_open);
         Some(Visit {
             parent: self.parent,
             process_idx: context.process_idx,
             tid: self.tid,
             start_ns,
-            end_ns: self.end_ticks.map(|ticks| context.clock.time(ticks).max(start_ns)),
-            is_cut: self.end_ticks.is_none() && context.is_dead,
+            end_ns: end_ticks.map(|ticks| context.clock.time(ticks).max(start_ns)),
+            is_cut: end_ticks.is_none() && context.is_dead,
             notes: self.notes.finish(context.clock),
         })
     }

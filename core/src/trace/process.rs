@@ -61,6 +61,10 @@ impl ToTime for ProcessTime {
     }
 }
 
+/// How a visit has the status of a span, as OpenTelemetry calls it where there is no other place.
+const STATUS_CODE: &str = "otel.status_code";
+const STATUS_DESCRIPTION: &str = "otel.status_description";
+
 /// What a record without a span of its own hangs on.
 #[derive(Clone, Copy)]
 enum Target {
@@ -73,6 +77,8 @@ struct Position {
     visit_idx: usize,
     tid: u32,
     parent: SpanId,
+    /// Whether that is what caused the visit, elsewhere or in another visit: what is said of it here is said of the visit.
+    is_caused: bool,
     /// The span of the record before, for those that leave it out.
     last_span: Option<SpanId>,
     /// The event before, for its attributes.
@@ -163,19 +169,20 @@ impl<'a> ProcessReader<'a> {
     fn enter(&mut self, segment: &LogSegment<'_>, positions: &mut [Position]) -> Position {
         // A span id may be left out after a record that ends here, but not across chunks otherwise.
         let last_span = segment.joins.and_then(|home| positions.get(home)?.last_span);
-        let mut open = Vec::new();
-        let visit_idx = if let Some(before) = segment.continues.and_then(|idx| positions.get_mut(idx)) {
-            open = std::mem::take(&mut before.open);
-            before.visit_idx
+        let (mut open, mut last_event) = (Vec::new(), None);
+        let (visit_idx, is_caused) = if let Some(before) = segment.continues.and_then(|idx| positions.get_mut(idx)) {
+            (open, last_event) = (std::mem::take(&mut before.open), before.last_event);
+            (before.visit_idx, before.is_caused)
+        } else if let Some(resumed) = self.resumed_visit(segment, &mut open) {
+            (resumed, open.is_empty())
         } else {
-            let resumed = self.resumed_visit(segment, &mut open);
-            resumed.unwrap_or_else(|| self.begin_visit(segment))
+            (self.begin_visit(segment), segment.seg_flags & seg_flags::RESUME == 0)
         };
         if !segment.from_agent.is_none() && segment.seg_flags & (seg_flags::CONTINUED | seg_flags::RESUME) == 0 {
             self.add_crumb(CrumbDirection::From, segment.from_agent, segment.parent_span);
         }
         let (tid, parent) = (segment.thread.tid, segment.parent_span);
-        Position { visit_idx, tid, parent, last_span, last_event: None, open, has_lost_record: false }
+        Position { visit_idx, tid, parent, is_caused, last_span, last_event, open, has_lost_record: false }
     }
 
     /// Returns the visit that a resume segment belongs to: that of the span it resumes, or the latest with the same cause.
@@ -195,7 +202,7 @@ impl<'a> ProcessReader<'a> {
             parent: segment.parent_span,
             tid: segment.thread.tid,
             start_ticks: segment.base_ticks,
-            end_ticks: None,
+            ends: BTreeMap::new(),
             has_span: false,
             notes: NotesDraft::default(),
         });
@@ -207,8 +214,8 @@ impl<'a> ProcessReader<'a> {
     /// Ends a segment: what its end says of its visit, and loss of which no record tells.
     fn leave(&mut self, segment: &LogSegment<'_>, position: &Position) {
         let is_ended_by_next = segment.seg_flags & seg_flags::IMPLICIT_END != 0;
-        self.visits[position.visit_idx].end_ticks =
-            segment.end_ticks.or(is_ended_by_next.then_some(segment.last_ticks));
+        let end_ticks = segment.end_ticks.or(is_ended_by_next.then_some(segment.last_ticks));
+        self.visits[position.visit_idx].ends.insert(position.tid, end_ticks);
         if segment.seg_flags & seg_flags::LOSS != 0 && !position.has_lost_record {
             self.losses.push(LossDraft {
                 tid: position.tid,
@@ -288,7 +295,11 @@ impl<'a> ProcessReader<'a> {
         };
         let span = span.or(position.last_span)?;
         position.last_span = Some(span);
-        let target = if span.is_none() { self.innermost(position) } else { Target::Span(span) };
+        let target = match span {
+            SpanId::NONE => self.innermost(at, position),
+            span if position.is_caused && span == position.parent => Target::Visit(position.visit_idx),
+            span => Target::Span(span),
+        };
         match decoded {
             Record::Attr { of_event, key, value, .. } => {
                 let attribute = Attribute { key: self.strings.name(key), value: self.strings.value(value) };
@@ -316,7 +327,10 @@ impl<'a> ProcessReader<'a> {
             }
             _ => {}
         }
-        let Target::Span(span) = target else { return None };
+        let span = match target {
+            Target::Span(span) => span,
+            Target::Visit(visit_idx) => return self.take_of_visit(at, decoded, visit_idx),
+        };
         let rename = if let Record::Rename { name, .. } = decoded { Some(self.strings.name(name)) } else { None };
         let draft = self.seen(span, at, position.tid)?;
         match decoded {
@@ -324,6 +338,25 @@ impl<'a> ProcessReader<'a> {
             Record::Link { trace, to, .. } => draft.links.push(Link { trace, span: to }),
             Record::Status { code, text: why, .. } => draft.set_status(at, code, text(why)),
             _ => draft.rename(at, rename?),
+        }
+        Some(())
+    }
+
+    /// Takes what is said of a span where none is open. A visit has a status as a span of other formats has it, by attributes, and neither links nor
+    /// a name. `None` is an end of nothing.
+    fn take_of_visit(&mut self, at: u64, decoded: Record<'_>, visit_idx: usize) -> Option<()> {
+        match decoded {
+            Record::Status { code, text: why, .. } => {
+                let notes = &mut self.visits[visit_idx].notes;
+                for (key, value) in [(STATUS_CODE, code.name()), (STATUS_DESCRIPTION, &*text(why))] {
+                    if !value.is_empty() {
+                        let value = AttributeValue::Str(value.into());
+                        notes.add_attribute(at, Attribute { key: key.into(), value });
+                    }
+                }
+            }
+            Record::Link { .. } | Record::Rename { .. } => {}
+            _ => return None,
         }
         Some(())
     }
@@ -349,16 +382,17 @@ impl<'a> ProcessReader<'a> {
     }
 
     fn add_payload(&mut self, record: &LogRecord<'_>, name: Option<Arc<str>>, bytes: &[u8], position: &mut Position) {
-        let target = self.innermost(position);
+        let target = self.innermost(record.ticks, position);
         let is_truncated = record.header.flags & flags::TRUNCATED != 0;
         let payload = Payload { at_ns: record.ticks, name, bytes: bytes.to_vec(), is_truncated };
         self.notes(target, record.ticks, position.tid).add_payload(payload);
     }
 
-    /// Returns the innermost span that is open in the segment, else its visit.
-    fn innermost(&self, position: &mut Position) -> Target {
+    /// Returns the innermost span that is open in the segment at a time, else its visit. Where threads work for one visit, a span may end in a segment
+    /// that is read before this one, and later than this.
+    fn innermost(&self, at: u64, position: &mut Position) -> Target {
         while let Some(span) = position.open.last() {
-            if self.spans.get(span).is_some_and(|span| span.end_ticks.is_none()) {
+            if self.spans.get(span).is_some_and(|span| span.end_ticks.is_none_or(|end| end > at)) {
                 return Target::Span(*span);
             }
             position.open.pop();

@@ -4,6 +4,7 @@
 
 use super::{AttributeValue, Span, Trace};
 use crate::ids::SpanId;
+use crate::session::SERVICE_MAX_BYTES;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,8 +16,8 @@ const SERVICE_NAME: &str = "service.name";
 pub(super) fn assign(trace: &mut Trace) {
     let mut known: BTreeMap<(usize, SpanId), Arc<str>> = BTreeMap::new();
     for span in &mut trace.spans {
-        let around = known.get(&(span.process_idx, span.parent));
-        let Some(service) = said(span).or(around).cloned() else { continue };
+        let around = || known.get(&(span.process_idx, span.parent)).cloned();
+        let Some(service) = said(span).or_else(around) else { continue };
         known.insert((span.process_idx, span.id), service.clone());
         let of_process = trace.processes.get(span.process_idx);
         if of_process.is_none_or(|process| process.service != service) {
@@ -25,10 +26,14 @@ pub(super) fn assign(trace: &mut Trace) {
     }
 }
 
-fn said(span: &Span) -> Option<&Arc<str>> {
+/// Returns the service that a span says itself: as much of it as a process may say, since each span around which this one stands repeats it.
+fn said(span: &Span) -> Option<Arc<str>> {
     let said = span.notes.attributes.iter().find(|attribute| &*attribute.key == SERVICE_NAME)?;
     match &said.value {
-        AttributeValue::Str(service) if !service.is_empty() => Some(service),
+        AttributeValue::Str(service) if service.len() > SERVICE_MAX_BYTES => {
+            Some(service[..service.floor_char_boundary(SERVICE_MAX_BYTES)].into())
+        }
+        AttributeValue::Str(service) if !service.is_empty() => Some(service.clone()),
         _ => None,
     }
 }

@@ -8,6 +8,7 @@ use crate::clock::CalibrationPoint;
 use crate::ids::{AgentId, RegionId, SpanId, StringId, TraceId, TriggerId};
 use crate::record::{CrumbDirection, Kind, StatusCode, ValueType, flags, seg_flags};
 use crate::segment::{LastWords, Process, Segment, SegmentKey, Slice};
+use crate::session::SERVICE_MAX_BYTES;
 use crate::telemetry::DropReason;
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 use std::collections::BTreeSet;
@@ -55,15 +56,17 @@ fn a_span_is_of_the_service_that_it_or_the_span_around_it_says_else_of_its_proce
     w.span_start(5, 77, "nobody said");
     w.span_start(6, 5, "its process's own");
     says(&mut w, b"cart");
+    w.span_start(7, 77, "no name of a service");
+    says(&mut w, &[b'x'; 5000]);
     w.end();
     let trace = assembled(w);
     let services: Vec<_> = trace.spans.iter().map(|span| trace.service_of(span)).collect();
     assert_eq!(
         services.iter().map(|service| &**service).collect::<Vec<_>>(),
-        ["checkout", "checkout", "bank", "bank", "cart", "cart"]
+        ["checkout", "checkout", "bank", "bank", "cart", "cart", &*"x".repeat(SERVICE_MAX_BYTES)]
     );
     let differs: Vec<bool> = trace.spans.iter().map(|span| !span.service.is_empty()).collect();
-    assert_eq!(differs, [true, true, true, true, false, false]);
+    assert_eq!(differs, [true, true, true, true, false, false, true]);
 }
 
 #[test]
@@ -207,6 +210,57 @@ fn a_resumed_segment_on_another_thread_belongs_to_its_span_and_visit() {
     assert_eq!((trace.spans.len(), trace.visits.len()), (1, 0));
     assert_eq!(trace.spans[0].notes.payloads[0].bytes, b"on b");
     assert!(trace.spans[0].end_ns.is_some());
+}
+
+/// Until it starts a span a visit works under the one that caused it, which another process has, or nobody.
+#[test]
+fn what_is_recorded_where_no_span_is_open_is_of_the_visit() {
+    for cause in [77, 0] {
+        let mut w = LogWriter::new(TRACE, 0);
+        w.begin(SpanId(cause), 0);
+        let say = |w: &mut LogWriter| {
+            w.record(Kind::Attr, 0, &[cause, LogWriter::name(1, ValueType::I64 as u8), 500], b"");
+            w.record(Kind::Event, 0, &[cause, LogWriter::name(2, 0)], b"");
+            w.record(Kind::Status, 0, &[cause, StatusCode::Error as u64], b"no funds");
+            w.record(Kind::Link, 0, &[cause, 1, 2, 3], b"");
+        };
+        say(&mut w);
+        w.next_chunk();
+        w.span_start(1, cause, "serve");
+        w.span_end(1);
+        say(&mut w);
+        w.end();
+        let trace = assembled(w);
+        assert_eq!(trace.malformed, Malformed::default());
+        assert_eq!(trace.spans.iter().map(|span| span.id.0).collect::<Vec<_>>(), [1], "and no other, under {cause}");
+        let notes = &trace.visits[0].notes;
+        let keys: Vec<_> = notes.attributes.iter().map(|attribute| &*attribute.key).collect();
+        assert_eq!(keys, ["http.status", "otel.status_code", "otel.status_description"]);
+        assert_eq!(notes.events.len(), 2);
+    }
+}
+
+/// Segments are read one after another, though threads write them at the same time.
+#[test]
+fn threads_that_work_for_one_visit_at_the_same_time_record_in_its_span_and_do_not_end_it() {
+    let mut a = LogWriter::new(TRACE, 9);
+    a.begin(SpanId(0), 0);
+    a.span_start(1, 0, "fan out");
+    let mut b = LogWriter::new(TRACE, 2);
+    b.now = a.now + 10;
+    b.begin(SpanId(1), seg_flags::RESUME);
+    b.record(Kind::Raw, 0, &[], b"on b");
+    b.end();
+    a.now = 2000;
+    a.span_end(1);
+    a.record(Kind::Raw, 0, &[], b"after it");
+    a.end();
+    let end = a.now;
+    a.segments.extend(b.segments);
+    let trace = assembled(a);
+    assert_eq!(trace.spans[0].notes.payloads[0].bytes, b"on b");
+    assert_eq!(trace.visits[0].notes.payloads[0].bytes, b"after it");
+    assert_eq!(trace.visits[0].end_ns, Some(1_000_000_000_000_000_000 + end * 10));
 }
 
 #[test]
