@@ -51,7 +51,12 @@ pub(crate) type Place = (View, u32);
 thread_local! {
     /// This thread's block; null before its first trace call and after its last.
     static BLOCK: Cell<*const ThreadBlock> = const { Cell::new(std::ptr::null()) };
+    /// Calls for which a thread that found no block free looks for none again.
+    static PASSES: Cell<u32> = const { Cell::new(0) };
 }
+
+/// See [`PASSES`]: a look costs two system calls and thousands of reads.
+const PASSES_MAX: u32 = 255;
 
 impl ThreadBlock {
     /// Returns the block's number in the slab.
@@ -322,6 +327,10 @@ fn claim_cold() -> Option<*const ThreadBlock> {
     if !slab::exists() {
         return None;
     }
+    if let Some(left) = PASSES.get().checked_sub(1) {
+        PASSES.set(left);
+        return count_refused();
+    }
     let _held_back = HeldBack::new();
     let claimed = BLOCK.get();
     if !claimed.is_null() {
@@ -332,6 +341,12 @@ fn claim_cold() -> Option<*const ThreadBlock> {
         crate::exit::watch(block); // without a session too: the next thread takes the block over
         return Some(block);
     }
+    PASSES.set(PASSES_MAX);
+    count_refused()
+}
+
+/// Counts a call of a thread that has no block; returns none.
+fn count_refused<T>() -> Option<T> {
     process::count(DropReason::ThreadSlots);
     if let Some(session) = process::open_session() {
         slot::count_refused(&session.view); // for the agent, as where a slot is missing

@@ -54,6 +54,12 @@ impl Context {
         crate::guard::current_context()
     }
 
+    /// Returns whether a thread has worked for it: whoever does next goes on with that visit, and begins none.
+    #[inline(always)]
+    pub(crate) const fn is_begun(&self) -> bool {
+        self.carried.flags & seg_flags::RESUME != 0
+    }
+
     /// Returns the context of a request that came with `parent` and `trail`.
     #[inline(always)] // as `TraceState::parse`
     pub(crate) fn arrived(parent: &TraceParent, trail: Option<&Trail>) -> Self {

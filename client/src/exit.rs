@@ -29,11 +29,12 @@ fn key() -> Option<libc::pthread_key_t> {
 
 fn make_key() -> Option<libc::pthread_key_t> {
     let mut key = 0;
-    // SAFETY: writes a key to a local; the destructor has the C ABI and lives as long as the program (`-z nodelete`).
+    // SAFETY: writes a key to a local; the destructor has the C ABI and lives as long as the program, see `stay`.
     let made = unsafe { libc::pthread_key_create(&raw mut key, Some(thread_ends)) } == 0;
     let word = if made { key + 1 } else { FAILED };
     match KEY.compare_exchange(0, word, Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => {
+            stay();
             // SAFETY: registers a function without arguments that may run at any time after.
             unsafe { libc::atexit(process_ends) };
             made.then_some(key)
@@ -46,6 +47,27 @@ fn make_key() -> Option<libc::pthread_key_t> {
             (other != FAILED).then(|| other - 1)
         }
     }
+}
+
+/// Keeps the object that this code is part of from being unloaded, where that is a plugin which was linked with a copy of its own: what is registered
+/// here points into it.
+fn stay() {
+    let within = |address: *const c_void| {
+        let mut info = std::mem::MaybeUninit::<libc::Dl_info>::uninit();
+        // SAFETY: writes to a local where it returns anything but 0.
+        let found = unsafe { libc::dladdr(address, info.as_mut_ptr()) } != 0;
+        // SAFETY: written, as just found.
+        found.then(|| unsafe { info.assume_init() })
+    };
+    let Some(own) = within(thread_ends as *const c_void) else { return };
+    // SAFETY: no arguments but a number.
+    let headers = unsafe { libc::getauxval(libc::AT_PHDR) };
+    let program = within(std::ptr::without_provenance(headers as usize));
+    if own.dli_fname.is_null() || program.is_some_and(|program| program.dli_fbase == own.dli_fbase) {
+        return; // the program itself is never unloaded
+    }
+    // SAFETY: the name ends in NUL, and nothing is loaded: it is here already.
+    unsafe { libc::dlopen(own.dli_fname, libc::RTLD_LAZY | libc::RTLD_NOLOAD | libc::RTLD_NODELETE) };
 }
 
 /// Runs in each thread that recorded something, when it ends: seals at once, frees the block in the last round.

@@ -10,7 +10,7 @@ use std::task::{self, Poll};
 /// A future whose polls, and whose drop, work for one trace.
 ///
 /// # Cost
-/// A poll that records nothing costs no byte of the log, only the context's stores.
+/// A poll that records nothing costs no byte of the log, only the context's stores; the first one of a visit costs what [`crate::begin`] does.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct InSegment<F> {
@@ -22,7 +22,10 @@ pub struct InSegment<F> {
 
 /// Gives every future [`SegmentExt::in_segment`].
 pub trait SegmentExt: Future + Sized {
-    /// Returns this future with each of its polls working for the request of `context`.
+    /// Returns this future with each of its polls working for the request of `context`, which the first of them begins where nobody has: as it came
+    /// with the request ([`crate::extract`]), or of a new trace.
+    ///
+    /// A task that a request starts beside itself goes on with it by [`Context::current`].
     fn in_segment(self, context: Context) -> InSegment<Self> {
         InSegment { future: ManuallyDrop::new(self), context, is_done: false }
     }

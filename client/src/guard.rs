@@ -44,8 +44,10 @@ pub fn begin(context: &Context) -> Segment {
 
 /// Makes the calling thread go on with a request that another thread [`detach`]ed, until the guard drops.
 ///
+/// A context that no thread has worked for yet, as it came with a request, begins here as with [`begin`].
+///
 /// # Cost
-/// No byte of the log until something is recorded.
+/// No byte of the log until something is recorded, but for such a beginning.
 #[inline]
 pub fn attach(context: &Context) -> Segment {
     let attached =
@@ -53,9 +55,12 @@ pub fn attach(context: &Context) -> Segment {
     Segment { trace: if attached { context.trace } else { TraceId::NONE }, not_send: PhantomData }
 }
 
-/// Goes on with the request of `context`; returns whether the thread works for it now.
+/// Goes on with the request of `context`, or begins with it; returns whether the thread works for it now.
 #[inline]
 fn resume(writer: &mut Writer<View>, now: u64, context: &Context) -> bool {
+    if !context.is_begun() && writer.trace() != context.trace {
+        return begin_with(writer, now, context);
+    }
     let Some(now) = block::attached(writer, now) else { return false };
     let carried = Carried { flags: context.carried.flags & STAYS, ..context.carried };
     // A resumed segment hangs under the span that was open when it was detached.
@@ -77,15 +82,15 @@ fn pause(writer: &mut Writer<View>, now: u64) -> Option<Context> {
 /// [`detach`]es what the thread works for to `outer`, which stays as it is where that is nothing, and [`attach`]es `context`, as one change.
 ///
 /// # Cost
-/// One clock read, and no byte of the log.
+/// One clock read, and no byte of the log, but where `context` begins.
 #[inline]
-pub(crate) fn switch_to(context: &Context, outer: &mut Context) {
+pub(crate) fn switch_to(context: &mut Context, outer: &mut Context) {
     block::with_writer(|writer, now| {
         if !writer.trace().is_none() {
             set_aside(writer, now, outer);
         }
-        if !context.trace.is_none() {
-            resume(writer, now, context);
+        if !context.trace.is_none() && resume(writer, now, context) {
+            context.carried.flags |= seg_flags::RESUME; // also where it has ended by the time that the thread switches back
         }
     });
 }
@@ -355,7 +360,7 @@ fn take_along(writer: &Writer<View>, context: &mut Context) {
     let segment = writer.active();
     (context.span, context.parent_span) = (segment.span, segment.parent_span);
     context.carried = segment.carried;
-    context.carried.flags &= STAYS; // as in `context_of`
+    context.carried.flags = going_on(segment.carried.flags);
 }
 
 /// Returns how a segment of `context` starts, with those of its flags that are in `flags`.
@@ -370,6 +375,12 @@ fn start_of(context: &Context, flags: u32) -> SegmentStart {
 #[inline]
 pub(crate) fn context_of(segment: &SegmentStart) -> Context {
     let mut carried = segment.carried;
-    carried.flags &= STAYS; // what was lost in one segment is not lost in the next
+    carried.flags = going_on(carried.flags);
     Context { trace: segment.trace, span: segment.span, parent_span: segment.parent_span, carried }
+}
+
+/// Returns the flags of a context that goes on with a visit: what was lost in one segment is not lost in the next, and it began once.
+#[inline(always)]
+const fn going_on(flags: u32) -> u32 {
+    flags & STAYS | seg_flags::RESUME
 }

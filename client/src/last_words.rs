@@ -45,9 +45,18 @@ pub fn install() {
         // The handler loads both in the other order; it cannot run before the signal is ours.
         before.flags.store(action.sa_flags.cast_unsigned(), Ordering::Relaxed);
         before.handler.store(action.sa_sigaction as u64, Ordering::Release);
-        let flags = libc::SA_SIGINFO | libc::SA_ONSTACK | (action.sa_flags & libc::SA_RESTART);
-        set(signal, on_fatal as *const () as usize, flags);
+        set(signal, &in_place_of(&action));
     }
+}
+
+/// Returns our action in place of one: whoever had the signal is called on the stack and with the signals held back that it asked for.
+fn in_place_of(before: &libc::sigaction) -> libc::sigaction {
+    let is_nobody = matches!(before.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN);
+    let kept = before.sa_flags & (libc::SA_RESTART | libc::SA_NODEFER | libc::SA_ONSTACK);
+    let mut action = *before;
+    action.sa_sigaction = on_fatal as *const () as usize;
+    action.sa_flags = libc::SA_SIGINFO | if is_nobody { libc::SA_ONSTACK } else { kept };
+    action
 }
 
 fn action_of(signal: c_int) -> Option<libc::sigaction> {
@@ -58,12 +67,15 @@ fn action_of(signal: c_int) -> Option<libc::sigaction> {
     (asked == 0).then_some(action)
 }
 
-fn set(signal: c_int, handler: usize, flags: c_int) {
-    // SAFETY: all zero is a valid action, with an empty mask.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    (action.sa_sigaction, action.sa_flags) = (handler, flags);
-    // SAFETY: reads a local; `handler` is a function for the signal with these flags, or one of the system's two words.
-    unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) };
+fn set(signal: c_int, action: &libc::sigaction) {
+    // SAFETY: reads what is valid; its handler is a function for the signal with its flags, or one of the system's two words.
+    unsafe { libc::sigaction(signal, std::ptr::from_ref(action), std::ptr::null_mut()) };
+}
+
+/// Gives a signal back to the system.
+fn reset(signal: c_int) {
+    // SAFETY: all zero is a valid action: the system's, with an empty mask.
+    set(signal, &unsafe { std::mem::zeroed() });
 }
 
 extern "C" fn on_fatal(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
@@ -178,18 +190,22 @@ fn peek(address: u64) -> Option<[u64; 2]> {
 fn hand_on(signal: c_int, is_sent: bool, info: *mut siginfo_t, context: *mut c_void) -> bool {
     let Some(before) = FATAL.iter().position(|fatal| *fatal == signal).map(|idx| &BEFORE[idx]) else { return true };
     let handler = before.handler.load(Ordering::Acquire) as usize; // pairs with `install`
+    let flags = before.flags.load(Ordering::Relaxed).cast_signed();
+    if flags & libc::SA_RESETHAND != 0 {
+        reset(signal); // it is called once: it may count on the end that comes when it returns, or raises the signal again
+    }
     match handler {
         libc::SIG_IGN if is_sent => return false,
         // The kernel does not let what an instruction raised be ignored.
         libc::SIG_DFL | libc::SIG_IGN => {
-            set(signal, libc::SIG_DFL, 0);
+            reset(signal);
             if is_sent {
                 // SAFETY: a number. It is held back until this handler returns; what an instruction raised comes again by itself.
                 unsafe { libc::raise(signal) };
             }
             return true;
         }
-        _ if before.flags.load(Ordering::Relaxed).cast_signed() & libc::SA_SIGINFO != 0 => {
+        _ if flags & libc::SA_SIGINFO != 0 => {
             // SAFETY: installed for this signal as a function of this kind.
             let handler: extern "C" fn(c_int, *mut siginfo_t, *mut c_void) = unsafe { std::mem::transmute(handler) };
             handler(signal, info, context);

@@ -62,7 +62,9 @@ pub enum Name<'a> {
     Static(&'static StaticName),
     /// Interned by hand ([`crate::ffi::intern`]).
     Interned(StringId),
-    /// Written in place: for names that differ from request to request.
+    /// Made as the program runs. A span's is written in place. Those of events, keys, payloads and exceptions are interned while half of the
+    /// table is free, and written in place after, where what follows them is cut at half a kilobyte: what differs from request to request
+    /// belongs into a value.
     Text(&'a str),
 }
 
@@ -112,7 +114,8 @@ impl<'a> Name<'a> {
     #[inline(always)]
     pub(crate) fn resolve_interned(self, writer: &Writer<View>, epoch: u32) -> Resolved<'a> {
         let resolved = self.resolve(writer, epoch);
-        if !resolved.id.is_none() || resolved.text.is_empty() {
+        let has_room = || writer.store().is_mapped() && strings::is_half_free(writer.store());
+        if !resolved.id.is_none() || resolved.text.is_empty() || !has_room() {
             return resolved;
         }
         match intern_in(writer, resolved.text) {

@@ -17,7 +17,7 @@ use backsight_core::sync::{AtomicU32, AtomicU64, Ordering};
 use backsight_core::telemetry::DropReason;
 use backsight_ringbuf::abi::ABI_VERSION;
 use backsight_ringbuf::shm::View;
-use backsight_ringbuf::{region, strings};
+use backsight_ringbuf::{region, slot, strings};
 use rustix::io::Errno;
 use std::fmt;
 
@@ -51,6 +51,8 @@ pub enum Missing {
     Protocol,
     /// The agent took too long.
     Timeout,
+    /// What [`init`] was given came after something was recorded, or after another call of it, under other settings, which stay.
+    Settings,
 }
 
 impl fmt::Display for Missing {
@@ -58,8 +60,14 @@ impl fmt::Display for Missing {
         match self {
             Self::NotTried => f.write_str("nothing has been recorded yet"),
             Self::Disabled => f.write_str("BACKSIGHT_DISABLE is set"),
-            Self::NoAgent(Errno::ACCESS) => f.write_str("no permission to connect to the agent's socket"),
-            Self::NoAgent(error) => write!(f, "no agent answers on its socket: {error}"),
+            Self::NoAgent(error) => {
+                let socket = settings::in_force().map_or("its socket", |settings| settings.socket);
+                match *error {
+                    Errno::ACCESS => write!(f, "no permission to connect to the agent's socket {socket}"),
+                    Errno::MFILE | Errno::NFILE => write!(f, "no descriptor is left to connect to the agent: {error}"),
+                    error => write!(f, "no agent answers on {socket}: {error}"),
+                }
+            }
             Self::Refused => f.write_str("the agent refused the session"),
             Self::Abi { agent } => write!(
                 f,
@@ -69,9 +77,21 @@ impl fmt::Display for Missing {
                 ABI_VERSION >> 16,
                 ABI_VERSION & 0xffff
             ),
-            Self::NoMemory(error) => write!(f, "the region could not be mapped (is RLIMIT_AS low?): {error}"),
+            Self::NoMemory(error) => {
+                write!(
+                    f,
+                    "the region could not be mapped (is RLIMIT_AS low, or RLIMIT_MEMLOCK under mlockall?): {error}"
+                )
+            }
             Self::Protocol => f.write_str("what answers on the agent's socket is no Backsight agent"),
             Self::Timeout => f.write_str("the agent did not answer in time"),
+            Self::Settings => {
+                let (socket, service) = settings::in_force().map_or(("", ""), |of| (of.socket, of.service));
+                write!(
+                    f,
+                    "the process records as `{service}` by {socket} already: init comes before anything is recorded"
+                )
+            }
         }
     }
 }
@@ -115,6 +135,7 @@ impl Missing {
             Self::NoMemory(errno) => (5, errno.raw_os_error()),
             Self::Protocol => (6, 0),
             Self::Timeout => (7, 0),
+            Self::Settings => (8, 0), // nobody's state: only what `init` returns
         };
         code << 32 | detail as u32 as u64
     }
@@ -129,6 +150,7 @@ impl Missing {
             5 => Self::NoMemory(errno()),
             6 => Self::Protocol,
             7 => Self::Timeout,
+            8 => Self::Settings,
             _ => Self::NotTried,
         }
     }
@@ -183,9 +205,12 @@ static EPOCH: AtomicU32 = AtomicU32::new(0);
 /// Fixes who and where we are and opens the session: what a program may call first. Without it the first [`crate::begin`] does the same.
 ///
 /// # Errors
-/// Why there is no session; recording starts by itself when an agent comes.
+/// Why there is no session; recording starts by itself when an agent comes. [`Missing::Settings`] where others are in force.
 pub fn init(settings: Settings<'_>) -> Result<(), Missing> {
     settings::set(settings);
+    if !settings::are_in_force(settings) {
+        return Err(Missing::Settings);
+    }
     match session() {
         Some(_) => Ok(()),
         None => Err(missing()),
@@ -315,6 +340,10 @@ fn end(process: &Process, own: &Own) {
 
 /// Tells the agent that this process ends on purpose.
 pub(crate) fn say_goodbye() {
+    // What threads outlived is not what the process may die of from here on.
+    if let Some(view) = slab::process().and_then(|process| process.session.read(|own| own.view)) {
+        slot::taken(&view).for_each(|number| slot::take_back_last_words(&view, number));
+    }
     let socket = slab::process().and_then(|process| process.session.read(|own| own.socket));
     if let Some(socket) = socket.as_ref().and_then(Descriptor::verified) {
         let mut buffer = [0; backsight_core::session::MESSAGE_MAX_BYTES];

@@ -47,9 +47,15 @@ value_from! {
     bool => Value::Bool;
     i64 => Value::I64;
     i32 => |value| Value::I64(i64::from(value));
+    i16 => |value| Value::I64(i64::from(value));
     u32 => |value| Value::I64(i64::from(value));
+    u16 => |value| Value::I64(i64::from(value));
+    u8 => |value| Value::I64(i64::from(value));
+    usize => |value| Value::from(value as u64);
     f64 => Value::F64;
+    f32 => |value| Value::F64(f64::from(value));
     &'a str => Value::Str;
+    &'a String => |value: &'a String| Value::Str(value);
     &'a [u8] => Value::Bytes;
     &'static StaticName => |name| Value::Name(Name::Static(name));
 }

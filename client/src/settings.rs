@@ -8,8 +8,8 @@ use backsight_core::sync::{AtomicU32, Ordering};
 use std::cell::UnsafeCell;
 use std::ffi::CStr;
 
-/// The longest path of a unix socket that the kernel takes.
-const SOCKET_PATH_MAX_BYTES: usize = 107;
+/// Longer than the kernel takes (107), so that a path which is too long is refused as such, and not cut to another one.
+const SOCKET_PATH_MAX_BYTES: usize = 255;
 /// Where an agent listens unless told otherwise.
 const DEFAULT_SOCKET: &str = "/run/backsight/agent.sock";
 
@@ -84,6 +84,14 @@ pub(crate) fn set(settings: Settings<'_>) -> bool {
     KEPT.disabled.store(u32::from(disabled), Ordering::Relaxed); // published by the state
     KEPT.state.store(2, Ordering::Release); // pairs with `in_force`
     true
+}
+
+/// Returns whether what `settings` say is what is in force; what they leave open may be anything.
+pub(crate) fn are_in_force(settings: Settings<'_>) -> bool {
+    let Some(of) = in_force() else { return true }; // another thread sets them at this moment
+    let is_cut = |asked: &str, kept: &str, max: usize| asked.get(..asked.floor_char_boundary(max)) == Some(kept);
+    settings.socket.is_none_or(|socket| is_cut(socket, of.socket, SOCKET_PATH_MAX_BYTES))
+        && settings.service.is_none_or(|service| is_cut(service, of.service, SERVICE_MAX_BYTES))
 }
 
 /// Returns the settings, from the environment if nobody set any; `None` while another thread writes them.

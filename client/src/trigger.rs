@@ -31,6 +31,9 @@ pub fn trigger_for(trigger: TriggerId, trace: TraceId, laterals: &[TraceId]) -> 
 }
 
 fn fire(trigger: TriggerId, of: Option<TraceId>, laterals: &[TraceId]) -> bool {
+    if trigger.0 == 0 {
+        return false; // no trigger has it: nobody registered one
+    }
     let fired = block::with_writer(|writer, now| {
         let now = block::attached(writer, now)?;
         let laterals = &laterals[..laterals.len().min(LATERALS_MAX)];

@@ -40,6 +40,29 @@ fn without_an_agent_nothing_happens_and_stats_say_why() {
     assert!(!stats.recording && stats.threads == 0 && stats.refusal.is_empty());
 }
 
+/// Whoever says too late who it is does not believe that it was heard.
+#[test]
+fn settings_that_come_after_others_are_refused() {
+    let socket = fresh_socket();
+    let settings = Settings { socket: socket.to_str(), service: Some("cart") };
+    for _ in 0..2 {
+        assert!(matches!(init(settings), Err(Missing::NoAgent(_))));
+    }
+    assert!(matches!(init(Settings::default()), Err(Missing::NoAgent(_))), "which leaves all open");
+    let late = init(Settings { service: Some("till"), ..settings });
+    assert_eq!(late, Err(Missing::Settings));
+    let said = late.unwrap_err().to_string();
+    assert!(said.contains("`cart`") && said.contains(socket.to_str().unwrap()), "{said}");
+}
+
+#[test]
+fn path_that_is_too_long_for_a_socket_is_named_whole() {
+    let path = format!("/run/{}", "long/".repeat(30));
+    let missing = init(Settings { socket: Some(&path), service: None }).unwrap_err();
+    assert_eq!(missing, Missing::NoAgent(rustix::io::Errno::NAMETOOLONG));
+    assert!(missing.to_string().contains(&path), "{missing}");
+}
+
 /// An agent that was killed leaves its socket.
 #[test]
 fn socket_that_nobody_listens_on_is_told_apart_from_none() {
@@ -49,7 +72,8 @@ fn socket_that_nobody_listens_on_is_told_apart_from_none() {
     assert_eq!(opened, Err(Missing::NoAgent(rustix::io::Errno::CONNREFUSED)));
     everything(&Context::new_trace());
     let said = stats().session.unwrap_err().to_string();
-    assert!(said.starts_with("no agent answers on its socket: Connection refused"), "{said}");
+    let expected = format!("no agent answers on {}: Connection refused", socket.display());
+    assert!(said.starts_with(&expected), "{said}");
     std::fs::remove_file(&socket).unwrap();
 }
 

@@ -107,7 +107,7 @@ fn future_whose_polls_are_left_out_costs_one_segment_that_says_so() {
     assert_eq!(flags, [Some(Level::Verbose)]);
 }
 
-/// What was left out of one visit does not travel to the next one that a copy of its context begins.
+/// What was left out of one segment of a visit is not told again of the next, which goes on with a copy of its context.
 #[test]
 fn segment_that_begins_anew_says_only_what_it_lacks_itself() {
     let agent = Agent::start_joined(Options::default());

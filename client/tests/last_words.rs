@@ -107,6 +107,35 @@ fn a_handler_that_gives_the_signal_back_to_the_system_ends_the_process_with_word
     assert_eq!((died_of, only(&agent).signal), (libc::SIGSEGV, 11));
 }
 
+extern "C" fn once(_: libc::c_int) {
+    if N_HANDLED.fetch_add(1, Ordering::Relaxed) != 0 {
+        host::exit_at_once(1);
+    }
+}
+
+extern "C" fn raise_again(signal: libc::c_int) {
+    host::raise(signal);
+    host::exit_at_once(1);
+}
+
+/// A reporter that is called once counts on the fault that comes again when it returns.
+#[test]
+fn a_handler_that_was_to_be_called_once_is_not_called_again() {
+    let agent = Agent::start_joined(Options::default());
+    let before = || host::handle_as(libc::SIGSEGV, once, libc::SA_RESETHAND);
+    let died_of = die(Context::new_trace(), before, || assert_ne!(host::read_at(NOWHERE), 0));
+    assert_eq!((died_of, only(&agent).signal), (libc::SIGSEGV, 11));
+}
+
+/// Or it raises the signal itself, which it did not want held back meanwhile.
+#[test]
+fn a_handler_that_raises_its_signal_again_ends_the_process_by_it() {
+    let agent = Agent::start_joined(Options::default());
+    let before = || host::handle_as(libc::SIGSEGV, raise_again, libc::SA_RESETHAND | libc::SA_NODEFER);
+    let died_of = die(Context::new_trace(), before, || assert_ne!(host::read_at(NOWHERE), 0));
+    assert_eq!((died_of, only(&agent).signal), (libc::SIGSEGV, 11));
+}
+
 #[test]
 fn a_thread_without_a_session_dies_as_it_would_have() {
     let died_of = host::fork_until_death(|| {

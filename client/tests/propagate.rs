@@ -235,6 +235,37 @@ fn hosts_before_the_caller_are_in_the_log_once_and_are_no_ends_of_calls() {
     assert!(trace.open_edges.is_empty());
 }
 
+/// Servers of futures may give them the context as it came: the first poll begins the visit, and is all that says where it came from.
+#[test]
+fn request_that_a_future_serves_begins_with_its_first_poll() {
+    let agent = Agent::start_joined(Options::default());
+    let incoming = arrived(FIRED);
+    let mut n_pending = 2;
+    let awaits = std::future::poll_fn(|_| {
+        n_pending -= 1;
+        if n_pending == 0 { Poll::Ready(()) } else { Poll::Pending }
+    });
+    let mut work = pin!(
+        async {
+            awaits.await;
+            Context::current().unwrap()
+        }
+        .in_segment(incoming.context)
+    );
+    assert_eq!(poll(work.as_mut()), Poll::Pending);
+    let Poll::Ready(current) = poll(work.as_mut()) else { panic!("it waits once") };
+    drop(attach(&current)); // a task of its own, as it would be spawned
+    assert!(matches!(agent.take_signals()[..], [Signal::Elsewhere { trigger: FIRST_TRIGGER, .. }]));
+    let from = |trace: &Trace| {
+        let crumbs = trace.crumbs.iter().filter(|crumb| crumb.direction == CrumbDirection::From);
+        crumbs.map(|crumb| (crumb.agent.0, crumb.n)).collect::<Vec<_>>()
+    };
+    assert_eq!(from(&agent.trace(incoming.context.trace)), [(4, 1)]);
+    let attached = arrived(STATE);
+    drop(attach(&attached.context)); // as it came, too
+    assert_eq!(from(&agent.trace(attached.context.trace)), [(4, 2)], "of the same trace, once more");
+}
+
 /// Tells the visit of four answers, the last of them from this host.
 fn hear_answers() {
     for answer in ["0000009.000000a.000000b", "0000009.000000a.000000b", "000000c.000000d", &format!("{AGENT}.000000e")]
@@ -301,7 +332,9 @@ fn trail_survives_threads_and_futures() {
     let incoming = arrived(STATE);
     let expected = "bks=12:000002h.0000004.0000003";
     let _segment = begin(&incoming.context);
-    assert_eq!(Context::current(), Some(incoming.context));
+    let mut begun = incoming.context;
+    begun.carried.flags |= seg_flags::RESUME;
+    assert_eq!(Context::current(), Some(begun));
     let paused = detach().unwrap();
     let sent = std::thread::spawn(move || {
         let _segment = attach(&paused);

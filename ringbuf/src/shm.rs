@@ -9,7 +9,7 @@ use backsight_core::sync::AtomicU64;
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags, SeekFrom};
 use rustix::fs::{fallocate, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create, seek};
 use rustix::io::Errno;
-use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
+use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap, mprotect, munlock, munmap};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What could not be done with shared memory.
@@ -34,8 +34,8 @@ pub enum ShmError {
     /// A memfd that somebody could still shrink.
     #[error("the memfd is not sealed against shrinking")]
     NotSealed,
-    /// No address space.
-    #[error("map a region of {bytes} B (is RLIMIT_AS lower?)")]
+    /// No address space, or none that may be locked where the process locks all its memory.
+    #[error("map a region of {bytes} B (is RLIMIT_AS lower, or RLIMIT_MEMLOCK under mlockall?)")]
     Map {
         /// The region's size.
         bytes: u64,
@@ -195,13 +195,24 @@ impl Mapping {
         Self::map(fd, stat.st_size as u64)
     }
 
+    /// Maps a region whose pages are made by whoever grants them, and by nobody else: neither a process that locks all its memory
+    /// (`mlockall`), nor a core dump, which would read each of them.
     fn map(fd: BorrowedFd<'_>, bytes: u64) -> Result<Self, ShmError> {
         let len = usize::try_from(bytes).unwrap_or(usize::MAX);
-        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // What may not be touched is not made, not even under `MCL_FUTURE`.
         // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
-        let base = unsafe { mmap(std::ptr::null_mut(), len, protection, MapFlags::SHARED, fd, 0) };
+        let base = unsafe { mmap(std::ptr::null_mut(), len, ProtFlags::empty(), MapFlags::SHARED, fd, 0) };
         let base = base.map_err(|source| ShmError::Map { bytes, source })?;
-        Ok(Self { view: View { base: base.cast(), bytes } })
+        let mapping = Self { view: View { base: base.cast(), bytes } };
+        // A filter of system calls may refuse these two: then the pages are made, and the agent measures them.
+        // SAFETY: the range is this mapping, of which nobody knows yet.
+        let _ = unsafe { munlock(base, len) };
+        // SAFETY: as above.
+        let _ = unsafe { madvise(base, len, Advice::LinuxDontDump) };
+        let protection = MprotectFlags::READ | MprotectFlags::WRITE;
+        // SAFETY: as above.
+        unsafe { mprotect(base, len, protection) }.map_err(|source| ShmError::Map { bytes, source })?;
+        Ok(mapping)
     }
 
     /// Keeps the region from being inherited by forked children, which get their own.

@@ -103,6 +103,12 @@ pub fn with_hash<S: Storage>(store: &S, hash: u32) -> impl Iterator<Item = Vec<u
     (1..=newest).filter(is_it).filter_map(|id| get(store, StringId(id as u32)))
 }
 
+/// Returns whether half of the table is free: the other half is for names that a program has as it is built, whatever it makes up as it runs.
+pub fn is_half_free<S: Storage>(store: &S) -> bool {
+    let taken = |cursor: u64| store.word(STRINGS_OFFSET + cursor).load(Relaxed); // a hint
+    taken(strings::CURSOR_IDS) < u64::from(STRINGS_MAX) / 2 && taken(strings::CURSOR_BYTES) < STRING_BYTES / 2
+}
+
 /// Returns whether nobody has interned a string yet.
 pub fn is_empty<S: Storage>(store: &S) -> bool {
     store.word(STRINGS_OFFSET + strings::CURSOR_IDS).load(Relaxed) == 0 // a hint, unless the table is not shared yet

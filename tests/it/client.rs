@@ -4,6 +4,7 @@ use backsight::{Context, Missing, SegmentExt as _, Settings, Span, SpanId, SpanK
 use backsight_proto::trace_json::{AttributeJson, LinkJson, SpanJson, TraceJson, ValueJson};
 use backsight_tests::harness::agent::{Agent, AgentOptions};
 use backsight_tests::harness::session::join;
+use rustix::mm::MlockAllFlags;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::future::Future as _;
 use std::io::{BufRead as _, BufReader};
@@ -112,7 +113,7 @@ fn process_without_address_space_is_told_so_and_records_later() {
     let open = || backsight::init(Settings { socket: socket.to_str(), service: Some("shop") });
     let missing = std::iter::repeat_with(open).find(|opened| *opened != Err(Missing::Timeout)).unwrap();
     assert_eq!(missing, Err(Missing::NoMemory(rustix::io::Errno::NOMEM)));
-    let said = "the region could not be mapped (is RLIMIT_AS low?): Cannot allocate memory (os error 12)";
+    let said = "the region could not be mapped (is RLIMIT_AS low, or RLIMIT_MEMLOCK under mlockall?): Cannot allocate memory (os error 12)";
     assert_eq!(missing.unwrap_err().to_string(), said);
     assert!(!backsight::trigger(TriggerId::MANUAL));
     setrlimit(Resource::As, usual).unwrap();
@@ -128,6 +129,30 @@ fn process_without_address_space_is_told_so_and_records_later() {
         backsight::trigger(TriggerId::MANUAL);
     }
     assert_eq!(kept(&agent, context.trace, |trace| !trace.spans.is_empty()).spans[0].name, "later");
+}
+
+/// Returns whether this process has `CAP_IPC_LOCK`: others may lock less than the region has addresses.
+fn may_lock_memory() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let capabilities = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap();
+    u64::from_str_radix(capabilities.trim(), 16).unwrap() >> 14 & 1 == 1
+}
+
+/// A program that locks all its memory makes no page of the region that it does not write to, and its core dump has none of them.
+#[test]
+fn region_is_neither_locked_nor_dumped() {
+    if may_lock_memory() {
+        rustix::mm::mlockall(MlockAllFlags::FUTURE).unwrap();
+    }
+    let _agent = start();
+    drop(backsight::begin(&Context::new_trace()));
+    let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let region = maps.split_once("memfd:bks-region").expect("the region is mapped").1;
+    let field = |name| region.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim();
+    let resident_kib: u64 = field("Rss:").trim_end_matches("kB").trim().parse().unwrap();
+    assert!(resident_kib < 64 << 10, "{resident_kib} KiB of it are there");
+    let flags: Vec<&str> = field("VmFlags:").split_whitespace().collect();
+    assert!(flags.contains(&"dd") && !flags.contains(&"lo"), "{flags:?}");
 }
 
 #[test]

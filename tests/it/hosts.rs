@@ -138,6 +138,7 @@ fn a_trigger_on_any_host_fetches_the_request_from_all_of_them() {
         [Act::TriggerAfter, Act::Serve, Act::Serve],
         [Act::Serve, Act::TriggerBefore, Act::Serve],
         [Act::TriggerBefore, Act::Serve, Act::Serve],
+        [Act::ServeInFuture, Act::ServeInFuture, Act::Fail],
     ] {
         let trace = cluster.send(&acts);
         let stored = cluster.complete(trace);

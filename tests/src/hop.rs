@@ -10,13 +10,15 @@
 use crate::harness::binaries;
 use crate::harness::network::{self, Host};
 use anyhow::{Context as _, Result, bail, ensure};
-use backsight::{Connection, Incoming, Segment, SpanKind, StatusCode, TraceId, TriggerId};
+use backsight::{Connection, Incoming, ResponseText, SegmentExt as _, SpanKind, StatusCode, TraceId, TriggerId};
 use std::fmt;
+use std::future::Future as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::str::FromStr;
+use std::task::{self, Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// How long an answer may take.
@@ -30,6 +32,8 @@ pub const NAMED: &str = "hop.named";
 pub enum Act {
     /// Nothing.
     Serve,
+    /// Nothing, but in a future that waits once.
+    ServeInFuture,
     /// Fires a trigger before it calls the next hop.
     TriggerBefore,
     /// Fires a trigger after the next hop has answered.
@@ -44,8 +48,9 @@ pub enum Act {
     Abort,
 }
 
-const ACTS: [(Act, &str); 7] = [
+const ACTS: [(Act, &str); 8] = [
     (Act::Serve, "serve"),
+    (Act::ServeInFuture, "future"),
     (Act::TriggerBefore, "before"),
     (Act::TriggerAfter, "after"),
     (Act::TriggerNamed, "named"),
@@ -192,14 +197,43 @@ fn serve_one(stream: TcpStream) -> Result<()> {
     let request: Request = line.trim_end_matches('\n').parse()?;
     let state = (!request.tracestate.is_empty()).then_some(request.tracestate.as_bytes());
     let incoming = backsight::extract(Some(request.traceparent.as_bytes()), state);
-    let _segment: Segment = backsight::begin(&incoming.context);
-    let crumb = {
-        let _serve = backsight::span!("serve", SpanKind::Server);
-        work(&incoming, &request)?;
-        backsight::response_crumb()
+    let is_future = request.path.first().is_some_and(|own| own.act == Act::ServeInFuture);
+    let crumb = if is_future {
+        visit_in_future(&incoming, &request)
+    } else {
+        let _segment = backsight::begin(&incoming.context);
+        visit(&incoming, &request)
     };
+    let crumb = crumb?;
     let crumb = crumb.as_ref().map(|crumb| crumb.as_str()).unwrap_or_default();
     (&stream).write_all(format!("ok\t{crumb}\n").as_bytes()).context("answer")
+}
+
+/// Serves a request whose trace the thread works for; returns what the answer says.
+fn visit(incoming: &Incoming<'_>, request: &Request) -> Result<Option<ResponseText>> {
+    let _serve = backsight::span!("serve", SpanKind::Server);
+    work(incoming, request)?;
+    Ok(backsight::response_crumb())
+}
+
+/// Serves a request as servers of futures do, which give them its context as it came.
+fn visit_in_future(incoming: &Incoming<'_>, request: &Request) -> Result<Option<ResponseText>> {
+    let mut has_waited = false;
+    let waits_once = std::future::poll_fn(|_| match std::mem::replace(&mut has_waited, true) {
+        false => Poll::Pending,
+        true => Poll::Ready(()),
+    });
+    let serves = async {
+        waits_once.await;
+        visit(incoming, request)
+    };
+    let mut serves = std::pin::pin!(serves.in_segment(incoming.context));
+    let mut task = task::Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(crumb) = serves.as_mut().poll(&mut task) {
+            return crumb;
+        }
+    }
 }
 
 fn work(incoming: &Incoming<'_>, request: &Request) -> Result<()> {
@@ -215,7 +249,7 @@ fn work(incoming: &Incoming<'_>, request: &Request) -> Result<()> {
         call(incoming, rest);
     }
     match own.act {
-        Act::Serve | Act::TriggerBefore | Act::TriggerNamed => {}
+        Act::Serve | Act::ServeInFuture | Act::TriggerBefore | Act::TriggerNamed => {}
         Act::TriggerAfter => ensure!(backsight::trigger(TriggerId::MANUAL), "nobody took note of the trigger"),
         Act::Fail => {
             backsight::status(StatusCode::Error, "told to fail");

@@ -16,11 +16,13 @@
  *
  * - Units: sizes are bytes, times are nanoseconds where they are not ticks of the record clock.
  * - Errors: no call fails in a way that a program must handle. Without an agent on the host every call does nothing, and bks_stats says
- *   why; what is given up is counted there by reason. Null pointers record nothing.
- * - Cost: no call allocates, locks, logs or waits, but for bks_init and the first bks_begin (at most 20 ms), bks_stats, bks_trigger_id and
- *   the bks_auto_*_new. Bytes below are those of the log; `cargo xtask bench rec-micro` measures the same paths in time.
+ *   why; what is given up is counted there by reason. Null pointers are no text and no payload; a null context begins nothing.
+ * - Cost: no call allocates, locks, logs or waits, but for bks_init and the first call of a process (at most 20 ms; without an agent once a
+ *   second, if one hangs), the first of a thread (which glibc may allocate for), bks_stats, bks_trigger_id and the bks_auto_*_new. Bytes
+ *   below are those of the log; `cargo xtask bench rec-micro` measures the same paths in time.
  * - Threads: each call concerns the calling thread; triggers and names may be shared. Signal handlers may call everything but bks_init,
- *   bks_stats and the *_new; one that interrupts a write is refused and counted. After fork the child records into a session of its own.
+ *   bks_stats, bks_trigger_id and the *_new, on threads that have called something before; one that interrupts a write is refused and
+ *   counted. After fork the child records into a session of its own.
  * - Linking: the library's symbols are weak here, so a program that is not linked with it runs and records nothing. Link with
  *   `-Wl,--no-as-needed -lbacksight` (weak references alone do not keep a library), or define BKS_STRONG before including this
  *   header and link with `-lbacksight`.
@@ -39,7 +41,7 @@ extern "C" {
 #endif
 
 /* major << 16 | minor of what this header was written for. */
-#define BKS_ABI_VERSION 0x00010003u
+#define BKS_ABI_VERSION 0x00010004u
 
 #if defined(BKS_STRONG)
 #define BKS_API_
@@ -139,7 +141,8 @@ enum {
     BKS_MISSING_NO_MEMORY = 6, /* the region could not be mapped */
     BKS_MISSING_PROTOCOL = 7,  /* what answered is no agent */
     BKS_MISSING_TIMEOUT = 8,   /* the agent took too long */
-    BKS_MISSING_LIBRARY = 9    /* the program is not linked with libbacksight */
+    BKS_MISSING_LIBRARY = 9,   /* the program is not linked with libbacksight */
+    BKS_MISSING_SETTINGS = 10  /* bks_init came too late, or again: other settings are in force */
 };
 
 /* What a program may say instead of the environment (BACKSIGHT_SOCKET, BACKSIGHT_SERVICE). */
@@ -272,11 +275,13 @@ BKS_API_ void bks_end(void);
  * outside a segment. */
 BKS_API_ int bks_detach(bks_context *out);
 
-/* Makes the thread go on with a detached request. Returns whether it does. Costs no byte of the log until something is recorded. */
+/* Makes the thread go on with a detached request, or begin with one as it came. Returns whether it does. Costs no byte of the log until
+ * something is recorded, but for such a beginning. */
 BKS_API_ int bks_attach(const bks_context *context);
 
 /* bks_detach to `previous` (zeroed outside a segment) and bks_attach of `next`, either may be NULL: for schedulers of coroutines. Returns
- * whether the thread works for `next` now. */
+ * whether the thread works for `next` now. Where a coroutine has a stack of its own and moves between threads, a function that switches must
+ * make no other call of this header after it: compilers keep addresses of the thread's own memory over the switch (c-abi.md, 6). */
 BKS_API_ int bks_switch(const bks_context *next, bks_context *previous);
 
 /* ---- records: all belong to the innermost open span of the active segment -----------------------------------------------------------
@@ -540,7 +545,9 @@ BKS_INLINE_ void bks_event_at_(int level, bks_name *name, const void *message, s
 }
 
 /* Grants room for a payload of `bytes` bytes, or fewer: at most what the chunk has. The caller writes into `data` and calls bks_commit from
- * the same function, with no other bks_ call, fork or longjmp in between. Until then signal handlers of the thread record nothing. */
+ * the same function, with no other bks_ call, fork or longjmp in between. Until then signal handlers of the thread record nothing. Where
+ * `data` is NULL no room is granted, and nothing counted: bks_raw writes the payload if it can be written at all. So it is always where the
+ * record clock is not the TSC. */
 BKS_INLINE_ bks_reservation bks_reserve(size_t bytes) {
     bks_reservation granted = {NULL, 0, 0, 0, 0};
     struct bks_block_ *block = bks_block_of_thread_();

@@ -103,5 +103,6 @@ const fn code(missing: Missing) -> i32 {
         Missing::NoMemory(_) => 6,
         Missing::Protocol => 7,
         Missing::Timeout => 8,
+        Missing::Settings => 10,
     }
 }

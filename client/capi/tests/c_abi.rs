@@ -32,7 +32,16 @@ fn library() -> PathBuf {
     let build = || {
         let target = Path::new(FOLDER).join("lib");
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["rustc", "-q", "-p", "backsight-capi", "--lib", "--crate-type", "cdylib", "--target-dir"]);
+        cargo.args([
+            "rustc",
+            "-q",
+            "-p",
+            "backsight-capi",
+            "--lib",
+            "--crate-type",
+            "cdylib,staticlib",
+            "--target-dir",
+        ]);
         run(cargo.arg(&target).current_dir(SOURCES));
         let folder = target.join("debug");
         let link = folder.join("libbacksight.so.0"); // what the loader looks for
@@ -175,7 +184,7 @@ fn the_header_has_the_library_s_layout() {
     assert_eq!(of_header("word.detail_threshold_3") as u64, header::DETAIL_THRESHOLD_3);
     let levels = ["always", "normal", "debug", "verbose"].map(|name| of_header(&format!("level.{name}")));
     assert_eq!(levels, Level::ALL.map(|level| level as usize));
-    assert_eq!(of_header("version"), 1 << 16 | 3);
+    assert_eq!(of_header("version"), 1 << 16 | 4);
 }
 
 #[test]
@@ -186,6 +195,22 @@ fn programs_of_every_compiler_record_under_an_agent_and_run_without_one() {
             check_without_agent(&program);
             check_recorded(&program, &format!("agent{level}-{}", compiler.0));
         }
+    }
+}
+
+/// Threads end, and the process exits, in code of whatever recorded: a plugin stays for that, though it was linked without `-z nodelete`.
+#[test]
+fn a_plugin_with_a_copy_of_its_own_is_not_unloaded_under_its_threads() {
+    let archive = library().join("libbacksight.a");
+    let archive = archive.to_str().unwrap();
+    for compiler in compilers() {
+        let shared = ["-shared", "-fPIC", "-O2", archive, "-lm", "-ldl"];
+        let plugin = compile(*compiler, "plugin.c", "plugin", &shared);
+        let host = compile(*compiler, "plugin.c", "plugin-host", &["-DHOST", "-ldl"]);
+        let agent = Agent::start(Path::new(FOLDER), &format!("plugin-{}", compiler.0));
+        run(Command::new(host).arg(plugin).env("BACKSIGHT_SOCKET", &agent.socket));
+        let records = agent.records();
+        assert!(records.iter().any(|seen| seen.body == b"from the plugin"), "{records:?}");
     }
 }
 

@@ -103,6 +103,21 @@ pub(crate) fn handle(signal: i32, handler: usize) {
     assert_ne!(unsafe { libc::signal(signal, handler) }, libc::SIG_ERR);
 }
 
+/// Has `signal` handled by `handler`, as `flags` say.
+pub(crate) fn handle_as(signal: i32, handler: extern "C" fn(libc::c_int), flags: i32) {
+    // SAFETY: all zero is a valid action: no flags, an empty mask.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    (action.sa_sigaction, action.sa_flags) = (handler as *const () as usize, flags);
+    // SAFETY: as in `handle`.
+    assert_eq!(unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) }, 0);
+}
+
+/// Ends the process without its handlers of exits.
+pub(crate) fn exit_at_once(code: i32) -> ! {
+    // SAFETY: ends the process.
+    unsafe { libc::_exit(code) }
+}
+
 /// Interrupts the calling thread until it drops.
 pub(crate) struct Interrupts(libc::timer_t);
 
