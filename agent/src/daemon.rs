@@ -272,7 +272,10 @@ impl Daemon {
                     return Err(StartError::System { what: "wait for events", source: source.into() });
                 }
             }
-            for event in &events {
+            // Whoever connects comes last: it may get the number of a session that ends in this turn, of which more was said.
+            let is_connection = |event: &&epoll::Event| event.data.u64() == Source::Listener.code();
+            let first = events.iter().filter(|event| !is_connection(event));
+            for event in first.chain(events.iter().filter(is_connection)) {
                 match Source::from_code(event.data.u64()) {
                     Some(Source::Stop) => {
                         info!("agent stops");
@@ -336,6 +339,12 @@ impl Daemon {
 
     fn watch(&self, fd: BorrowedFd<'_>, source: Source) -> Result<(), Errno> {
         epoll::add(&self.epoll, fd, epoll::EventData::new_u64(source.code()), epoll::EventFlags::IN)
+    }
+
+    /// Ends the watch of a descriptor that is given up. To close it is not enough: the process has its doorbell, too, and whoever holds descriptors for
+    /// a successor has all of them, so that the watch would go on and wake the loop for nobody.
+    fn unwatch(&self, fd: BorrowedFd<'_>) {
+        let _ = epoll::delete(&self.epoll, fd); // one that was never watched
     }
 
     /// Answers what the admin thread asks; it waits for no answer longer than it likes.

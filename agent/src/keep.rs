@@ -57,7 +57,8 @@ pub struct Keep {
     waiting: VecDeque<Order>,
     /// Regions that are held, and whose they are.
     owners: BTreeMap<RegionId, Owner>,
-    /// Descriptors that are held, and how many there may be.
+    /// Descriptors that are held, by name, how many that is, and how many there may be.
+    held: BTreeMap<Name, usize>,
     n_held: usize,
     n_max: usize,
     n_unheld: u64,
@@ -72,6 +73,7 @@ impl Keep {
             child: None,
             waiting: VecDeque::new(),
             owners: BTreeMap::new(),
+            held: BTreeMap::new(),
             n_held: 0,
             n_max: usize::MAX,
             n_unheld: 0,
@@ -89,7 +91,8 @@ impl Keep {
         if let Some(path) = std::env::var_os("NOTIFY_SOCKET").filter(|_| n_max > 0) {
             let survivors = inherited::take();
             keep.socket = Some(manager(Path::new(&path))?);
-            (keep.holder, keep.n_max, keep.n_held) = (Holder::Manager, n_max, survivors.len());
+            (keep.holder, keep.n_max) = (Holder::Manager, n_max);
+            survivors.iter().for_each(|(name, _)| keep.note_held(*name));
             return Ok((keep, survivors));
         }
         if hold.is_zero() {
@@ -97,8 +100,16 @@ impl Keep {
         }
         let Dial { socket, child, survivors } = keeper::dial(state_dir, hold)?;
         (keep.holder, keep.socket, keep.child) = (Holder::Keeper, Some(socket), child);
-        keep.n_held = survivors.len();
+        survivors.iter().for_each(|(name, _)| keep.note_held(*name));
         Ok((keep, survivors))
+    }
+
+    fn note_held(&mut self, name: Name) {
+        let n = self.held.entry(name).or_default();
+        if self.holder != Holder::Keeper || *n == 0 {
+            *n += 1; // a keeper holds one of each name
+            self.n_held += 1;
+        }
     }
 
     /// Returns who holds descriptors.
@@ -160,12 +171,13 @@ impl Keep {
     /// Has a descriptor held under `name`. One that cannot be goes with the agent, and is counted.
     fn store(&mut self, name: Name, fd: BorrowedFd<'_>) {
         if self.socket.is_none() {
+            self.n_unheld += u64::from(self.holder != Holder::Nobody); // whoever held them has gone
             return;
         }
         let has_room = self.n_held < self.n_max && self.waiting.len() < WAITING_MAX;
         match fd.try_clone_to_owned() {
             Ok(fd) if has_room => {
-                self.n_held += 1;
+                self.note_held(name);
                 self.waiting.push_back(Order::Store(name, fd));
             }
             _ => self.n_unheld += 1,
@@ -173,9 +185,12 @@ impl Keep {
         self.flush();
     }
 
+    /// Has all descriptors of a name let go; there may be none, as of the session of a process that died before an agent.
     fn remove(&mut self, name: Name) {
-        if self.socket.is_some() {
-            self.n_held = self.n_held.saturating_sub(1);
+        if self.socket.is_some()
+            && let Some(n) = self.held.remove(&name)
+        {
+            self.n_held -= n;
             self.waiting.push_back(Order::Remove(name));
             self.flush();
         }
@@ -194,7 +209,8 @@ impl Keep {
                 // Nobody is there any more: all of it has to be held by somebody else, see `is_lost`.
                 Err(_) => {
                     self.socket = None;
-                    self.waiting.clear();
+                    let is_store = |order: &Order| matches!(order, Order::Store(..));
+                    self.n_unheld += self.waiting.drain(..).filter(is_store).count() as u64;
                     return;
                 }
             }

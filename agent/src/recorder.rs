@@ -344,6 +344,7 @@ impl Recorder {
 
     /// Looks at all regions that are awake, or at all: drains, indexes, fires, copies out, evicts and grants.
     pub fn round(&mut self, now: Now) -> Round {
+        self.totals.rounds += 1;
         let is_sweep = now.time.0.saturating_sub(self.swept.0) >= SWEEP_EVERY.0;
         let due: Vec<u32> =
             self.live().filter(|(_, m)| is_sweep || m.rest != Rest::Asleep).map(|(position, _)| position).collect();
@@ -400,7 +401,7 @@ impl Recorder {
         if let Some(member) = self.member(position).filter(|member| member.is_live) {
             region::set_recording(member.region.store(), false);
             self.totals.closed_sessions += 1;
-            self.end(position, Ending::Goodbye, now);
+            self.end(position, Ending::Expelled, now);
         }
     }
 

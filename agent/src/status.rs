@@ -149,12 +149,13 @@ pub fn metrics(
     out.counter("written_bytes", "Bytes in sealed chunks.", totals.written_bytes);
     out.counter("segments", "Segments indexed.", totals.segments);
     out.counter("sealed_chunks", "Chunks sealed.", totals.chunks);
+    out.counter("turns", "Turns of the agent's loop.", totals.rounds);
     out.counter("evicted_chunks", "Chunks evicted for memory.", totals.evicted_chunks);
     out.counter("index_evicted_chunks", "Chunks evicted because the index was full.", totals.evicted_for_index);
     out.counter("carried_segments", "Segments of evicted chunks carried over.", totals.carried_segments);
     out.counter("afterlife_forgotten", "Gone segments that are remembered no more.", recorder.n_forgotten());
     out.counter("revoked_chunks", "Granted chunks taken back from idle processes.", totals.revoked_chunks);
-    out.counter("deaths", "Processes that ended without a goodbye.", totals.deaths);
+    out.counter("deaths", "Processes that ended without a goodbye, or crashed after it.", totals.deaths);
     out.counter("deaths_unfired", "Requests of dead processes beyond the bound.", totals.deaths_unfired);
     out.counter("refused_sessions", "Sessions refused.", totals.refused_sessions);
     out.counter(

@@ -22,7 +22,7 @@ pub struct Totals {
     pub evicted_for_index: u64,
     /// Granted chunks taken back from processes that no longer wrote.
     pub revoked_chunks: u64,
-    /// Processes that ended without a goodbye.
+    /// Processes that ended without a goodbye, or crashed after it.
     pub deaths: u64,
     /// Requests of dead processes beyond the bound, for which nothing was fired.
     pub deaths_unfired: u64,
@@ -34,6 +34,8 @@ pub struct Totals {
     pub carried_segments: u64,
     /// Traces that a collector has and that made room for others.
     pub released_traces: u64,
+    /// Turns of the loop.
+    pub rounds: u64,
     drops: [u64; DROP_COUNTERS],
 }
 

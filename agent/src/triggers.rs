@@ -287,7 +287,8 @@ impl Triggers {
         laterals: &[TraceId],
         origin: Origin,
     ) -> Vec<Action> {
-        if base.is_none() || (origin == Origin::Segment && self.knows(base)) {
+        // Ids are a client's word; none may go on from here, as no collector reads an announcement of no trigger.
+        if base.is_none() || trigger == OTHERS || (origin == Origin::Segment && self.knows(base)) {
             return Vec::new();
         }
         let admitted = self.limits.admit(trigger, self.priority(trigger, base), now);

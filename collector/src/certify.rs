@@ -16,6 +16,9 @@ use backsight_core::trace::{OpenEdge, Trace};
 use silence::Silence;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Agents and gaps of one certificate; what is beyond is one gap of its own. Crumbs are a client's word, and may name any number.
+pub const LISTED_MAX: usize = 1024;
+
 /// What one agent reported of a trace.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Received {
@@ -41,10 +44,14 @@ impl Received {
 pub fn certify(view: Option<&View>, trace: &Trace, received: &BTreeMap<AgentId, Received>) -> Certificate {
     let edges = Edges::of(trace);
     let mut agents = parts(view, received);
-    for agent in edges.named() {
-        agents.entry(agent).or_insert_with(|| AgentPart { agent, ..AgentPart::default() });
-    }
     let mut gaps = Gaps::default();
+    for agent in edges.named() {
+        if agents.len() < LISTED_MAX {
+            agents.entry(agent).or_insert_with(|| AgentPart { agent, ..AgentPart::default() });
+        } else if !agents.contains_key(&agent) {
+            gaps.add(GapKind::TooMany, AgentId::NONE, 0);
+        }
+    }
     let interval = trace.interval_ns();
     for part in agents.values() {
         let holding = newest(view, received, part.agent);
@@ -143,6 +150,8 @@ struct Gaps(BTreeMap<(GapKind, AgentId), u64>);
 
 impl Gaps {
     fn add(&mut self, kind: GapKind, agent: AgentId, n: u64) {
+        let is_listed = self.0.len() < LISTED_MAX || self.0.contains_key(&(kind, agent));
+        let (kind, agent) = if is_listed { (kind, agent) } else { (GapKind::TooMany, AgentId::NONE) };
         let count = self.0.entry((kind, agent)).or_default();
         *count = count.saturating_add(n);
     }

@@ -4,7 +4,7 @@
 //! ends with the reason, and the data stays the agent's.
 
 use crate::coordination::{Coordination, Heard};
-use crate::library::Library;
+use crate::library::{LeftOut, Library, Room};
 use crate::streams::{Reason, Refused};
 use backsight_core::cause::chain;
 use backsight_core::holding::Holding;
@@ -14,8 +14,9 @@ use backsight_proto::v1;
 use backsight_proto::v1::intake_server::{Intake, IntakeServer};
 use backsight_proto::wire::WireError;
 use backsight_store::StoreError;
-use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -74,8 +75,8 @@ struct Stored {
     holdings: Vec<Holding>,
     /// Its length on the wire.
     bytes: u64,
-    /// Why it was not stored.
-    failed: Option<StoreError>,
+    /// What of it was left out, or why it was not stored.
+    stored: Result<LeftOut, StoreError>,
 }
 
 impl IntakeService {
@@ -91,20 +92,28 @@ impl IntakeService {
         let mut in_flight = FuturesOrdered::new();
         let mut unpacker = Unpacker::default();
         let mut next_number = 1;
+        // What waits for room in the library is packed as it came.
+        let mut waiting: Option<(v1::Batch, BoxFuture<'_, Result<Room, StoreError>>)> = None;
         loop {
-            let has_room = in_flight.len() < IN_FLIGHT_MAX;
+            let may_come = waiting.is_none() && in_flight.len() < IN_FLIGHT_MAX;
             tokio::select! {
-                request = requests.message(), if has_room => {
+                request = requests.message(), if may_come => {
                     let Some(request) = request.map_err(|status| self.refused.unread(status))? else { break };
                     let batch = batch_of(request, next_number);
                     let batch = batch.map_err(|status| self.refused.with(Reason::NotNextBatch, status))?;
                     next_number += 1;
+                    let bytes = batch.unpacked_len.min(BATCH_MAX_BYTES as u64) as usize;
+                    waiting = Some((batch, self.library.room(bytes).boxed()));
+                }
+                room = room_of(&mut waiting), if waiting.is_some() => {
+                    let Some((batch, _)) = waiting.take() else { continue };
+                    let room = room.map_err(|error| Status::unavailable(chain(&error)))?;
                     let traces = unpacker.unpack(&batch, BATCH_MAX_BYTES);
                     let traces = traces.map_err(|error| {
                         self.refused.with(Reason::BadBatch, Status::invalid_argument(chain(&error)))
                     })?;
                     let bytes = batch.packed.len() as u64;
-                    in_flight.push_back(self.store(agent, batch.number, bytes, traces.traces));
+                    in_flight.push_back(self.store(agent, (batch.number, bytes), traces.traces, room));
                 }
                 Some(stored) = in_flight.next() => {
                     if !self.acknowledge(agent, stored, replies).await? {
@@ -131,24 +140,43 @@ impl IntakeService {
         hello.check().map_err(|error| self.refused.with(Reason::BadHello, bad(error)))
     }
 
-    async fn store(&self, agent: AgentId, number: u64, bytes: u64, traces: Vec<v1::TraceReport>) -> Stored {
+    async fn store(
+        &self,
+        agent: AgentId,
+        (number, bytes): (u64, u64),
+        traces: Vec<v1::TraceReport>,
+        room: Room,
+    ) -> Stored {
         let holdings = traces.iter().filter_map(holding).collect();
-        let failed = self.library.add(agent, traces).await.err();
-        Stored { number, holdings, bytes, failed }
+        let stored = self.library.add_in(room, agent, traces).await;
+        Stored { number, holdings, bytes, stored }
     }
 
     /// Tells the agent what became of a batch; returns whether it may go on.
     async fn acknowledge(&self, agent: AgentId, stored: Stored, replies: &mpsc::Sender<Reply>) -> Result<bool, Status> {
-        let Stored { number, holdings, bytes, failed } = stored;
-        if let Some(error) = failed {
-            let reason = chain(&error);
-            warn!(agent = %agent, reason, "batch not stored");
-            send(replies, v1::report_reply::What::Refusal(v1::Refusal { reason })).await?;
-            return Ok(false);
-        }
-        self.coordination.tell(Heard::Reported { agent, holdings, bytes }).await;
+        let Stored { number, holdings, bytes, stored } = stored;
+        let left_out = match stored {
+            Ok(left_out) => left_out,
+            Err(error) => {
+                let reason = chain(&error);
+                warn!(agent = %agent, reason, "batch not stored");
+                send(replies, v1::report_reply::What::Refusal(v1::Refusal { reason })).await?;
+                return Ok(false);
+            }
+        };
+        self.coordination.tell(Heard::Reported { agent, holdings, left_out, bytes }).await;
         send(replies, v1::report_reply::What::Ack(v1::BatchAck { number })).await?;
         Ok(true)
+    }
+}
+
+/// Waits for the room of a batch, where one waits.
+async fn room_of(
+    waiting: &mut Option<(v1::Batch, BoxFuture<'_, Result<Room, StoreError>>)>,
+) -> Result<Room, StoreError> {
+    match waiting {
+        Some((_, room)) => room.await,
+        None => std::future::pending().await,
     }
 }
 

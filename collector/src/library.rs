@@ -11,9 +11,10 @@ mod stored;
 mod writer;
 
 pub use index::{QUIET_NS, REPORTS_MAX, RESTLESS_NS};
-pub use line::{FACTS_MAX, Filter, Line, NAME_MAX_BYTES, SERVICES_MAX};
+pub use line::{FACTS_MAX, Filter, GAPS_MAX, Line, NAME_MAX_BYTES, SERVICES_MAX};
 pub use stats::{Refusal, Stats};
 pub use stored::{EntryError, KIND_REPORT, KIND_VIEW, Stored};
+pub use writer::LeftOut;
 
 use backsight_core::cause::chain;
 use backsight_core::checksum::checksum;
@@ -27,7 +28,7 @@ use prost::Message;
 use stats::Counters;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use stored::Collecting;
-use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 use writer::{Ask, Writer};
 
 /// Calls that wait for the writer; further ones wait for room.
@@ -92,6 +93,9 @@ pub struct Settled {
     /// Traces that wait, some of them for rest.
     pub n_waiting: usize,
 }
+
+/// Room in the queue of the library, free again once what it was for is on disk.
+pub type Room = OwnedSemaphorePermit;
 
 /// A handle on the library. Clones are of the same one.
 #[derive(Clone, Debug)]
@@ -166,22 +170,43 @@ impl Library {
 
     /// Stores what `agent` reported, and returns once it is durable.
     ///
-    /// Malformed reports are counted and left out; those that are stored already count as stored. Without reports it returns once all that
-    /// was given before is durable.
+    /// Reports that are malformed, or too many or too long for their trace, are counted and left out: what their holdings say is returned. Those
+    /// that are stored already count as stored. Without reports it returns once all that was given before is durable.
     ///
     /// # Errors
     /// The disk took nothing of it: the agent keeps it and sends it again.
-    pub async fn add(&self, agent: AgentId, reports: Vec<v1::TraceReport>) -> Result<(), StoreError> {
-        let bytes: usize = reports.iter().map(Message::encoded_len).sum();
-        let n_permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX).min(self.room_max);
-        let room = self.room.clone().acquire_many_owned(n_permits).await.map_err(|_| StoreError::Closed)?;
+    pub async fn add(&self, agent: AgentId, reports: Vec<v1::TraceReport>) -> Result<LeftOut, StoreError> {
+        let room = self.room(reports.iter().map(Message::encoded_len).sum()).await?;
+        self.add_in(room, agent, reports).await
+    }
+
+    /// Waits until there is room for a batch of so many bytes: before it is unpacked, so that no more is than the queue may have.
+    ///
+    /// # Errors
+    /// The library is closed.
+    pub async fn room(&self, bytes: usize) -> Result<Room, StoreError> {
+        let n_permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX).clamp(1, self.room_max);
+        self.room.clone().acquire_many_owned(n_permits).await.map_err(|_| StoreError::Closed)
+    }
+
+    /// Does what [`Library::add`] does, in room that was waited for.
+    ///
+    /// # Errors
+    /// As [`Library::add`].
+    pub async fn add_in(
+        &self,
+        room: Room,
+        agent: AgentId,
+        reports: Vec<v1::TraceReport>,
+    ) -> Result<LeftOut, StoreError> {
+        let bytes = reports.iter().map(Message::encoded_len).sum();
         let (done, answer) = oneshot::channel();
-        let ask = Ask::Reports { agent, reports, bytes, done, _room: room };
+        let ask = Ask::Reports { agent, reports, bytes, done, room };
         self.asks.send(ask).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Stores what the coordinator knows of a trace, a moment later. A failure is logged and counted: the next view says more.
+    /// Stores what the coordinator knows of a trace, a moment later. A failure is logged and counted, and it is tried again with what comes next.
     ///
     /// # Errors
     /// The library is closed.

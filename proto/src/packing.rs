@@ -3,10 +3,16 @@
 //!
 //! Called by the agent's uplink and by the intake, one of each for a stream of reports. Both begin anew with the stream.
 
+mod weight;
+
 use crate::v1;
 use flate2::{Compress, CompressError, Compression, Decompress, DecompressError, FlushCompress, FlushDecompress};
 use prost::Message;
 
+/// How many times as large as on the wire, unpacked, a batch may be in memory: what agents say is some five times as large.
+const INFLATION_MAX: u64 = 16;
+/// What it may be in any case.
+const INFLATED_MIN: u64 = 64 << 10;
 /// What a buffer grows by at least.
 const STEP_BYTES: usize = 4096;
 
@@ -40,6 +46,17 @@ pub enum PackingError {
     /// Not a message.
     #[error("unpack a batch: what came out is no list of traces")]
     Decode(#[from] prost::DecodeError),
+    /// Not a message, either.
+    #[error("unpack a batch: what came out is no list of traces, or has groups")]
+    Fields,
+    /// Next to nothing, many times over.
+    #[error("unpack a batch of {len} bytes: its parts would take {bytes} in memory, {max} are taken", max = max_inflated(*len))]
+    Inflated {
+        /// Its length.
+        len: u64,
+        /// What it would take.
+        bytes: u64,
+    },
 }
 
 /// Packs the batches of one stream.
@@ -91,7 +108,7 @@ impl Unpacker {
     /// Not what a [`Packer`] packs, or more than `max`: the stream must end.
     ///
     /// # Cost
-    /// Memory and time of at most `max` bytes, whatever comes in.
+    /// Memory and time of at most sixteen times `max` bytes, whatever comes in.
     pub fn unpack(&mut self, batch: &v1::Batch, max: usize) -> Result<v1::Traces, PackingError> {
         let v1::Batch { packed, unpacked_len: len, .. } = batch;
         let room = usize::try_from(*len).ok().filter(|len| *len <= max);
@@ -105,13 +122,25 @@ impl Unpacker {
             self.0.decompress_vec(left, &mut plain, FlushDecompress::Sync).map_err(PackingError::Unpack)?;
             let left = packed.len() - (self.0.total_in() - start) as usize;
             if left == 0 && plain.len() == room {
-                return Ok(v1::Traces::decode(plain.as_slice())?);
+                return decode(&plain);
             }
             if left == 0 || plain.len() > room || (left, plain.len()) == before {
                 return Err(PackingError::Length { len: *len, found: plain.len(), left });
             }
         }
     }
+}
+
+fn decode(plain: &[u8]) -> Result<v1::Traces, PackingError> {
+    let (len, bytes) = (plain.len() as u64, weight::of_traces(plain).ok_or(PackingError::Fields)?);
+    if bytes > max_inflated(len) {
+        return Err(PackingError::Inflated { len, bytes });
+    }
+    Ok(v1::Traces::decode(plain)?)
+}
+
+const fn max_inflated(len: u64) -> u64 {
+    len * INFLATION_MAX + INFLATED_MIN
 }
 
 #[cfg(test)]

@@ -10,8 +10,10 @@
 mod certificate;
 mod convert;
 pub(crate) mod number;
+mod size;
 
 pub use certificate::why;
+pub use size::json_bytes;
 
 use backsight_core::ids::TraceId;
 use serde::{Deserialize, Serialize};

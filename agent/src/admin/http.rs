@@ -5,7 +5,7 @@ use super::{AskError, Client, Command, RefusedRequests, Reply, expressions};
 use backsight_core::ids::{TraceId, TriggerId};
 use backsight_core::trace::{Trace, assemble};
 use backsight_proto::admin::{ErrorReply, FireReply, FireRequest, KeptState, REQUEST_MAX_BYTES, route};
-use backsight_proto::trace_json::TraceJson;
+use backsight_proto::trace_json::{TraceJson, json_bytes};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::CONTENT_TYPE;
@@ -27,6 +27,8 @@ const CONNECTIONS_MAX: usize = 64;
 const HEADERS_WITHIN: Duration = Duration::from_secs(10);
 /// How long to wait where no connection can be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// The largest trace that is shown as JSON: a client decides how large one is, and the agent has little memory beside its pool.
+const TRACE_JSON_MAX_BYTES: u64 = 32 << 20;
 const METRICS_TYPE: &str = "text/plain; version=0.0.4";
 const TEXT_TYPE: &str = "text/plain";
 const JSON_TYPE: &str = "application/json";
@@ -172,10 +174,18 @@ async fn reply(reply: Reply) -> Result<Answer, Refused> {
             // Megabytes may take a while: not on the thread that serves the others.
             let assembled = move || {
                 let trace = Trace { names, ..assemble(trace, &slices) };
-                json(StatusCode::OK, &TraceJson::from(&trace))
+                let bytes = json_bytes(&trace);
+                if bytes > TRACE_JSON_MAX_BYTES {
+                    let mib = bytes >> 20;
+                    let why = format!(
+                        "the trace takes some {mib} MiB to show, which its host has no room for: a collector has it once a trigger fired"
+                    );
+                    return Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, why));
+                }
+                Ok(json(StatusCode::OK, &TraceJson::from(&trace)))
             };
             let failed = |_| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "the trace could not be assembled");
-            tokio::task::spawn_blocking(assembled).await.map_err(failed)?
+            tokio::task::spawn_blocking(assembled).await.map_err(failed)??
         }
         Reply::Fired(fired) if fired.state == KeptState::Refused => {
             return Err(Refused::new(StatusCode::TOO_MANY_REQUESTS, "the trigger fires more often than its limit"));

@@ -62,7 +62,7 @@ impl Daemon {
             Ok(number) => {
                 if let Err(error) = self.watch_session(number) {
                     self.warn_of_client("client not watched", &error);
-                    self.sessions.remove(number);
+                    self.remove_session(number);
                 }
             }
             Err((session, refusal)) => self.refuse(session.socket.as_ref(), &refusal),
@@ -80,6 +80,24 @@ impl Daemon {
             self.watch(socket.as_fd(), Source::Client(number))?;
         }
         self.watch(session.peer.pidfd.as_fd(), Source::Process(number))
+    }
+
+    pub(super) fn remove_session(&mut self, number: u32) -> Option<Session> {
+        let session = self.sessions.remove(number)?;
+        self.unwatch_session(&session);
+        Some(session)
+    }
+
+    /// Removes a session, whose end is `why` if no hello came on it.
+    fn end_session(&mut self, number: u32, why: Unheard) -> Option<Session> {
+        let session = self.sessions.end(number, why)?;
+        self.unwatch_session(&session);
+        Some(session)
+    }
+
+    fn unwatch_session(&self, session: &Session) {
+        let fds = session.socket.iter().chain(&session.doorbell).chain([&session.peer.pidfd]);
+        fds.for_each(|fd| self.unwatch(fd.as_fd()));
     }
 
     fn refuse(&mut self, socket: Option<&OwnedFd>, why: &dyn std::error::Error) {
@@ -112,7 +130,7 @@ impl Daemon {
                 let is_first = self.sessions.get(number).is_some_and(|session| session.member.is_none());
                 if is_first
                     && let Err(error) = self.welcome(number, abi, service, fork_of)
-                    && let Some(session) = self.sessions.remove(number)
+                    && let Some(session) = self.remove_session(number)
                 {
                     self.refuse(session.socket.as_ref(), &error);
                     session.member.into_iter().for_each(|member| self.end_member(member, Ending::Goodbye));
@@ -204,9 +222,10 @@ impl Daemon {
     /// A client closed its socket: it ends, it executes another program, or somebody closed its descriptors and it writes on.
     fn socket_closed(&mut self, number: u32) {
         let Some(session) = self.sessions.get_mut(number) else { return };
-        session.socket = None; // which also ends its place in the epoll
-        if session.member.is_none() {
-            self.sessions.end(number, Unheard::Left);
+        let (socket, is_unheard) = (session.socket.take(), session.member.is_none());
+        socket.into_iter().for_each(|socket| self.unwatch(socket.as_fd()));
+        if is_unheard {
+            self.end_session(number, Unheard::Left);
             return;
         }
         self.finish_if_gone(number);
@@ -239,7 +258,7 @@ impl Daemon {
     }
 
     fn finish(&mut self, number: u32) {
-        let Some(session) = self.sessions.end(number, Unheard::Left) else { return };
+        let Some(session) = self.end_session(number, Unheard::Left) else { return };
         let ending = if session.said_goodbye { Ending::Goodbye } else { Ending::Death };
         session.member.into_iter().for_each(|member| self.end_member(member, ending));
     }
@@ -270,7 +289,7 @@ impl Daemon {
     /// Closes the session of a member that corrupted its region too often. What it wrote before stays as long as anyone's.
     pub(super) fn close_offender(&mut self, member: u32) {
         if let Some(number) = self.sessions.of_member(member).map(|(number, _)| number) {
-            let pid = self.sessions.remove(number).map(|session| session.peer.pid);
+            let pid = self.remove_session(number).map(|session| session.peer.pid);
             self.let_go_of_session(member);
             self.warn_of_client("session closed, its region was corrupted too often", &pid.unwrap_or(0));
         }
@@ -280,7 +299,7 @@ impl Daemon {
     /// Closes connections that never said hello.
     pub(super) fn close_silent(&mut self) {
         for number in self.sessions.silent(self.now().time) {
-            self.sessions.end(number, Unheard::TooLate);
+            self.end_session(number, Unheard::TooLate);
             self.warn_of_client("connection closed, it never said hello", &number);
         }
     }

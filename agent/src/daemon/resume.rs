@@ -83,7 +83,7 @@ impl Daemon {
         };
         let watched = match self.sessions.add(session) {
             Ok(number) => self.watch_session(number).and_then(|()| self.watch_doorbell(number)).map_err(|error| {
-                self.sessions.remove(number);
+                self.remove_session(number);
                 std::io::Error::from(error).to_string()
             }),
             Err((_, refusal)) => Err(refusal.to_string()),

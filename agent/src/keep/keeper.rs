@@ -106,7 +106,7 @@ fn start(path: &Path, hold: Duration) -> io::Result<Child> {
     rustix::fs::fchmod(&listener, Mode::RUSR | Mode::WUSR)?; // nobody connects before the access rights stand
     bind(&listener, &SocketAddrUnix::new(path)?)?;
     listen(&listener, 1)?;
-    let mut command = Command::new(std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into()));
+    let mut command = Command::new("/proc/self/exe"); // which is there also where an update has replaced the file
     command.arg(SUBCOMMAND).arg("--hold-s").arg(hold.as_secs().to_string());
     // Of its own group: what ends the agent at a terminal is not meant for it.
     command.stdin(Stdio::from(listener)).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);

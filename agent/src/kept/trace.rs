@@ -294,7 +294,7 @@ impl KeptTrace {
 
 impl KeptSlice {
     fn process_on(&self, timeline: &Timeline) -> Process {
-        let clock = timeline.bracket(self.interval.0, self.interval.1).to_vec();
+        let clock = timeline.bracket(self.interval.0, self.interval.1);
         Process { strings: Vec::new(), clock, ..self.process.clone() }
     }
 

@@ -22,6 +22,8 @@ pub enum Ending {
     Goodbye,
     /// It did not.
     Death,
+    /// Nothing more is taken from it, whatever it writes.
+    Expelled,
 }
 
 impl Recorder {
@@ -51,7 +53,8 @@ impl Recorder {
     pub(super) fn bury(&mut self, position: u32, ending: Ending, mut events: Vec<Event>, now: Now) {
         self.take_untold_of_all(position, now);
         let (words, active) = self.last_words(position);
-        let is_death = ending == Ending::Death;
+        // Programs crash in their own exit, too, when threads go on with what is taken down: after the goodbye.
+        let is_death = ending == Ending::Death || ending == Ending::Goodbye && words.signal != 0;
         if let Some(member) = self.member_mut(position) {
             member.take_refused();
             member.is_live = false;

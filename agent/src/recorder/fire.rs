@@ -347,6 +347,7 @@ pub(super) fn signals_of(store: &Mapping, number: u32, n_max: u64) -> Signals {
     let mut signals = Signals::default();
     while signals.n_taken < n_max.min(RING_ENTRIES) {
         match ring::pop(store, number) {
+            Ok(Some(Signal::Trigger { trigger: TriggerId(0), .. })) => signals.n_corrupt += 1, // none has it
             Ok(Some(Signal::Trigger { trigger, trace, laterals, .. })) => {
                 signals.events.push(Event::Fired { trigger, trace, laterals, origin: Origin::Signal });
             }

@@ -34,6 +34,17 @@ fn a_firing_collects_the_trace_and_its_laterals_as_one_group() {
     assert!(triggers.triggered(trace(2)).is_some() && triggers.triggered(trace(4)).is_none());
 }
 
+/// What a client wrote into its memory as a trigger's id goes to collectors, which end the stream of whoever announces none.
+#[test]
+fn no_trigger_fires_for_nothing() {
+    let mut triggers = Triggers::new(RULES, Nanos(0));
+    for origin in [Origin::Signal, Origin::Segment, Origin::Death] {
+        let none = Event::Fired { trigger: TriggerId(0), trace: trace(1), laterals: Vec::new(), origin };
+        assert_eq!(triggers.step(Nanos(0), none), []);
+    }
+    assert!(!triggers.knows(trace(1)) && triggers.counts().is_empty());
+}
+
 #[test]
 fn a_trace_lingers_and_is_then_forgotten() {
     let mut triggers = Triggers::new(RULES, Nanos(0));
@@ -132,7 +143,7 @@ fn no_storm_of_traces_grows_the_tables_beyond_their_bounds() {
         triggers.step(
             Nanos(i),
             Event::Fired {
-                trigger: TriggerId(i as u32),
+                trigger: TriggerId(i as u32 + 1),
                 trace: trace(i + 1),
                 laterals: Vec::new(),
                 origin: Origin::Signal,

@@ -44,10 +44,10 @@ impl<P: Port> Cluster<P> {
 
     /// Takes what the collectors said, tells them what has happened and sends what is due.
     pub fn turn(&mut self, recorder: &mut Recorder, timeline: &Timeline, now: Now) {
+        // First, as what is heard may acknowledge all that was known of a trace, which has grown since.
+        self.tell_news(recorder, now.time);
         self.hear(recorder, now);
-        for event in recorder.take_news() {
-            self.tell(recorder, now.time, event);
-        }
+        self.tell_news(recorder, now.time);
         self.stand_in(recorder, now.time);
         for driver in &mut self.drivers {
             driver.send(recorder, timeline, now);
@@ -100,6 +100,12 @@ impl<P: Port> Cluster<P> {
             let pieces = self.unknown_to(idx, &traces);
             self.drivers[idx].step(recorder, now.time, Event::Collected { group, traces });
             self.tell_of(idx, recorder, now.time, pieces);
+        }
+    }
+
+    fn tell_news(&mut self, recorder: &mut Recorder, now: Nanos) {
+        for event in recorder.take_news() {
+            self.tell(recorder, now, event);
         }
     }
 

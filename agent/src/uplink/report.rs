@@ -33,6 +33,11 @@ const GATHER: Nanos = Nanos::from_ms(20);
 const SPACING: Nanos = Nanos::from_ms(200);
 /// The longest wait for an acknowledgement, after streams on which none came.
 const PATIENCE_MAX: Nanos = Nanos::from_ms(60_000);
+/// How often the size of batches is halved at most, each time that a stream ends with some on their way: a collector that refuses one as too large
+/// for it would refuse it for ever.
+const HALVINGS_MAX: u32 = 10;
+/// Batches that are acknowledged before one halving is undone.
+const ACKED_PER_DOUBLING: u32 = 64;
 /// Every collector takes batches of this size.
 const BATCH_MAX_MIN: u64 = Bytes::kib(256).0;
 
@@ -142,6 +147,10 @@ pub struct Reports {
     /// Before this no batch is sent that is not full.
     spaced: Nanos,
     queued_bytes: u64,
+    /// How often the size of batches is halved now.
+    halvings: u32,
+    /// Batches that were acknowledged since that changed.
+    n_acked: u32,
 }
 
 impl Reports {
@@ -158,6 +167,8 @@ impl Reports {
             paced: Nanos(0),
             spaced: Nanos(0),
             queued_bytes: 0,
+            halvings: 0,
+            n_acked: 0,
         }
     }
 
@@ -241,6 +252,9 @@ impl Reports {
     pub(super) fn lost(&mut self, counters: &mut Counters) {
         let Some(stream) = self.stream.take() else { return };
         counters.batches_resent += stream.in_flight.len() as u64;
+        if !stream.in_flight.is_empty() {
+            (self.halvings, self.n_acked) = ((self.halvings + 1).min(HALVINGS_MAX), 0);
+        }
         for part in stream.in_flight.into_iter().flat_map(|batch| batch.parts) {
             let Some(ledger) = self.traces.get_mut(&part.trace) else { continue };
             for (key, _) in &part.segments {
@@ -274,6 +288,10 @@ impl Reports {
         while let Some(batch) = stream.in_flight.pop_front_if(|batch| batch.number <= number) {
             (stream.progressed, self.patience) = (now, self.rules.resend);
             counters.batches_acked += 1;
+            self.n_acked += 1;
+            if self.n_acked >= ACKED_PER_DOUBLING {
+                (self.halvings, self.n_acked) = (self.halvings.saturating_sub(1), 0);
+            }
             for part in batch.parts {
                 let Some(ledger) = self.traces.get_mut(&part.trace) else { continue };
                 ledger.n_deaths_in_flight -= usize::from(!part.deaths.is_empty() && ledger.n_deaths_in_flight > 0);
@@ -334,10 +352,17 @@ impl Reports {
         }
     }
 
+    /// Returns the bytes of a batch, as far as the agent decides.
+    const fn batch_bytes(&self) -> u64 {
+        let bytes = self.rules.batch_bytes >> self.halvings;
+        if bytes == 0 { 1 } else { bytes }
+    }
+
     fn next_batch(&mut self, now: Nanos, counters: &mut Counters) -> Option<(Batch, u64)> {
+        let batch_bytes = self.batch_bytes();
         let Self { stream, ready, traces, queued_bytes, holds, .. } = self;
         let stream = stream.as_mut().filter(|stream| stream.in_flight.len() < IN_FLIGHT_MAX)?;
-        let target = self.rules.batch_bytes.min(stream.batch_max / 2);
+        let target = batch_bytes.min(stream.batch_max / 2);
         let mut filling = Filling { cost: 0, target, batch_max: stream.batch_max, n_segments: 0 };
         let mut parts = Vec::new();
         while filling.cost < target {
@@ -403,13 +428,13 @@ impl Reports {
 
     /// Returns when a batch may be sent.
     fn may_send_at(&self) -> Nanos {
-        let is_full = self.queued_bytes >= self.rules.batch_bytes;
+        let is_full = self.queued_bytes >= self.batch_bytes();
         if is_full { self.paced } else { self.paced.max(self.spaced) }
     }
 
     /// Returns whether the next batch will say what there is of a trace then, and soon.
     pub(super) fn will_tell(&self, now: Nanos, trace: TraceId) -> bool {
-        let is_next = self.queued_bytes <= self.rules.batch_bytes && self.paced <= now;
+        let is_next = self.queued_bytes <= self.batch_bytes() && self.paced <= now;
         let goes = |ledger: &Ledger| ledger.has_news() && ledger.held.is_none();
         is_next && self.stream.is_some() && self.traces.get(&trace).is_some_and(goes)
     }

@@ -220,6 +220,37 @@ fn small_batches_keep_their_distance_and_full_ones_do_not() {
     assert_eq!(send_at(&mut uplink, 250, vec![]), (ms(450), 1), "the rest is not");
 }
 
+/// A batch that a collector does not take ends its stream, and would end the next one: smaller ones get through, or show which part it is.
+#[test]
+fn batches_are_halved_each_time_that_a_stream_ends_under_some_and_grow_again() {
+    let mut uplink = Uplink::new(Rules { batch_bytes: 8_000, ..RULES });
+    uplink.step(ms(0), ready());
+    let n_segments = 400;
+    (0..n_segments).for_each(|n| drop(uplink.step(ms(0), grew(1, 1, n, 350))));
+    let mut first_of = |at: u64, event: Event| {
+        uplink.step(ms(at), event);
+        batches(&tick(&mut uplink, ms(at)))[0].clone()
+    };
+    let len = |batch: &Batch| batch.parts[0].segments.len();
+    let whole = len(&first_of(20, ready()));
+    let halved = first_of(1_000, ready());
+    assert!(whole == 18 && len(&halved) == 8, "{whole}, then {}", len(&halved));
+    let quartered = first_of(2_000, ready());
+    assert_eq!(len(&quartered), 3);
+    // Each acknowledgement is of all that is on its way; two doublings take twice 64 of them.
+    let mut last = quartered;
+    for at in 0..200 {
+        let acked = Event::BatchAck { number: last.number + 100 };
+        uplink.step(ms(3_000 + at), acked);
+        uplink.step(ms(3_000 + at), grew(2 + at, 1, 9_000, 9_000));
+        let Some(next) = batches(&tick(&mut uplink, ms(3_100 + at))).pop() else { continue };
+        last = next;
+    }
+    uplink.step(ms(60_000), Event::BatchAck { number: last.number + 100 });
+    (0..100).for_each(|n| drop(uplink.step(ms(60_000), grew(900, 900, n, 350))));
+    assert_eq!(len(&batches(&tick(&mut uplink, ms(60_100)))[0]), 18);
+}
+
 #[test]
 fn what_a_report_says_is_not_said_again_in_an_update() {
     let mut uplink = Uplink::new(RULES);
@@ -354,7 +385,7 @@ fn no_room_on_the_link_loses_nothing() {
     uplink.step(ms(0), Event::Collected { group: 4, traces: vec![trace(1)] });
     assert!(uplink.step(ms(1_000), Event::Tick { room: Room::default() }).is_empty());
     let actions = tick(&mut uplink, ms(1_001));
-    assert_eq!(actions[0], Action::Answer { group: 4, traces: vec![trace(1)] }, "answers first");
+    assert_eq!(actions[0], Action::Answer(vec![(4, vec![trace(1)])]), "answers first");
     assert_eq!((announced(&actions).len(), batches(&actions).len()), (1, 1));
 }
 

@@ -1,9 +1,12 @@
 //! Processes that are killed.
 
-use crate::client::Client;
+use crate::client::{Client, say};
 use crate::harness::{Agent, DEADLINE, eventually};
 use backsight_core::ids::TraceId;
 use backsight_core::record::SpanKind;
+use backsight_core::segment::LastWords;
+use backsight_core::session::Message;
+use backsight_ringbuf::slot;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
@@ -38,9 +41,29 @@ fn child_that_serves_until_it_is_killed() {
     std::thread::sleep(DEADLINE);
 }
 
+/// Not a test of its own either.
+#[test]
+fn child_that_crashes_in_its_own_exit() {
+    let Some(socket) = std::env::var_os(SOCKET) else { return };
+    let client = Client::connect(socket.as_ref(), "victim");
+    let mut thread = client.thread(1);
+    client.wait_for_grants();
+    thread.begin(trace(3));
+    thread.start_span(3, "goes on", SpanKind::Server);
+    say(&client.socket, &Message::Goodbye);
+    let words = LastWords { signal: 11, trace: trace(3), ticks: client.clock.ticks(), ..LastWords::default() };
+    slot::say_last_words(&client.memory, thread.writer.slot_number(), &words, &[]);
+    println!("\nready");
+    std::thread::sleep(DEADLINE);
+}
+
 pub(crate) fn spawn(agent: &Agent) -> Child {
+    spawn_as(agent, "death::child_that_serves_until_it_is_killed")
+}
+
+fn spawn_as(agent: &Agent, name: &str) -> Child {
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "death::child_that_serves_until_it_is_killed", "--nocapture"]);
+    child.args(["--exact", name, "--nocapture"]);
     let mut child = child.env(SOCKET, agent.socket()).stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.map_while(Result::ok).any(|line| line.ends_with("ready")), "the child failed");
@@ -85,6 +108,20 @@ fn a_death_leaves_other_processes_alone() {
     for n in [1_000, 1_001] {
         assert_eq!(agent.get(&format!("/v1/traces/{}", trace(n))).0, 200);
     }
+}
+
+/// `exit` takes down what other threads still use: they crash after the goodbye.
+#[test]
+fn a_process_that_leaves_last_words_has_died_whatever_it_said_before() {
+    let agent = Agent::start("");
+    let mut child = spawn_as(&agent, "death::child_that_crashes_in_its_own_exit");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let kept = eventually("its request is kept", || Some(agent.kept()).filter(|kept| !kept.is_empty()));
+    assert_eq!(kept, [(trace(3).to_string(), "process_death".to_owned())]);
+    let found = agent.json(&format!("/v1/traces/{}", trace(3))).unwrap();
+    assert!(found.to_string().contains("\"signal\":11"), "{found}");
+    assert_eq!(agent.metric("backsight_agent_deaths_total"), Some(1));
 }
 
 #[test]

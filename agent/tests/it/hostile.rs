@@ -1,8 +1,9 @@
 //! Clients that write anything anywhere: in their own region, on the socket, on the admin socket.
 
-use crate::client::{Client, dial, hear, refusal};
+use crate::client::{Client, dial, hear, refusal, say};
 use crate::harness::{Agent, eventually};
-use backsight_core::ids::TraceId;
+use backsight_core::ids::{TraceId, TriggerId};
+use backsight_core::session::Message;
 use backsight_core::sync::Ordering::Relaxed;
 use backsight_ringbuf::abi::{
     ABI_VERSION, LEASES_OFFSET, SLOTS_OFFSET, SPAN_OFFSET, STRINGS_OFFSET, header, lease, lease_offset,
@@ -10,6 +11,7 @@ use backsight_ringbuf::abi::{
 use backsight_ringbuf::storage::Storage;
 use rustix::net::{SendFlags, send};
 use std::io::Write;
+use std::time::Duration;
 
 fn trace(n: u64) -> TraceId {
     TraceId::new(0xbad, n)
@@ -32,6 +34,40 @@ fn check_whole(agent: &Agent, honest: &Client, n: u64) {
     let found = agent.json(&format!("/v1/traces/{}", trace(n))).unwrap();
     assert_eq!(found["spans"][0]["name"], "honest", "{found}");
     assert_eq!(agent.get("/healthz").0, 200);
+}
+
+/// A process keeps its doorbell when its session is over, and others may hold its socket: neither wakes the agent any more.
+#[test]
+fn a_doorbell_that_is_rung_after_its_session_wakes_nobody() {
+    let agent = Agent::start("");
+    let client = Client::connect(&agent.socket(), "hostile");
+    let (socket, doorbell) = (client.socket.try_clone().unwrap(), client.doorbell.try_clone().unwrap());
+    say(&socket, &Message::Goodbye);
+    drop(client); // with its mapping
+    rustix::net::shutdown(&socket, rustix::net::Shutdown::Both).unwrap();
+    eventually("the session ends", || agent.status()["sessions"].as_array().unwrap().is_empty().then_some(()));
+    rustix::io::write(&doorbell, &1_u64.to_ne_bytes()).unwrap();
+    let turns = || agent.metric("backsight_agent_turns_total").unwrap();
+    let before = turns();
+    std::thread::sleep(Duration::from_millis(300));
+    let n = turns() - before;
+    assert!(n < 1000, "{n} turns of a loop that has nothing to do");
+}
+
+/// No collector reads an announcement of no trigger: it would end the stream by which this host reports everything.
+#[test]
+fn no_trigger_fires_for_a_trace() {
+    let agent = Agent::start("");
+    let client = Client::connect(&agent.socket(), "hostile");
+    let mut thread = client.thread(1);
+    client.wait_for_grants();
+    assert!(thread.visit(trace(1), "visit", b"") && thread.visit(trace(2), "visit", b""));
+    assert!(thread.try_fire(TriggerId(0), trace(1), &[]));
+    assert!(thread.try_fire(TriggerId::MANUAL, trace(2), &[]));
+    eventually("the other one is kept", || (!agent.kept().is_empty()).then_some(()));
+    assert_eq!(agent.kept(), [(trace(2).to_string(), "manual".to_owned())]);
+    let body = serde_json::json!({"trace": trace(1).to_string(), "trigger": "0x0"});
+    assert_eq!(agent.post("/v1/triggers/fire", &body).0, 404);
 }
 
 /// For every seed: whatever a client writes into its region, the agent and the data of others stay whole.

@@ -163,7 +163,12 @@ fn without_address_space_a_session_is_refused_with_the_reason_and_others_record_
     prlimit(Some(pid), Resource::As, Rlimit { current: tight, ..usual }).unwrap();
     let reason = try_refusal(&agent.socket(), ABI_VERSION).unwrap();
     assert!(reason.starts_with("the agent could not make a region: map a region of "), "{reason}");
-    assert!(reason.ends_with(" B (is RLIMIT_AS lower?): Cannot allocate memory (os error 12)"), "{reason}");
+    assert!(
+        reason.ends_with(
+            " B (is RLIMIT_AS lower, or RLIMIT_MEMLOCK under mlockall?): Cannot allocate memory (os error 12)"
+        ),
+        "{reason}"
+    );
     let trace = TraceId::new(1, 1);
     assert!(honest.thread(1).visit(trace, "honest", b"whole"), "{}", agent.log());
     assert_eq!(agent.get(&format!("/v1/traces/{trace}")).0, 200);

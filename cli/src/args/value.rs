@@ -85,8 +85,8 @@ pub(super) fn trigger_id(text: &str) -> Result<TriggerId, String> {
     if text.is_empty() {
         return Err("a trigger has a name".to_owned());
     }
-    let id = TriggerId::from_text(text).filter(|id| id.0 != 0);
-    id.ok_or_else(|| format!("no trigger can be called `{text}`: it stands for a reserved id"))
+    TriggerId::from_text(text)
+        .ok_or_else(|| format!("no trigger can be called `{text}`: it stands for a reserved id, or for none"))
 }
 
 /// Reads the name of a trigger that can be fired.

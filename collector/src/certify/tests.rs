@@ -3,7 +3,7 @@
 mod removal;
 mod silence;
 
-use super::{Received, certify};
+use super::{LISTED_MAX, Received, certify};
 use backsight_core::certificate::{Amount, Certificate, Contact, GapKind, Verdict};
 use backsight_core::coordination::{AgentView, View};
 use backsight_core::holding::{Holding, HoldingState, LossInterval};
@@ -353,6 +353,19 @@ fn every_crumb_needs_its_other_end() {
         Verdict::Partial,
         &[(GapKind::OneEnded, CALLEE, 1), (GapKind::OneEnded, AgentId(30), 1)],
     );
+}
+
+/// Crumbs are what a client wrote: it may name as many hosts as it has room for.
+#[test]
+fn what_names_too_many_hosts_is_partial_and_its_certificate_is_bounded() {
+    let mut case = Case::complete();
+    for (n, direction) in (1000..5000).zip([CrumbDirection::To, CrumbDirection::Before].into_iter().cycle()) {
+        case.trace.crumbs.push(crumb(CALLER, direction, AgentId(n)));
+    }
+    let certificate = certify(Some(&case.view), &case.trace, &case.received);
+    assert_eq!(certificate.verdict, Verdict::Partial);
+    assert!(certificate.agents.len() == LISTED_MAX && certificate.gaps.len() <= LISTED_MAX + 1);
+    assert!(certificate.gaps.iter().any(|gap| gap.kind == GapKind::TooMany));
 }
 
 #[test]

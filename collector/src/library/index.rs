@@ -247,7 +247,7 @@ impl Index {
         }
     }
 
-    /// Returns where the entries of a trace stand, in the order in which they came; `None` where no host reported anything.
+    /// Returns where the entries of a trace stand, reports in the order in which they came; `None` where no host reported anything.
     pub(super) fn places(&self, trace: TraceId) -> Option<Vec<Place>> {
         self.traces.get(&trace).filter(|known| !known.reports.is_empty()).map(Known::places)
     }
@@ -325,7 +325,8 @@ impl Index {
 
 impl Known {
     fn places(&self) -> Vec<Place> {
-        self.reports.iter().chain(&self.view).map(|entry| entry.place).collect()
+        // The view first: it says what there should be where not all is read.
+        self.view.iter().chain(&self.reports).map(|entry| entry.place).collect()
     }
 }
 

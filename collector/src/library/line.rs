@@ -3,8 +3,8 @@
 //! Made once a trace comes to rest, kept in the index. Pure.
 
 use super::stored::Stored;
-use backsight_core::certificate::Certificate;
-use backsight_core::ids::TriggerId;
+use backsight_core::certificate::{Certificate, Gap, GapKind};
+use backsight_core::ids::{AgentId, TriggerId};
 use backsight_core::record::StatusCode;
 use backsight_core::trace::{ProcessClock, Span, Trace};
 use backsight_proto::v1;
@@ -16,6 +16,8 @@ use std::sync::Arc;
 pub const FACTS_MAX: usize = 256;
 /// Services that a summary names.
 pub const SERVICES_MAX: usize = 256;
+/// Gaps that a summary names; of more it only says how many there are of each kind.
+pub const GAPS_MAX: usize = 32;
 /// The longest name of a service or an operation in a summary, and the longest one that can be searched for.
 pub const NAME_MAX_BYTES: usize = 1024;
 
@@ -159,9 +161,22 @@ pub(super) fn line(stored: &Stored, trace: &Trace, certificate: &Certificate) ->
         fired: stored.fired.clone(),
         names: trace.names.only(|trigger| stored.fired.iter().any(|fired| fired.trigger == trigger)),
         verdict: certificate.verdict,
-        gaps: certificate.gaps.clone(),
+        gaps: gaps(certificate),
     };
     Line { summary, facts, whole, is_cut }
+}
+
+/// Returns what speaks against completeness: where that is much, only how much of each kind.
+fn gaps(certificate: &Certificate) -> Vec<Gap> {
+    if certificate.gaps.len() <= GAPS_MAX {
+        return certificate.gaps.clone();
+    }
+    let mut by_kind: BTreeMap<GapKind, u64> = BTreeMap::new();
+    for gap in &certificate.gaps {
+        let n = by_kind.entry(gap.kind).or_default();
+        *n = n.saturating_add(gap.n);
+    }
+    by_kind.into_iter().map(|(kind, n)| Gap { kind, agent: AgentId::NONE, n }).collect()
 }
 
 fn is_error(span: &Span) -> bool {

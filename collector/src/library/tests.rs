@@ -7,7 +7,7 @@ mod search;
 pub(crate) mod traces;
 
 use self::traces::{TestReport, TestSpan, one_span, trace};
-use super::{Filter, Library, Lookup, Options, Stored};
+use super::{Filter, Library, Lookup, Options, REPORTS_MAX, Stored};
 use backsight_core::certificate::{Contact, Verdict};
 use backsight_core::coordination::{AgentView, Fired, View};
 use backsight_core::holding::Holding;
@@ -224,6 +224,23 @@ async fn the_oldest_go_first_when_there_are_too_many_bytes_or_traces() {
     assert_eq!(library.stats().n_forgotten, stats.n_traces - 3);
     add(&library, &[one_span(500, "cart", SPAN)]).await;
     assert!(stored(&library, 197).is_none() && stored(&library, 198).is_some() && stored(&library, 500).is_some());
+}
+
+/// What is acknowledged and not stored is not forgotten: the coordinator hears of it, so that the view says that there is more.
+#[tokio::test]
+async fn reports_beyond_the_most_of_a_trace_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = open(folder.path(), Options::default());
+    let nth = |revision: u64| TestReport { revision, ..one_span(1, "cart", SPAN) }.message();
+    let n = REPORTS_MAX as u64;
+    assert_eq!(library.add(AGENT, (0..n).map(nth).collect()).await.unwrap(), []);
+    let more = vec![nth(n), nth(0), one_span(2, "cart", SPAN).message(), nth(n + 1)];
+    let left_out = library.add(AGENT, more).await.unwrap();
+    assert_eq!(
+        left_out.iter().map(|holding| (holding.trace.lo, holding.revision)).collect::<Vec<_>>(),
+        [(1, n), (1, n + 1)]
+    );
+    assert_eq!(library.stats().n_reports, REPORTS_MAX as u64 + 1);
 }
 
 #[tokio::test]

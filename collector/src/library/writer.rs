@@ -4,9 +4,10 @@
 
 use super::index::{Admission, EntryRef};
 use super::stats::Refusal;
-use super::{KIND_REPORT, KIND_VIEW, Shared, digest};
+use super::{KIND_REPORT, KIND_VIEW, Room, Shared, digest};
 use backsight_core::cause::chain;
 use backsight_core::coordination::View;
+use backsight_core::holding::Holding;
 use backsight_core::ids::{AgentId, TraceId};
 use backsight_proto::v1;
 use backsight_store::format::PAYLOAD_MAX_BYTES;
@@ -15,7 +16,7 @@ use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 /// What is written together at most, but for one call that brings more.
@@ -23,6 +24,8 @@ const GROUP_MAX_BYTES: usize = 16 << 20;
 /// How long what comes first waits for more where something was written a moment ago: what hosts report of one trace comes within it, and
 /// shares one sync.
 const GATHER: Duration = Duration::from_millis(50);
+/// Views that wait for a disk that takes something again.
+const UNWRITTEN_MAX_BYTES: usize = 16 << 20;
 /// What one append takes.
 const APPEND_MAX_BYTES: usize = 32 << 20;
 
@@ -33,9 +36,9 @@ pub(super) enum Ask {
         agent: AgentId,
         reports: Vec<v1::TraceReport>,
         bytes: usize,
-        done: oneshot::Sender<Result<(), StoreError>>,
+        done: oneshot::Sender<Result<LeftOut, StoreError>>,
         /// Given back when the reports are gone from memory.
-        _room: OwnedSemaphorePermit,
+        room: Room,
     },
     /// Store a view.
     View(Box<View>),
@@ -43,10 +46,15 @@ pub(super) enum Ask {
     Close(oneshot::Sender<()>),
 }
 
+/// What hosts say that they hold of traces whose reports were not stored, and never will be: too large, or too many.
+pub type LeftOut = Vec<Holding>;
+
 pub(super) struct Writer {
     store: Box<dyn TraceStore>,
     shared: Arc<Shared>,
     max_bytes: u64,
+    /// Views that the disk did not take: nobody says them again.
+    unwritten: Vec<Draft>,
 }
 
 /// What is written together.
@@ -57,8 +65,8 @@ struct Group {
     digests: BTreeSet<(TraceId, u64)>,
     /// Where the view of a trace stands in `drafts`: a later one takes its place.
     views: BTreeMap<TraceId, usize>,
-    waiting: Vec<oneshot::Sender<Result<(), StoreError>>>,
-    room: Vec<OwnedSemaphorePermit>,
+    waiting: Vec<(oneshot::Sender<Result<LeftOut, StoreError>>, LeftOut)>,
+    room: Vec<Room>,
     bytes: usize,
 }
 
@@ -69,6 +77,15 @@ struct Draft {
     payload: Vec<u8>,
 }
 
+impl Group {
+    /// Returns a group that has the views of an earlier one, each of a trace of its own.
+    fn beginning_with(views: Vec<Draft>) -> Self {
+        let by_trace = views.iter().enumerate().map(|(idx, draft)| (draft.trace, idx)).collect();
+        let bytes = views.iter().map(|draft| draft.payload.len()).sum();
+        Self { views: by_trace, drafts: views, bytes, ..Self::default() }
+    }
+}
+
 impl Writer {
     /// Starts the thread.
     pub(super) fn start(
@@ -77,7 +94,7 @@ impl Writer {
         max_bytes: u64,
         queue: mpsc::Receiver<Ask>,
     ) -> Result<(), StoreError> {
-        let writer = Self { store, shared, max_bytes };
+        let writer = Self { store, shared, max_bytes, unwritten: Vec::new() };
         let started = std::thread::Builder::new().name("bks-store".to_owned()).spawn(move || writer.run(queue));
         started.map(drop).map_err(|error| StoreError::Io {
             what: "start the thread",
@@ -93,7 +110,7 @@ impl Writer {
             if written.is_some_and(|written| written.elapsed() < 2 * GATHER) {
                 std::thread::sleep(GATHER);
             }
-            let mut group = Group::default();
+            let mut group = Group::beginning_with(std::mem::take(&mut self.unwritten));
             let mut closing = self.take(first, &mut group);
             while closing.is_none() && group.bytes < GROUP_MAX_BYTES {
                 let Ok(next) = queue.try_recv() else { break };
@@ -113,13 +130,12 @@ impl Writer {
     /// Checks what is asked and adds it to the group; returns whom to tell of the end.
     fn take(&self, ask: Ask, group: &mut Group) -> Option<oneshot::Sender<()>> {
         match ask {
-            Ask::Reports { agent, reports, bytes, done, _room } => {
-                for report in reports {
-                    self.take_report(agent, report, group);
-                }
+            Ask::Reports { agent, reports, bytes, done, room } => {
+                let left_out = reports.into_iter().filter_map(|report| self.take_report(agent, report, group));
+                let left_out = left_out.collect();
                 group.bytes += bytes;
-                group.waiting.push(done);
-                group.room.push(_room);
+                group.waiting.push((done, left_out));
+                group.room.push(room);
                 None
             }
             Ask::View(view) => {
@@ -130,30 +146,39 @@ impl Writer {
         }
     }
 
-    fn take_report(&self, agent: AgentId, report: v1::TraceReport, group: &mut Group) {
+    /// Takes a report; returns what its host holds of the trace where it is left out.
+    fn take_report(&self, agent: AgentId, report: v1::TraceReport, group: &mut Group) -> Option<Holding> {
         let mut stored = v1::StoredReport { agent: agent.0, report: Some(report) };
         let payload = stored.encode_to_vec();
-        let checked = stored.report.take().unwrap_or_default().into_report(agent);
-        let trace = match checked {
+        let report = stored.report.take().unwrap_or_default();
+        let said = report.holding.clone().and_then(|holding| Holding::try_from(holding).ok());
+        let trace = match report.into_report(agent) {
             Ok(report) => report.holding.trace,
             Err(error) => {
                 let why = format!("from agent {agent}: {error}");
-                return self.shared.counters.refused(Refusal::Malformed, 1, &why);
+                self.shared.counters.refused(Refusal::Malformed, 1, &why);
+                return said;
             }
         };
         if payload.len() > PAYLOAD_MAX_BYTES as usize {
             let why = format!("trace {trace} from agent {agent}: {} bytes", payload.len());
-            return self.shared.counters.refused(Refusal::TooLong, 1, &why);
+            self.shared.counters.refused(Refusal::TooLong, 1, &why);
+            return said;
         }
         let digest = digest(&payload);
         match self.shared.index().admit_report(trace, digest) {
             Admission::New if group.digests.insert((trace, digest)) => {
                 group.drafts.push(Draft { trace, kind: KIND_REPORT, digest, payload });
+                None
             }
-            Admission::New | Admission::Duplicate => self.shared.counters.duplicate(),
+            Admission::New | Admission::Duplicate => {
+                self.shared.counters.duplicate();
+                None
+            }
             Admission::TooMany => {
                 let why = format!("trace {trace} from agent {agent}");
                 self.shared.counters.refused(Refusal::TooManyReports, 1, &why);
+                said
             }
         }
     }
@@ -195,11 +220,18 @@ impl Writer {
         }
         if let Err(error) = &written {
             self.shared.counters.refused(Refusal::StoreFailed, group.drafts.len() as u64, &chain(error));
+            let mut room = UNWRITTEN_MAX_BYTES;
+            let fits = |draft: &Draft| {
+                room = room.saturating_sub(draft.payload.len());
+                room > 0
+            };
+            self.unwritten =
+                group.drafts.into_iter().filter(|draft| draft.kind == KIND_VIEW).take_while(fits).collect();
         }
         self.retire();
         drop(group.room);
-        for done in group.waiting {
-            let answer = written.as_ref().map(|_| ()).map_err(StoreError::clone);
+        for (done, left_out) in group.waiting {
+            let answer = written.as_ref().map(|_| left_out).map_err(StoreError::clone);
             let _ = done.send(answer); // whoever asked may be gone
         }
     }

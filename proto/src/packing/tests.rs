@@ -50,6 +50,32 @@ fn what_is_larger_than_the_buffers_comes_through() {
     }
 }
 
+/// Packs what is no list of traces as somebody would who means harm.
+fn packed(plain: &[u8]) -> v1::Batch {
+    let mut compress = flate2::Compress::new(flate2::Compression::best(), false);
+    let mut packed = Vec::with_capacity(plain.len() + 1024);
+    compress.compress_vec(plain, &mut packed, flate2::FlushCompress::Sync).unwrap();
+    v1::Batch { number: 1, packed, unpacked_len: plain.len() as u64 }
+}
+
+#[test]
+fn a_batch_of_next_to_nothing_many_times_over_is_refused() {
+    let slices = v1::TraceReport { slices: vec![v1::Slice::default(); MAX / 4], ..v1::TraceReport::default() };
+    let strings = vec![v1::InternedString::default(); MAX / 4];
+    let process = v1::Process { strings, ..v1::Process::default() };
+    let slice = v1::Slice { process: Some(process), ..v1::Slice::default() };
+    let strings = v1::TraceReport { slices: vec![slice], ..v1::TraceReport::default() };
+    for traces in [vec![v1::TraceReport::default(); MAX / 4], vec![slices], vec![strings]] {
+        let batch = packed(&v1::Traces { traces }.encode_to_vec());
+        let refused = Unpacker::default().unpack(&batch, MAX);
+        assert!(matches!(refused, Err(PackingError::Inflated { .. })), "{refused:?}");
+    }
+    let group = packed(&[0x0b, 0x0c]);
+    assert!(matches!(Unpacker::default().unpack(&group, MAX), Err(PackingError::Fields)));
+    let cut = packed(&[0x0a, 0x05, 0x00]);
+    assert!(matches!(Unpacker::default().unpack(&cut, MAX), Err(PackingError::Fields)));
+}
+
 #[test]
 fn a_batch_that_grows_beyond_the_limit_is_refused() {
     let bomb = Packer::default().pack(1, &traces(&[vec![0; 64 << 20]])).unwrap();

@@ -70,7 +70,10 @@ fn process_track(trace: &Trace, idx: usize, process: &ProcessInfo, pid: u32, ext
         process_labels.push(format!("pid {} there", process.pid));
     }
     if let Some(death) = &process.death {
-        process_labels.push(format!("died of signal {}", death.last_words.signal));
+        process_labels.push(match death.last_words.signal {
+            0 => "died without last words".to_owned(),
+            signal => format!("died of signal {signal}"),
+        });
     }
     process_labels.extend(fired(trace, idx));
     process_labels.extend(extras.certificate.map(|of| format!("trace {}", of.verdict.name())));

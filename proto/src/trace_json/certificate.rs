@@ -62,7 +62,7 @@ pub fn why(gap: &Gap) -> String {
         GapKind::OneEnded => format!("{} no other end on the host of agent {agent}", have(n, "crumb")),
         GapKind::Malformed => format!("{} cannot be read", plural(n, "record")),
         GapKind::InProgress => format!("{} still open on the host of agent {agent}", are(n, "segment")),
-        GapKind::TooMany => "more agents were named than are followed".to_owned(),
+        GapKind::TooMany => "more agents were named, or more is missing, than is listed".to_owned(),
         GapKind::NothingFound => "no agent that was asked has anything of it".to_owned(),
     };
     format!("{name}: {text}")
