@@ -150,20 +150,19 @@ impl Writer {
     fn take_report(&self, agent: AgentId, report: v1::TraceReport, group: &mut Group) -> Option<Holding> {
         let mut stored = v1::StoredReport { agent: agent.0, report: Some(report) };
         let payload = stored.encode_to_vec();
-        let report = stored.report.take().unwrap_or_default();
-        let said = report.holding.clone().and_then(|holding| Holding::try_from(holding).ok());
-        let trace = match report.into_report(agent) {
-            Ok(report) => report.holding.trace,
+        let holding = match stored.report.take().unwrap_or_default().into_report(agent) {
+            Ok(report) => report.holding,
             Err(error) => {
                 let why = format!("from agent {agent}: {error}");
                 self.shared.counters.refused(Refusal::Malformed, 1, &why);
-                return said;
+                return holding_in(&payload);
             }
         };
+        let trace = holding.trace;
         if payload.len() > PAYLOAD_MAX_BYTES as usize {
             let why = format!("trace {trace} from agent {agent}: {} bytes", payload.len());
             self.shared.counters.refused(Refusal::TooLong, 1, &why);
-            return said;
+            return Some(holding);
         }
         let digest = digest(&payload);
         match self.shared.index().admit_report(trace, digest) {
@@ -178,7 +177,7 @@ impl Writer {
             Admission::TooMany => {
                 let why = format!("trace {trace} from agent {agent}");
                 self.shared.counters.refused(Refusal::TooManyReports, 1, &why);
-                said
+                Some(holding)
             }
         }
     }
@@ -276,4 +275,9 @@ impl Writer {
         }
         self.shared.counters.on_disk(self.store.bytes(), n_files);
     }
+}
+
+/// Returns what the host says that it holds in a report of which something else is malformed.
+fn holding_in(payload: &[u8]) -> Option<Holding> {
+    v1::StoredReport::decode(payload).ok()?.report?.holding?.try_into().ok()
 }
