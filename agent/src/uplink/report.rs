@@ -7,6 +7,7 @@
 //! stream is ended and opened anew. What an agent with a slower uplink may still give up is held until that has sent its part.
 
 mod advice;
+mod filling;
 mod queues;
 
 use super::{Action, Counters, Piece, Progress, Rules, Why};
@@ -18,6 +19,7 @@ use backsight_core::ids::{RegionId, TraceId};
 use backsight_core::priority::Priority;
 use backsight_core::segment::SegmentKey;
 use backsight_core::units::{Bytes, Nanos};
+use filling::Filling;
 use queues::{Place, Queues};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -464,47 +466,5 @@ impl Reports {
     /// Returns how many batches are on their way.
     pub(super) fn n_in_flight(&self) -> usize {
         self.stream.as_ref().map_or(0, |stream| stream.in_flight.len())
-    }
-}
-
-/// A batch in the making.
-struct Filling {
-    cost: u64,
-    target: u64,
-    batch_max: u64,
-    n_segments: usize,
-}
-
-impl Filling {
-    /// Takes of a trace what fits; what is left stays unsent.
-    fn take(&mut self, trace: TraceId, ledger: &mut Ledger, queued_bytes: &mut u64, counters: &mut Counters) -> Part {
-        self.cost += TRACE_COST;
-        let deaths = std::mem::take(&mut ledger.deaths);
-        let mut part = Part { trace, why: ledger.why, segments: Vec::new(), deaths };
-        while let Some(key) = ledger.unsent.first().copied() {
-            let Some(state) = ledger.segments.get_mut(&key) else {
-                ledger.unsent.remove(&key);
-                continue;
-            };
-            let cost = u64::from(state.cost);
-            let is_too_large = cost + TRACE_COST > self.batch_max;
-            if !is_too_large && self.n_segments > 0 && self.cost + cost > self.target {
-                break;
-            }
-            ledger.unsent.remove(&key);
-            *queued_bytes -= cost;
-            state.sent = state.len;
-            if is_too_large {
-                // No collector will ever take it: only a client that lies names that many strings in one segment.
-                counters.too_large += 1;
-                ledger.n_unacked -= usize::from(state.acked < state.len);
-                state.acked = state.len;
-                continue;
-            }
-            self.n_segments += 1;
-            self.cost += cost;
-            part.segments.push((key, state.len));
-        }
-        part
     }
 }
