@@ -77,8 +77,9 @@ struct Position {
     visit_idx: usize,
     tid: u32,
     parent: SpanId,
-    /// Whether that is what caused the visit, elsewhere or in another visit: what is said of it here is said of the visit.
-    is_caused: bool,
+    /// The span that caused the visit, elsewhere or in another visit: what is said of it here is said of the visit. A thread that goes on with the
+    /// visit in its next chunk names the span that it is in there, not this one.
+    cause: Option<SpanId>,
     /// The span of the record before, for those that leave it out.
     last_span: Option<SpanId>,
     /// The event before, for its attributes.
@@ -170,19 +171,20 @@ impl<'a> ProcessReader<'a> {
         // A span id may be left out after a record that ends here, but not across chunks otherwise.
         let last_span = segment.joins.and_then(|home| positions.get(home)?.last_span);
         let (mut open, mut last_event) = (Vec::new(), None);
-        let (visit_idx, is_caused) = if let Some(before) = segment.continues.and_then(|idx| positions.get_mut(idx)) {
+        let (visit_idx, cause) = if let Some(before) = segment.continues.and_then(|idx| positions.get_mut(idx)) {
             (open, last_event) = (std::mem::take(&mut before.open), before.last_event);
-            (before.visit_idx, before.is_caused)
+            (before.visit_idx, before.cause)
         } else if let Some(resumed) = self.resumed_visit(segment, &mut open) {
-            (resumed, open.is_empty())
+            (resumed, open.is_empty().then_some(segment.parent_span))
         } else {
-            (self.begin_visit(segment), segment.seg_flags & seg_flags::RESUME == 0)
+            let is_begun = segment.seg_flags & seg_flags::RESUME == 0;
+            (self.begin_visit(segment), is_begun.then_some(segment.parent_span))
         };
         if !segment.from_agent.is_none() && segment.seg_flags & (seg_flags::CONTINUED | seg_flags::RESUME) == 0 {
             self.add_crumb(CrumbDirection::From, segment.from_agent, segment.parent_span);
         }
         let (tid, parent) = (segment.thread.tid, segment.parent_span);
-        Position { visit_idx, tid, parent, is_caused, last_span, last_event, open, has_lost_record: false }
+        Position { visit_idx, tid, parent, cause, last_span, last_event, open, has_lost_record: false }
     }
 
     /// Returns the visit that a resume segment belongs to: that of the span it resumes, or the latest with the same cause.
@@ -297,7 +299,7 @@ impl<'a> ProcessReader<'a> {
         position.last_span = Some(span);
         let target = match span {
             SpanId::NONE => self.innermost(at, position),
-            span if position.is_caused && span == position.parent => Target::Visit(position.visit_idx),
+            span if position.cause == Some(span) => Target::Visit(position.visit_idx),
             span => Target::Span(span),
         };
         match decoded {

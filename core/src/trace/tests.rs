@@ -212,6 +212,22 @@ fn a_resumed_segment_on_another_thread_belongs_to_its_span_and_visit() {
     assert!(trace.spans[0].end_ns.is_some());
 }
 
+/// A thread may pause a visit, go on with it in the same segment within a span, and then need a chunk: that segment names the span.
+#[test]
+fn a_visit_that_goes_on_in_a_chunk_of_another_parent_ends_its_span_there() {
+    let mut w = LogWriter::new(TRACE, 0);
+    w.begin(SpanId(77), 0);
+    w.span_start(1, 77, "serve");
+    w.end();
+    w.record(Kind::Status, 0, &[1, StatusCode::Error as u64], b"no funds");
+    w.next_chunk_in(SpanId(1));
+    w.span_end(1);
+    w.end();
+    let trace = assembled(w);
+    assert_eq!((trace.malformed, trace.visits.len(), trace.spans.len()), (Malformed::default(), 0, 1));
+    assert!(trace.spans[0].end_ns.is_some() && trace.spans[0].status == StatusCode::Error);
+}
+
 /// Until it starts a span a visit works under the one that caused it, which another process has, or nobody.
 #[test]
 fn what_is_recorded_where_no_span_is_open_is_of_the_visit() {

@@ -45,9 +45,14 @@ impl LogWriter {
 
     /// Goes on in the next chunk.
     pub(super) fn next_chunk(&mut self) {
+        self.next_chunk_in(self.parent);
+    }
+
+    /// Goes on in the next chunk, within another span than the segment began in.
+    pub(super) fn next_chunk_in(&mut self, span: SpanId) {
         let prev = self.chunk;
         self.chunk += 1;
-        self.segment(self.parent, AgentId::NONE, seg_flags::CONTINUED, prev);
+        self.segment(span, AgentId::NONE, seg_flags::CONTINUED, prev);
     }
 
     /// Counts on from another time, which a TIME record has told.
