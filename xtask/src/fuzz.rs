@@ -104,7 +104,7 @@ fn run(workspace: &Workspace, target: &str, options: &Options) -> Result<()> {
     } else {
         command.args(&options.inputs);
     }
-    process::run(&mut command)
+    process::run_quietly(&mut command, |line| line.starts_with("stat::"))
         .with_context(|| format!("see it again: cargo xtask fuzz {target} -- {}/FILE", found.display()))
 }
 

@@ -3,11 +3,15 @@
 //! Called by every task. It never starts a shell.
 
 use anyhow::{Context, Result, bail};
+use std::collections::VecDeque;
 use std::fmt::Write;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+/// Lines of a program's standard error that are shown once it has failed.
+const LAST_LINES: usize = 100;
 
 /// Returns the cargo that runs this task, to be started in `directory`.
 pub(crate) fn cargo(directory: &Path) -> Command {
@@ -58,6 +62,33 @@ pub(crate) fn run_watched(command: &mut Command, mut see: impl FnMut(&str)) -> R
     }
     let status = child.wait().with_context(|| format!("wait for `{text}`"))?;
     if !status.success() {
+        bail!("`{text}` ended with {status}");
+    }
+    Ok(())
+}
+
+/// Prints `command` and runs it. Of its standard error only the lines that `tells` picks are passed on, and the last ones where it fails.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_quietly(command: &mut Command, tells: impl Fn(&str) -> bool) -> Result<()> {
+    let text = text_of(command);
+    println!("$ {text}");
+    let mut child = command.stderr(Stdio::piped()).spawn().with_context(|| format!("start `{text}`"))?;
+    let stderr = child.stderr.take().expect("stderr is piped two lines above");
+    let mut last = VecDeque::new();
+    for line in BufReader::new(stderr).split(b'\n') {
+        let line = line.with_context(|| format!("read what `{text}` says"))?;
+        let line = String::from_utf8_lossy(&line).into_owned();
+        if tells(&line) {
+            println!("{line}");
+        }
+        last.push_back(line);
+        last.drain(..last.len().saturating_sub(LAST_LINES));
+    }
+    let status = child.wait().with_context(|| format!("wait for `{text}`"))?;
+    if !status.success() {
+        last.iter().for_each(|line| println!("{line}"));
         bail!("`{text}` ended with {status}");
     }
     Ok(())
@@ -129,16 +160,17 @@ impl Step {
 /// Prints `steps` as a table.
 ///
 /// # Errors
-/// Names every step that failed.
+/// Names every step that failed, and says why: what was printed at the time is far above.
 pub(crate) fn conclude(steps: &[Step]) -> Result<()> {
     println!("\n{:<14} {:>9}", "step", "seconds");
     for step in steps {
         let outcome = if step.outcome.is_ok() { "passed" } else { "FAILED" };
         println!("{:<14} {:>9.1}  {outcome}", step.name, step.took.as_secs_f64());
     }
-    let failed: Vec<&str> = steps.iter().filter(|step| step.outcome.is_err()).map(|step| step.name.as_str()).collect();
+    let why = |step: &Step| Some(format!("\n  {}: {:#}", step.name, step.outcome.as_ref().err()?));
+    let failed: Vec<String> = steps.iter().filter_map(why).collect();
     if !failed.is_empty() {
-        bail!("{} of {} steps failed: {}", failed.len(), steps.len(), failed.join(", "));
+        bail!("{} of {} steps failed:{}", failed.len(), steps.len(), failed.concat());
     }
     Ok(())
 }

@@ -43,7 +43,9 @@ pub(crate) fn complaints(outcome: &Outcome, report: &Report, cost: Option<&Cost>
     };
     let (found, parked) = (&outcome.found, report.killed.as_ref().map_or(0, |killed| killed.parked));
     demand(found.edge_cases > 0, "there were no edge cases".to_owned());
-    let missed = format!("{} of {} edge cases were not captured whole", found.n_missed, found.edge_cases);
+    let first =
+        found.missed.first().map(|miss| format!(", the first ({}): {}", miss.trace, miss.why)).unwrap_or_default();
+    let missed = format!("{} of {} edge cases were not captured whole{first}", found.n_missed, found.edge_cases);
     demand(found.n_missed as f64 <= MISSED_SHARE_MAX * found.edge_cases as f64, missed);
     let unexplained = found.missed.iter().filter(|miss| !miss.certificate_explains).count();
     demand(unexplained == 0, format!("{unexplained} misses are not explained by a certificate"));
