@@ -186,8 +186,9 @@ impl Reading<'_, '_> {
             (at.open, at.cause) = before.filter(goes_on).map(|thread| (thread.open, thread.cause)).unwrap_or_default();
         } else if marks & seg_flags::RESUME == 0 {
             at.cause = parent;
-        } else if self.walk.carry.is_open(&self.key(parent)) {
+        } else if let Some(resumed) = self.walk.carry.open(&self.key(parent)) {
             at.open.push(parent);
+            at.cause = resumed.cause;
         }
         at
     }
@@ -235,7 +236,7 @@ impl Reading<'_, '_> {
         match record {
             Record::SpanStart { .. } => {
                 at.last_span = Some(span);
-                self.start(span, ticks, record);
+                self.start(span, ticks, record, at.cause);
                 at.open.push(span);
                 at.open.truncate(NESTED_MAX);
             }
@@ -251,14 +252,14 @@ impl Reading<'_, '_> {
         Some((span, ended))
     }
 
-    fn start(&mut self, span: SpanId, ticks: u64, record: Record<'_>) {
+    fn start(&mut self, span: SpanId, ticks: u64, record: Record<'_>, cause: SpanId) {
         let Record::SpanStart { parent, name, kind, .. } = record else { return };
         let name = self.walk.texts.name(self.segment, name, &mut self.walk.shortfalls.notes_cut);
         // The spans inside one that says its service are of that service too.
         let service = self.walk.carry.get(&self.key(parent)).and_then(|around| around.service.clone());
         let Some(carried) = self.carried(span) else { return };
         if carried.start_ticks.is_none() {
-            (carried.start_ticks, carried.kind, carried.name) = (Some(ticks), kind, name);
+            (carried.start_ticks, carried.cause, carried.kind, carried.name) = (Some(ticks), cause, kind, name);
             carried.service = carried.service.take().or(service);
         }
         self.measure(span);
@@ -351,7 +352,7 @@ impl Reading<'_, '_> {
     /// Returns the innermost span that is open in the segment.
     fn innermost(&self, at: &mut Position) -> Option<SpanId> {
         while let Some(span) = at.open.last().copied() {
-            if self.walk.carry.is_open(&self.key(span)) {
+            if self.walk.carry.open(&self.key(span)).is_some() {
                 return Some(span);
             }
             at.open.pop();

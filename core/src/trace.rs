@@ -5,6 +5,7 @@
 
 mod assemble;
 mod draft;
+mod edges;
 mod log;
 mod process;
 mod service;

@@ -12,6 +12,7 @@ mod resume;
 mod shed;
 
 use self::context::{context_words, idle_words};
+use self::resume::OVER;
 use crate::abi::{NO_CHUNK, header, slot, slot_offset};
 #[cfg(not(any(loom, shuttle)))]
 use crate::shm::View;
@@ -128,6 +129,8 @@ pub struct Writer<S> {
     split: u32,
     /// Where the next record went when the active segment went on; 0 before the first that did.
     went_on_at: u64,
+    /// The span in which the open chunk's last segment was paused, or [`OVER`].
+    paused_in: SpanId,
     /// Called after each change of chunk, to wake an agent that sleeps.
     wake: Option<fn(&S)>,
 }
@@ -184,6 +187,7 @@ impl<S: Storage> Writer<S> {
             pending: 0,
             split: 0,
             went_on_at: 0,
+            paused_in: SpanId::NONE,
             wake: None,
         }
     }
@@ -284,8 +288,7 @@ impl<S: Storage> Writer<S> {
             return false;
         }
         self.put(dt as u32, Kind::SegEnd, 0, &[], &[]);
-        self.segment.trace = TraceId::NONE;
-        self.limit = 0;
+        (self.segment.trace, self.limit, self.paused_in) = (TraceId::NONE, 0, OVER);
         // SAFETY: there is an open chunk: `limit` was not 0.
         unsafe { self.publish_attached(0, idle_words(now)) };
         true

@@ -37,6 +37,8 @@ pub(super) struct Carried {
     bytes: usize,
     pub(super) start_ticks: Option<u64>,
     pub(super) end_ticks: Option<u64>,
+    /// See [`super::Position::cause`]: that of the visit in which it started.
+    pub(super) cause: SpanId,
     pub(super) kind: SpanKind,
     pub(super) name: Arc<str>,
     /// Its new name, and when it got it.
@@ -149,9 +151,9 @@ impl Carry {
         self.spans.get(key)
     }
 
-    /// Returns whether a span has started and not ended.
-    pub(super) fn is_open(&self, key: &SpanKey) -> bool {
-        self.get(key).is_some_and(|carried| carried.start_ticks.is_some() && carried.end_ticks.is_none())
+    /// Returns what is known of a span that has started and not ended.
+    pub(super) fn open(&self, key: &SpanKey) -> Option<&Carried> {
+        self.get(key).filter(|carried| carried.start_ticks.is_some() && carried.end_ticks.is_none())
     }
 
     /// Returns what is known of a span, of which nothing may be known yet; where there are too many, the oldest go for it.

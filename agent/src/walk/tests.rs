@@ -187,16 +187,18 @@ fn a_record_without_a_span_is_about_the_innermost_one_across_chunks() {
 #[test]
 fn a_resumed_segment_belongs_to_the_span_that_it_resumes() {
     let mut log = Log::new(TRACE);
-    log.begin(1, 0, 0);
-    log.start(9, 0, 2);
+    log.begin(1, 77, 0);
+    log.start(9, 77, 2);
     log.end();
     log.begin(2, 9, seg_flags::RESUME);
     log.record(Kind::Attr, 0, &[0, name(2, ValueType::I64 as u8), 7], b"");
     log.end_span(9);
+    log.record(Kind::Attr, 0, &[77, name(2, ValueType::I64 as u8), 8], b"");
     log.end();
     let (mut walk, mut found) = (walk(), Vec::new());
     log.segments.iter().for_each(|segment| read(&mut walk, segment, &mut |span| found.push(seen(span))));
     assert_eq!(found.iter().map(|span| span.attribute.clone()).collect::<Vec<_>>(), [Some(AttributeValue::I64(7))]);
+    assert_eq!(walk.n_carried(), 0, "what is said of the visit is of no span");
 }
 
 #[test]

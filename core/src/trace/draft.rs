@@ -105,6 +105,8 @@ impl SpanDraft {
 /// A visit of which at least one segment has been read.
 pub(super) struct VisitDraft {
     pub(super) parent: SpanId,
+    /// The same where the visit's begin was found: what is said of that span in the visit is said of the visit.
+    pub(super) cause: Option<SpanId>,
     pub(super) tid: u32,
     pub(super) start_ticks: u64,
     /// The end of the last of its segments on each thread, where that one has ended.

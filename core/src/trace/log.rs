@@ -79,14 +79,14 @@ pub(super) fn read<'a>(
 fn follow_links(tied: &mut [LogSegment<'_>]) {
     let chunks: BTreeSet<u32> = tied.iter().map(|segment| segment.key.chunk).collect();
     let next: BTreeMap<u32, u32> = tied.iter().map(|segment| (segment.prev_chunk, segment.key.chunk)).collect();
-    let goes_on = |segment: &LogSegment<'_>| {
-        segment.records.first().is_some_and(|record| record.header.flags & flags::CONTINUES != 0)
-    };
     let is_first = |segment: &&LogSegment<'_>| !chunks.contains(&segment.prev_chunk);
-    // Where the chunk before the first was granted again and stands among them, the record's own start tells.
-    let Some(first) = tied.iter().find(is_first).or_else(|| tied.iter().find(|segment| !goes_on(segment))) else {
-        return;
+    // Where the chunk before the first was granted again and stands among them, the first says itself that it continues none, or no record.
+    let begins = |segment: &&LogSegment<'_>| segment.seg_flags & seg_flags::CONTINUED == 0;
+    let has_start = |segment: &&LogSegment<'_>| {
+        segment.records.first().is_none_or(|record| record.header.flags & flags::CONTINUES == 0)
     };
+    let find = |is: &dyn Fn(&&LogSegment<'_>) -> bool| tied.iter().find(is);
+    let Some(first) = find(&is_first).or_else(|| find(&begins)).or_else(|| find(&has_start)) else { return };
     let mut rank = BTreeMap::new();
     let mut chunk = first.key.chunk;
     while !rank.contains_key(&chunk) {

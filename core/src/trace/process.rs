@@ -3,6 +3,7 @@
 //! Called by assembly, once for each process.
 
 use super::draft::{Context, NotesDraft, SpanDraft, SpanStart, ToTime, VisitDraft};
+use super::edges::{EdgeEnd, OpenCall, open_edges};
 use super::log::{self, LogRecord, LogSegment};
 use super::strings::{Strings, text};
 use super::{
@@ -14,7 +15,7 @@ use crate::ids::{AgentId, SpanId, TraceId};
 use crate::record::{CrumbDirection, Record, flags, seg_flags};
 use crate::segment::Slice;
 use crate::telemetry::DropReason;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What one process gave.
@@ -76,10 +77,6 @@ enum Target {
 struct Position {
     visit_idx: usize,
     tid: u32,
-    parent: SpanId,
-    /// The span that caused the visit, elsewhere or in another visit: what is said of it here is said of the visit. A thread that goes on with the
-    /// visit in its next chunk names the span that it is in there, not this one.
-    cause: Option<SpanId>,
     /// The span of the record before, for those that leave it out.
     last_span: Option<SpanId>,
     /// The event before, for its attributes.
@@ -97,14 +94,6 @@ struct LossDraft {
     bytes: u64,
     first_ticks: u64,
     last_ticks: u64,
-}
-
-/// An end of an edge to another process: a call that goes out, or its answer.
-struct EdgeEnd {
-    ticks: u64,
-    span: SpanId,
-    /// Where a call went to, as far as its connection knew; `None` for an answer.
-    expected: Option<AgentId>,
 }
 
 /// Reads the log of one process.
@@ -171,20 +160,19 @@ impl<'a> ProcessReader<'a> {
         // A span id may be left out after a record that ends here, but not across chunks otherwise.
         let last_span = segment.joins.and_then(|home| positions.get(home)?.last_span);
         let (mut open, mut last_event) = (Vec::new(), None);
-        let (visit_idx, cause) = if let Some(before) = segment.continues.and_then(|idx| positions.get_mut(idx)) {
+        let visit_idx = if let Some(before) = segment.continues.and_then(|idx| positions.get_mut(idx)) {
             (open, last_event) = (std::mem::take(&mut before.open), before.last_event);
-            (before.visit_idx, before.cause)
+            before.visit_idx
         } else if let Some(resumed) = self.resumed_visit(segment, &mut open) {
-            (resumed, open.is_empty().then_some(segment.parent_span))
+            resumed
         } else {
-            let is_begun = segment.seg_flags & seg_flags::RESUME == 0;
-            (self.begin_visit(segment), is_begun.then_some(segment.parent_span))
+            self.begin_visit(segment)
         };
         if !segment.from_agent.is_none() && segment.seg_flags & (seg_flags::CONTINUED | seg_flags::RESUME) == 0 {
             self.add_crumb(CrumbDirection::From, segment.from_agent, segment.parent_span);
         }
-        let (tid, parent) = (segment.thread.tid, segment.parent_span);
-        Position { visit_idx, tid, parent, cause, last_span, last_event, open, has_lost_record: false }
+        let tid = segment.thread.tid;
+        Position { visit_idx, tid, last_span, last_event, open, has_lost_record: false }
     }
 
     /// Returns the visit that a resume segment belongs to: that of the span it resumes, or the latest with the same cause.
@@ -202,6 +190,7 @@ impl<'a> ProcessReader<'a> {
     fn begin_visit(&mut self, segment: &LogSegment<'_>) -> usize {
         self.visits.push(VisitDraft {
             parent: segment.parent_span,
+            cause: (segment.seg_flags & seg_flags::RESUME == 0).then_some(segment.parent_span),
             tid: segment.thread.tid,
             start_ticks: segment.base_ticks,
             ends: BTreeMap::new(),
@@ -246,7 +235,6 @@ impl<'a> ProcessReader<'a> {
         match decoded {
             Record::SpanStart { span, parent, name, kind } => {
                 position.last_span = Some(span);
-                let parent = if parent.is_none() { position.parent } else { parent };
                 let name = self.strings.name(name);
                 let (tid, visit_idx) = (position.tid, position.visit_idx);
                 let draft = self.seen(span, at, tid)?;
@@ -299,7 +287,7 @@ impl<'a> ProcessReader<'a> {
         position.last_span = Some(span);
         let target = match span {
             SpanId::NONE => self.innermost(at, position),
-            span if position.cause == Some(span) => Target::Visit(position.visit_idx),
+            span if self.visits[position.visit_idx].cause == Some(span) => Target::Visit(position.visit_idx),
             span => Target::Span(span),
         };
         match decoded {
@@ -393,13 +381,25 @@ impl<'a> ProcessReader<'a> {
     /// Returns the innermost span that is open in the segment at a time, else its visit. Where threads work for one visit, a span may end in a segment
     /// that is read before this one, and later than this.
     fn innermost(&self, at: u64, position: &mut Position) -> Target {
-        while let Some(span) = position.open.last() {
-            if self.spans.get(span).is_some_and(|span| span.end_ticks.is_none_or(|end| end > at)) {
-                return Target::Span(*span);
+        while let Some(span) = position.open.pop() {
+            if self.spans.get(&span).is_some_and(|draft| draft.end_ticks.is_none_or(|end| end > at)) {
+                position.open.push(span);
+                return Target::Span(span);
             }
-            position.open.pop();
+            if position.open.is_empty() {
+                position.open.extend(self.around(span, position.visit_idx));
+            }
         }
         Target::Visit(position.visit_idx)
+    }
+
+    /// Returns the span of a visit in which another one of it started: a segment that goes on within that one does not tell.
+    fn around(&self, span: SpanId, visit_idx: usize) -> Option<SpanId> {
+        let start_of = |span: SpanId| self.spans.get(&span)?.start.as_ref();
+        let inner = start_of(span)?;
+        let outer = start_of(inner.parent)?;
+        // Each is older than the one before, so that no circle of parents is followed for ever.
+        (outer.visit_idx == visit_idx && outer.ticks < inner.ticks).then_some(inner.parent)
     }
 
     fn notes(&mut self, target: Target, ticks: u64, tid: u32) -> &mut NotesDraft {
@@ -476,35 +476,4 @@ impl<'a> ProcessReader<'a> {
 fn saw(draft: &mut SpanDraft, ticks: u64, tid: u32) {
     let seen = (ticks, tid);
     draft.first_seen = Some(draft.first_seen.map_or(seen, |first| first.min(seen)));
-}
-
-/// A call that went out.
-struct OpenCall {
-    ticks: u64,
-    span: SpanId,
-    expected: AgentId,
-}
-
-/// The open calls of one span, oldest first.
-#[derive(Default)]
-struct OpenCalls {
-    /// Of which it is known where to ask.
-    led: VecDeque<OpenCall>,
-    unled: VecDeque<OpenCall>,
-}
-
-/// Returns the calls without an answer: each answer closes the oldest open call of its span, one of which it is known where to ask first.
-/// So where calls overlap, one that may have gone anywhere stays open rather than one that can be looked for.
-fn open_edges(mut ends: Vec<EdgeEnd>) -> Vec<OpenCall> {
-    ends.sort_by_key(|end| end.ticks);
-    let mut open: BTreeMap<SpanId, OpenCalls> = BTreeMap::new();
-    for EdgeEnd { ticks, span, expected } in ends {
-        let calls = open.entry(span).or_default();
-        match expected {
-            Some(AgentId::NONE) => calls.unled.push_back(OpenCall { ticks, span, expected: AgentId::NONE }),
-            Some(expected) => calls.led.push_back(OpenCall { ticks, span, expected }),
-            None => drop(calls.led.pop_front().or_else(|| calls.unled.pop_front())),
-        }
-    }
-    open.into_values().flat_map(|calls| calls.led.into_iter().chain(calls.unled)).collect()
 }

@@ -3,7 +3,7 @@
 mod log_writer;
 
 use self::log_writer::LogWriter;
-use super::{AttributeValue, Malformed, ProcessClock, Trace, assemble};
+use super::{AttributeValue, Malformed, Notes, ProcessClock, Trace, assemble};
 use crate::clock::CalibrationPoint;
 use crate::ids::{AgentId, RegionId, SpanId, StringId, TraceId, TriggerId};
 use crate::record::{CrumbDirection, Kind, StatusCode, ValueType, flags, seg_flags};
@@ -73,7 +73,7 @@ fn a_span_is_of_the_service_that_it_or_the_span_around_it_says_else_of_its_proce
 fn a_span_has_what_was_recorded_in_it() {
     let mut w = LogWriter::new(TRACE, 0);
     w.begin(SpanId(77), 0);
-    w.span_start(1, 0, "GET /cart");
+    w.span_start(1, 77, "GET /cart");
     w.record(Kind::Attr, flags::ELIDED, &[LogWriter::name(1, ValueType::I64 as u8), 500], b"");
     w.record(Kind::Attr, flags::ELIDED, &[LogWriter::name(1, ValueType::I64 as u8), 503], b"");
     w.record(Kind::Event, flags::ELIDED, &[LogWriter::name(2, 0)], b"cache miss");
@@ -165,6 +165,61 @@ fn fragments_of_one_tick_join_in_the_order_of_their_links() {
     let trace = assembled(w);
     assert_eq!(trace.malformed, Malformed::default());
     assert_eq!(trace.visits[0].notes.payloads[0].bytes, b"abcde");
+}
+
+/// A thread that goes on with a visit where its chunk is nearly full, then gets the one back that it had before.
+#[test]
+fn segments_of_one_tick_in_two_chunks_by_turns_begin_where_one_continues_none() {
+    let mut w = LogWriter::new(TRACE, 0);
+    w.begin(SpanId(0), 0);
+    w.next_chunk();
+    w.record(Kind::Raw, flags::MORE, &[], b"a");
+    w.next_chunk();
+    w.record(Kind::Raw, flags::CONTINUES, &[], b"b");
+    w.end();
+    let tick = w.segments[0].bytes[24..32].to_vec();
+    w.segments[1].bytes[24..32].copy_from_slice(&tick);
+    for (segment, [chunk, generation, prev]) in w.segments.iter_mut().zip([[7, 1, 3], [3, 2, 7], [7, 2, 3]]) {
+        (segment.key.chunk, segment.key.generation, segment.prev_chunk) = (chunk, generation, prev);
+    }
+    let trace = assembled(w);
+    assert_eq!((trace.malformed, &*trace.visits[0].notes.payloads[0].bytes), (Malformed::default(), &b"ab"[..]));
+}
+
+/// A thread may end the span that it resumed, and go on in those around it or where none is, whatever caused the visit.
+#[test]
+fn a_resumed_segment_goes_on_around_the_span_that_it_resumed() {
+    for cause in [77, 0] {
+        let mut a = LogWriter::new(TRACE, 9);
+        a.begin(SpanId(cause), 0);
+        a.span_start(1, cause, "outer");
+        a.span_start(2, 1, "inner");
+        a.end();
+        let mut b = LogWriter::new(TRACE, 2);
+        b.now = 2000;
+        b.begin(SpanId(2), seg_flags::RESUME);
+        b.span_end(2);
+        b.record(Kind::Raw, 0, &[], b"in the outer one");
+        b.span_end(1);
+        b.record(Kind::Event, 0, &[cause, LogWriter::name(2, 0)], b"");
+        b.record(Kind::Raw, 0, &[], b"in none");
+        b.span_start(3, cause, "another");
+        b.span_end(3);
+        b.end();
+        a.segments.extend(b.segments);
+        let trace = assembled(a);
+        let payloads = |notes: &Notes| notes.payloads.iter().map(|payload| payload.bytes.clone()).collect::<Vec<_>>();
+        let of = |name| trace.spans.iter().find(|span| &*span.name == name).unwrap();
+        assert_eq!((trace.malformed, trace.spans.len(), trace.visits.len()), (Malformed::default(), 3, 1));
+        assert_eq!(
+            (payloads(&of("outer").notes), of("another").parent),
+            (vec![b"in the outer one".to_vec()], SpanId(cause))
+        );
+        assert_eq!(
+            (payloads(&trace.visits[0].notes), trace.visits[0].notes.events.len()),
+            (vec![b"in none".to_vec()], 1)
+        );
+    }
 }
 
 #[test]

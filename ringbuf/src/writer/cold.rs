@@ -2,6 +2,7 @@
 //!
 //! Called by [`Writer`] alone, and rarely. Like the hot path it allocates nothing, waits for nobody and cannot panic.
 
+use super::resume::OVER;
 use super::{GOES_ON, REFUSED, SegmentStart, Writer};
 use crate::abi::slot;
 use crate::storage::Storage;
@@ -75,7 +76,7 @@ impl<S: Storage> Writer<S> {
     pub(super) fn end_cold(&mut self, now: u64) {
         self.settle();
         self.put_end(now);
-        (self.segment.trace, self.limit, self.pending) = (TraceId::NONE, 0, 0);
+        (self.segment.trace, self.limit, self.pending, self.paused_in) = (TraceId::NONE, 0, 0, OVER);
         self.publish_idle(now);
     }
 

@@ -10,6 +10,9 @@ use backsight_core::ids::{SpanId, TraceId};
 use backsight_core::record::{SEG_BYTES, seg_flags};
 use backsight_core::sync::Ordering::Relaxed;
 
+/// In place of the span that a visit was paused in: it ended, so what goes on with that trace and span is another visit.
+pub(super) const OVER: SpanId = SpanId(u64::MAX);
+
 impl<S: Storage> Writer<S> {
     /// Makes a trace active whose segment is written with its first record: what a future does at each poll.
     ///
@@ -29,12 +32,11 @@ impl<S: Storage> Writer<S> {
         if !self.segment.trace.is_none() {
             self.end_implicitly(now);
         }
-        let is_same_span = self.segment.span == span;
         (self.segment.trace, self.segment.parent_span, self.segment.span) = (trace, parent_span, span);
         self.segment.carried = *carried;
         self.segment.carried.flags |= seg_flags::RESUME;
         self.pending = if trace.is_none() { 0 } else { PENDING };
-        if is_same_span && self.pending != 0 {
+        if self.paused_in == span && self.pending != 0 {
             self.go_on_with_last(carried.flags);
         }
         self.publish(carried.api, context_words(&self.segment, now));
@@ -107,6 +109,7 @@ impl<S: Storage> Writer<S> {
             self.publish(0, idle_words(now));
         } else {
             self.end(now);
+            self.paused_in = self.segment.span;
         }
     }
 }
