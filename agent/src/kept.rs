@@ -2,7 +2,7 @@
 //!
 //! Called by the recorder. Pure. Over the cap the trigger that holds most gives up what has its lowest priority. A trigger's trace and its
 //! laterals share one fate: they are given up together. What a collector has on disk goes before anything else does, oldest first, and is
-//! not missed; of what may still grow a receipt stays.
+//! not missed; a receipt of it stays, longest of what may still grow.
 
 mod queues;
 mod receipts;
@@ -74,7 +74,7 @@ pub struct Keeping {
     pub gone: Vec<Gone>,
     /// Traces that a collector has and that made room.
     pub released: Vec<TraceId>,
-    /// Of these, traces of which more was awaited, so that a receipt stays.
+    /// The same, of which a receipt stays: what there is of them is told as before.
     pub receipted: Vec<TraceId>,
     /// Crumbs of the trace beyond those that are kept.
     pub n_crumbs_left_out: u64,
@@ -101,6 +101,8 @@ pub struct Amounts {
 
 /// The part of the cap that receipts take at most.
 const RECEIPTS_PART: u64 = 4;
+/// The part of the cap that receipts take at most of which the oldest is of a trace that nobody awaits more of.
+const IDLE_RECEIPTS_PART: u64 = 32;
 
 /// Acknowledged traces that are looked at for one that no longer lingers, before others are given up.
 const RELEASE_LOOK: usize = 64;
@@ -171,7 +173,7 @@ impl Kept {
 
     /// Keeps a segment of a triggered trace. One that is kept already is replaced where the copy is longer.
     ///
-    /// `lingers` says whether later segments of a trace are still awaited: of such a trace, once it is released, a receipt stays.
+    /// `lingers` says whether later segments of a trace are still awaited: such a trace is released after others, and its receipt stays longer.
     pub fn keep(&mut self, triggered: Triggered, copied: Copied, lingers: &dyn Fn(TraceId) -> bool) -> Keeping {
         let (trace, key) = (triggered.trace, copied.segment.key);
         let mut keeping = Keeping::default();
@@ -213,12 +215,9 @@ impl Kept {
 
     fn make_room(&mut self, cap: Bytes, lingers: &dyn Fn(TraceId) -> bool, keeping: &mut Keeping) {
         while self.bytes() > cap {
-            if let Some(released) = self.release(lingers) {
-                keeping.released.push(released);
-            } else if let Some(receipted) = self.release_for_receipt(lingers) {
-                keeping.receipted.push(receipted);
-            } else {
-                self.give_up_lowest(keeping);
+            match self.oldest_released(lingers) {
+                Some(trace) => self.release(trace, lingers, keeping),
+                None => self.give_up_lowest(keeping),
             }
         }
     }
@@ -328,22 +327,22 @@ impl Kept {
         }
     }
 
-    /// Releases the oldest trace that a collector has and of which nothing more is awaited.
-    fn release(&mut self, lingers: &dyn Fn(TraceId) -> bool) -> Option<TraceId> {
-        let mut oldest = self.acked.iter().take(RELEASE_LOOK).map(|(_, trace)| *trace);
-        let trace = oldest.find(|trace| !lingers(*trace))?;
-        self.remove(trace);
-        Some(trace)
+    /// Returns the oldest trace that a collector has and of which nothing more is awaited; else that for which nobody writes.
+    fn oldest_released(&self, lingers: &dyn Fn(TraceId) -> bool) -> Option<TraceId> {
+        let oldest = || self.acked.iter().take(RELEASE_LOOK).map(|(_, trace)| *trace);
+        let is_quiet = |trace: &TraceId| self.traces.get(trace).is_some_and(has_receipt);
+        oldest().find(|trace| !lingers(*trace)).or_else(|| oldest().find(is_quiet))
     }
 
-    /// Releases the oldest trace that a collector has and that nobody writes for, although more of it is awaited.
-    fn release_for_receipt(&mut self, lingers: &dyn Fn(TraceId) -> bool) -> Option<TraceId> {
-        let is_quiet = |kept: &KeptTrace| kept.n_open() == 0 && kept.lengths().count() <= receipts::SEGMENTS_MAX;
-        let mut oldest = self.acked.iter().take(RELEASE_LOOK).map(|(_, trace)| *trace);
-        let trace = oldest.find(|trace| self.traces.get(trace).is_some_and(is_quiet))?;
-        let kept = self.remove(trace)?;
-        self.receipts.add(trace, &kept, self.cap.0 / RECEIPTS_PART, lingers);
-        Some(trace)
+    /// Releases a trace that a collector has. Should its trigger fire again, what comes then must count as more, not as all there is.
+    fn release(&mut self, trace: TraceId, lingers: &dyn Fn(TraceId) -> bool, keeping: &mut Keeping) {
+        let Some(kept) = self.remove(trace) else { return };
+        if has_receipt(&kept) {
+            let bytes_max = self.cap.0 / RECEIPTS_PART;
+            self.receipts.add(trace, &kept, [bytes_max, self.cap.0 / IDLE_RECEIPTS_PART], lingers);
+        }
+        let stays = self.receipts.get(trace).is_some();
+        if stays { &mut keeping.receipted } else { &mut keeping.released }.push(trace);
     }
 
     fn remove(&mut self, trace: TraceId) -> Option<KeptTrace> {
@@ -359,6 +358,11 @@ impl Kept {
         let priority = if kept.is_incoherent { Priority::default() } else { self.priority(trigger, base) };
         (priority, base, trace)
     }
+}
+
+/// Returns whether a receipt is made of a trace once it is released: where nobody writes for it, and it is not too long for one.
+fn has_receipt(kept: &KeptTrace) -> bool {
+    kept.n_open() == 0 && kept.lengths().count() <= receipts::SEGMENTS_MAX
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@ use crate::limits::{PriorityLimit, TRIGGERS_MAX, TriggerLimits};
 use backsight_core::ids::{TraceId, TriggerId};
 use backsight_core::priority::{Priority, Salt};
 use backsight_core::units::Nanos;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque, hash_map};
 
-/// Traces that are triggered at a time; beyond, the one that fired first stops lingering early.
+/// Traces that are triggered at a time, and as many that were refused or given up; beyond, the first of them is forgotten early.
 pub const LINGERING_MAX: usize = 65_536;
 
 /// Under which triggers beyond the table are counted together; no trigger has this id.
@@ -138,6 +138,21 @@ struct Entry {
     looked: Option<Looked>,
 }
 
+/// When entries of one kind are forgotten: the earliest first, and some that were set again since.
+#[derive(Debug, Default)]
+struct Expiry {
+    queue: VecDeque<(Nanos, TraceId)>,
+    n_entries: usize,
+}
+
+impl Expiry {
+    /// Returns what is due or over the bound, first of all in the queue.
+    fn next(&mut self, now: Nanos) -> Option<(Nanos, TraceId)> {
+        let is_over = self.n_entries > LINGERING_MAX || self.queue.len() > 2 * LINGERING_MAX;
+        self.queue.pop_front_if(|(until, _)| is_over || *until <= now)
+    }
+}
+
 /// How far back the host could see when it first looked for a triggered trace. What is written later is kept as it comes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Looked {
@@ -159,7 +174,9 @@ pub struct Triggers {
     remote: Counts,
     /// Asked for every segment that is indexed, and never walked through: its order is nobody's.
     entries: HashMap<TraceId, Entry>,
-    expiry: VecDeque<(Nanos, TraceId)>,
+    /// Apart, so that a storm that is refused has nothing stop lingering.
+    lingering: Expiry,
+    turned_down: Expiry,
     counts: BTreeMap<TriggerId, Counts>,
     others: Counts,
     n_cut_short: u64,
@@ -175,7 +192,8 @@ impl Triggers {
             cluster_seed: 0,
             remote: Counts { fired: 0, refused: 0 },
             entries: HashMap::new(),
-            expiry: VecDeque::new(),
+            lingering: Expiry::default(),
+            turned_down: Expiry::default(),
             counts: BTreeMap::new(),
             others: Counts { fired: 0, refused: 0 },
             n_cut_short: 0,
@@ -271,7 +289,7 @@ impl Triggers {
 
     /// Returns how many traces are triggered now.
     pub fn n_lingering(&self) -> usize {
-        self.entries.len()
+        self.lingering.n_entries
     }
 
     /// Returns how many traces stopped lingering early because there were too many.
@@ -349,26 +367,41 @@ impl Triggers {
         // What is refused or given up is looked for anew, should it be triggered again.
         let lingers = matches!(state, State::Lingering(_));
         let looked = self.entries.get(&trace).filter(|_| lingers).and_then(|entry| entry.looked);
-        self.entries.insert(trace, Entry { state, until, looked });
-        self.expiry.push_back((until, trace));
+        if let Some(before) = self.entries.insert(trace, Entry { state, until, looked }) {
+            self.expiry_of(before.state).n_entries -= 1;
+        }
+        let expiry = self.expiry_of(state);
+        expiry.n_entries += 1;
+        expiry.queue.push_back((until, trace));
         self.expire(now);
     }
 
-    /// Forgets what has lingered long enough, and the oldest beyond the bound.
-    fn expire(&mut self, now: Nanos) {
-        while let Some((until, trace)) = self.expiry.front().copied() {
-            let is_newest = self.entries.get(&trace).is_some_and(|entry| entry.until == until);
-            let is_due = until <= now;
-            let over = self.entries.len() > LINGERING_MAX || self.expiry.len() > 2 * LINGERING_MAX;
-            if is_newest && !is_due && !over {
-                return;
-            }
-            self.expiry.pop_front();
-            if is_newest {
-                self.entries.remove(&trace);
-                self.n_cut_short += u64::from(!is_due);
-            }
+    const fn expiry_of(&mut self, state: State) -> &mut Expiry {
+        match state {
+            State::Lingering(_) => &mut self.lingering,
+            State::Refused | State::Abandoned => &mut self.turned_down,
         }
+    }
+
+    /// Forgets what has lingered long enough, and the oldest beyond the bounds.
+    fn expire(&mut self, now: Nanos) {
+        while let Some((until, trace)) = self.lingering.next(now) {
+            self.n_cut_short += u64::from(self.forget(until, trace) && until > now);
+        }
+        while let Some((until, trace)) = self.turned_down.next(now) {
+            self.forget(until, trace);
+        }
+    }
+
+    /// Forgets an entry that has not been set again since; returns whether it did.
+    fn forget(&mut self, until: Nanos, trace: TraceId) -> bool {
+        let hash_map::Entry::Occupied(entry) = self.entries.entry(trace) else { return false };
+        let is_newest = entry.get().until == until;
+        if is_newest {
+            let state = entry.remove().state;
+            self.expiry_of(state).n_entries -= 1;
+        }
+        is_newest
     }
 }
 

@@ -154,7 +154,7 @@ fn listen(collector: &Collector, filter: &v1::Filter, mut tell: impl FnMut(Heard
 
 /// Keeps of two summaries of one trace the one that lacks less.
 fn keep_better(traces: &mut BTreeMap<TraceId, Summary>, summary: Summary) {
-    let rank = |summary: &Summary| (rank(summary.verdict), summary.n_spans);
+    let rank = |summary: &Summary| rank(summary.verdict, summary.n_spans);
     match traces.get_mut(&summary.trace) {
         Some(known) if rank(known) >= rank(&summary) => {}
         Some(known) => *known = summary,
@@ -163,18 +163,14 @@ fn keep_better(traces: &mut BTreeMap<TraceId, Summary>, summary: Summary) {
 }
 
 /// Returns how much a collector has of a trace.
-fn worth(stored: &StoredTrace) -> (u8, usize) {
+fn worth(stored: &StoredTrace) -> (bool, u64, bool) {
     let segments = stored.slices.iter().flat_map(|slice| &slice.segments);
-    (rank(stored.certificate.verdict), segments.map(|segment| segment.bytes.len()).sum())
+    rank(stored.certificate.verdict, segments.map(|segment| segment.bytes.len() as u64).sum())
 }
 
-/// Returns how good a verdict is: of two that are not complete, the one that may still become so is better.
-const fn rank(verdict: Verdict) -> u8 {
-    match verdict {
-        Verdict::Complete => 2,
-        Verdict::Unknown => 1,
-        Verdict::Partial => 0,
-    }
+/// Returns how good a trace is: a whole one best, else the one of which there is most; of two alike, the one that may still become whole.
+fn rank(verdict: Verdict, size: u64) -> (bool, u64, bool) {
+    (verdict == Verdict::Complete, size, verdict == Verdict::Unknown)
 }
 
 #[cfg(test)]
@@ -193,6 +189,10 @@ mod tests {
         let (complete, partial) = (summary(Verdict::Complete, 4), summary(Verdict::Partial, 9));
         assert_eq!(best(&[partial.clone(), complete.clone()]), [(Verdict::Complete, 4)]);
         assert_eq!(best(&[complete, partial.clone()]), [(Verdict::Complete, 4)]);
-        assert_eq!(best(&[summary(Verdict::Partial, 3), partial]), [(Verdict::Partial, 9)]);
+        assert_eq!(best(&[summary(Verdict::Partial, 3), partial.clone()]), [(Verdict::Partial, 9)]);
+        // One who was only told of it knows of nothing that is missing, and has nothing.
+        assert_eq!(best(&[summary(Verdict::Unknown, 0), partial]), [(Verdict::Partial, 9)]);
+        let alike = [summary(Verdict::Partial, 3), summary(Verdict::Unknown, 3)];
+        assert_eq!(best(&alike), [(Verdict::Unknown, 3)]);
     }
 }

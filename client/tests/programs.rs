@@ -6,15 +6,19 @@ mod agent;
 
 use agent::{Agent, Options};
 use backsight_client::{
-    Context, Segment, Span, SpanId, StatusCode, TraceId, attach, attr, begin, detach, event, raw, status,
+    Context, Segment, SegmentExt, Span, SpanId, StatusCode, TraceId, attach, attr, begin, detach, event, raw, status,
 };
 use backsight_core::trace::{AttributeValue, Malformed, Notes, Trace};
-use proptest::prelude::{ProptestConfig, Strategy, any, prop, prop_assert, prop_assert_eq};
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_assert, prop_assert_eq};
 use proptest::prop_oneof;
 use proptest::test_runner::{TestCaseError, TestRunner};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
 
 const THREADS: usize = 3;
 
@@ -22,42 +26,52 @@ const THREADS: usize = 3;
 #[derive(Clone, Copy, Debug)]
 enum Step {
     /// Begins with a request: of a trace of its own, or caused by the span that another visit is in.
-    Begin {
-        of_another: bool,
-    },
+    Begin { of_another: bool },
     /// Goes on with a visit that waits; one of them.
     Resume(prop::sample::Index),
     /// Leaves its visit to whoever resumes it.
     Pause,
     /// Ends its visit, and its spans before, or leaves them open.
-    Finish {
-        ends_spans: bool,
-    },
+    Finish { ends_spans: bool },
+    /// Says something in its visit.
+    Say(Saying),
+    /// Spawns a task for a request, and polls it for the first time.
+    Spawn { has_cause: bool },
+    /// Polls one of the tasks, which says this; whatever the thread works for waits meanwhile.
+    Poll(prop::sample::Index, Saying),
+}
+
+/// What may be said in a visit.
+#[derive(Clone, Copy, Debug)]
+enum Saying {
     Start,
     End,
-    Attr {
-        key: u8,
-        value: i64,
-    },
+    Attr(u8, i64),
     Event,
     Status,
-    Raw {
-        bytes: u16,
-    },
+    Raw(u16),
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         2 => any::<bool>().prop_map(|of_another| Step::Begin { of_another }),
         4 => any::<prop::sample::Index>().prop_map(Step::Resume),
-        3 => prop::strategy::Just(Step::Pause),
+        3 => Just(Step::Pause),
         1 => any::<bool>().prop_map(|ends_spans| Step::Finish { ends_spans }),
-        4 => prop::strategy::Just(Step::Start),
-        3 => prop::strategy::Just(Step::End),
-        3 => (0..4_u8, any::<i64>()).prop_map(|(key, value)| Step::Attr { key, value }),
-        2 => prop::strategy::Just(Step::Event),
-        1 => prop::strategy::Just(Step::Status),
-        3 => (0..1500_u16).prop_map(|bytes| Step::Raw { bytes }),
+        12 => saying().prop_map(Step::Say),
+        1 => any::<bool>().prop_map(|has_cause| Step::Spawn { has_cause }),
+        8 => (any::<prop::sample::Index>(), saying()).prop_map(|(which, saying)| Step::Poll(which, saying)),
+    ]
+}
+
+fn saying() -> impl Strategy<Value = Saying> {
+    prop_oneof![
+        4 => Just(Saying::Start),
+        3 => Just(Saying::End),
+        3 => (0..4_u8, any::<i64>()).prop_map(|(key, value)| Saying::Attr(key, value)),
+        2 => Just(Saying::Event),
+        1 => Just(Saying::Status),
+        3 => (0..1500_u16).prop_map(Saying::Raw),
     ]
 }
 
@@ -101,31 +115,6 @@ impl Said {
     }
 }
 
-/// A visit as the program knows it.
-struct Visit {
-    context: Context,
-    /// Whether a span of this process caused it.
-    is_of_another: bool,
-    /// Open ones, innermost last.
-    spans: Vec<Span>,
-    said: Said,
-    has_span: bool,
-}
-
-/// The program, what its threads work for, and what a reader must find.
-#[derive(Default)]
-struct World {
-    visits: Vec<Visit>,
-    at: [Option<usize>; THREADS],
-    waiting: Vec<usize>,
-    spans: BTreeMap<SpanId, Said>,
-    n_events: usize,
-}
-
-thread_local! {
-    static SEGMENT: RefCell<Option<Segment>> = const { RefCell::new(None) };
-}
-
 type Work = Box<dyn FnOnce() + Send>;
 
 /// A thread that does what it is told, one thing at a time.
@@ -145,8 +134,83 @@ impl Worker {
     }
 }
 
+thread_local! {
+    static SEGMENT: RefCell<Option<Segment>> = const { RefCell::new(None) };
+}
+
+/// A future that does at each poll what is put there for it.
+struct Task {
+    future: Pin<Box<dyn Future<Output = ()> + Send>>,
+    work: Arc<Mutex<Option<Work>>>,
+}
+
+impl Task {
+    fn new(context: Context) -> Self {
+        let work: Arc<Mutex<Option<Work>>> = Arc::default();
+        let takes = Arc::clone(&work);
+        let future = std::future::poll_fn(move |_| {
+            let work = takes.lock().unwrap().take();
+            work.into_iter().for_each(|work| work());
+            Poll::<()>::Pending
+        });
+        Self { future: Box::pin(future.in_segment(context)), work }
+    }
+
+    fn poll(&mut self, work: Work) {
+        *self.work.lock().unwrap() = Some(work);
+        let mut context = std::task::Context::from_waker(Waker::noop());
+        assert!(self.future.as_mut().poll(&mut context).is_pending());
+    }
+}
+
+/// A visit as the program knows it.
+struct Visit {
+    context: Context,
+    /// Whether a span of this process caused it.
+    is_of_another: bool,
+    /// Open ones, innermost last.
+    spans: Vec<Span>,
+    said: Said,
+    has_span: bool,
+    /// Where a task works for it.
+    task: Option<Task>,
+}
+
+impl Visit {
+    fn new(context: Context, is_of_another: bool) -> Self {
+        let said = Said::under(context.span);
+        Self { context, is_of_another, spans: Vec::new(), said, has_span: false, task: None }
+    }
+
+    /// Has a thread do something that belongs to it.
+    fn run<T: Send + 'static>(&mut self, worker: &Worker, work: impl FnOnce() -> T + Send + 'static) -> T {
+        let Some(mut task) = self.task.take() else { return worker.run(work) };
+        let (task, done) = worker.run(move || {
+            let (done, wait) = channel();
+            task.poll(Box::new(move || done.send(work()).unwrap()));
+            (task, wait.recv().unwrap())
+        });
+        self.task = Some(task);
+        done
+    }
+}
+
+/// The program, what its threads work for, and what a reader must find.
+#[derive(Default)]
+struct World {
+    visits: Vec<Visit>,
+    at: [Option<usize>; THREADS],
+    waiting: Vec<usize>,
+    tasks: Vec<usize>,
+    spans: BTreeMap<SpanId, Said>,
+    n_events: usize,
+}
+
 impl World {
     fn take(&mut self, worker: &Worker, thread: usize, step: Step) {
+        // A reader takes a visit that waits under a span of its own process for that span's.
+        let must_not_wait = |visit: &Visit| visit.is_of_another && visit.spans.is_empty();
+        let is_stuck = self.at[thread].is_some_and(|idx| must_not_wait(&self.visits[idx]));
         match (self.at[thread], step) {
             (None, Step::Begin { of_another }) => self.begin(worker, thread, of_another),
             (None, Step::Resume(which)) if !self.waiting.is_empty() => {
@@ -155,9 +219,7 @@ impl World {
                 worker.run(move || SEGMENT.set(Some(attach(&context))));
                 self.at[thread] = Some(idx);
             }
-            // A reader takes one that waits under a span of its own process for that span's.
-            (Some(idx), Step::Pause) if self.visits[idx].is_of_another && self.visits[idx].spans.is_empty() => {}
-            (Some(idx), Step::Pause) => {
+            (Some(idx), Step::Pause) if !is_stuck => {
                 self.visits[idx].context = worker.run(|| detach().inspect(|_| SEGMENT.set(None))).unwrap();
                 self.waiting.push(idx);
                 self.at[thread] = None;
@@ -170,8 +232,12 @@ impl World {
                 worker.run(|| SEGMENT.set(None));
                 self.at[thread] = None;
             }
-            (Some(idx), step) => self.say(worker, idx, step),
-            (None, _) => {}
+            (Some(idx), Step::Say(saying)) => self.say(worker, idx, saying),
+            (_, Step::Spawn { has_cause }) if !is_stuck => self.spawn(worker, has_cause),
+            (_, Step::Poll(which, saying)) if !is_stuck && !self.tasks.is_empty() => {
+                self.say(worker, self.tasks[which.index(self.tasks.len())], saying);
+            }
+            _ => {}
         }
     }
 
@@ -180,53 +246,61 @@ impl World {
         let other = other.filter(|(_, span)| self.visits.iter().all(|visit| visit.said.parent != *span));
         let (context, is_of_another) = match other {
             Some((trace, span)) if of_another => (Context::of(trace, span), true),
-            _ => (Context::of(Context::new_trace().trace, SpanId(if of_another { 77 } else { 0 })), false),
+            _ => (alone(of_another), false),
         };
         worker.run(move || SEGMENT.set(Some(begin(&context))));
         self.at[thread] = Some(self.visits.len());
-        let said = Said::under(context.span);
-        self.visits.push(Visit { context, is_of_another, spans: Vec::new(), said, has_span: false });
+        self.visits.push(Visit::new(context, is_of_another));
+    }
+
+    fn spawn(&mut self, worker: &Worker, has_cause: bool) {
+        let context = alone(has_cause);
+        let mut visit = Visit { task: Some(Task::new(context)), ..Visit::new(context, false) };
+        visit.run(worker, || {});
+        self.tasks.push(self.visits.len());
+        self.visits.push(visit);
     }
 
     fn end(&mut self, worker: &Worker, idx: usize) {
-        let Some(span) = self.visits[idx].spans.pop() else { return };
+        let visit = &mut self.visits[idx];
+        let Some(span) = visit.spans.pop() else { return };
         self.spans.get_mut(&span.id()).unwrap().is_ended = true;
-        worker.run(move || drop(span));
+        visit.run(worker, move || drop(span));
     }
 
-    fn say(&mut self, worker: &Worker, idx: usize, step: Step) {
+    fn say(&mut self, worker: &Worker, idx: usize, saying: Saying) {
         let visit = &mut self.visits[idx];
         let innermost = visit.spans.last().map(Span::id);
         let said = innermost.and_then(|span| self.spans.get_mut(&span)).unwrap_or(&mut visit.said);
-        match step {
-            Step::Start => {
-                let span = worker.run(|| backsight_client::span("work"));
+        match saying {
+            Saying::Start => {
                 let parent = innermost.unwrap_or(visit.said.parent);
+                let span = visit.run(worker, || backsight_client::span("work"));
                 self.spans.insert(span.id(), Said::under(parent));
                 visit.spans.push(span);
                 visit.has_span = true;
             }
-            Step::End => self.end(worker, idx),
-            Step::Attr { key, value } => {
+            Saying::End => self.end(worker, idx),
+            Saying::Attr(key, value) => {
                 let key = format!("key {key}");
                 said.set(key.clone(), value);
-                worker.run(move || attr(&*key, value));
+                visit.run(worker, move || attr(&*key, value));
             }
-            Step::Event => {
+            Saying::Event => {
                 self.n_events += 1;
                 let message = self.n_events.to_string();
                 said.events.push(message.clone());
-                worker.run(move || event("happened", &message));
+                visit.run(worker, move || event("happened", &message));
             }
-            Step::Status if innermost.is_some() => {
+            Saying::Status if innermost.is_some() => {
                 said.has_failed = true;
-                worker.run(|| status(StatusCode::Error, "no funds"));
+                visit.run(worker, || status(StatusCode::Error, "no funds"));
             }
-            Step::Raw { bytes } => {
+            Saying::Status => {}
+            Saying::Raw(bytes) => {
                 said.payloads.push(usize::from(bytes));
-                worker.run(move || raw(&vec![7; usize::from(bytes)]));
+                visit.run(worker, move || raw(&vec![7; usize::from(bytes)]));
             }
-            _ => {}
         }
     }
 
@@ -245,13 +319,23 @@ impl World {
             }
             let wanted = visits.into_iter().filter(|visit| !visit.has_span || !visit.said.is_nothing());
             let wanted: BTreeMap<_, _> = wanted.map(|visit| (visit.said.parent, visit.said.clone())).collect();
-            let found =
-                trace.visits.iter().map(|visit| (visit.parent, Said::found(visit.parent, false, false, &visit.notes)));
+            let found = |visit: &backsight_core::trace::Visit| Said::found(visit.parent, false, false, &visit.notes);
+            let found = trace.visits.iter().map(|visit| (visit.parent, found(visit)));
             prop_assert_eq!(found.collect::<BTreeMap<_, _>>(), wanted);
         }
         prop_assert_eq!(spans, self.spans.clone());
         Ok(())
     }
+
+    /// Leaves open what is open: no thread works for it any more.
+    fn leave(self) {
+        self.visits.into_iter().flat_map(|visit| visit.spans).for_each(std::mem::forget);
+    }
+}
+
+/// Returns the context of a trace that nobody else works for, caused by nobody or elsewhere.
+fn alone(has_cause: bool) -> Context {
+    Context::of(Context::new_trace().trace, SpanId(if has_cause { 77 } else { 0 }))
 }
 
 #[test]
@@ -267,7 +351,7 @@ fn a_reader_finds_what_threads_did() {
             world.take(worker, thread, Step::Finish { ends_spans: true });
         }
         let checked = world.check(&agent);
-        world.visits.into_iter().flat_map(|visit| visit.spans).for_each(std::mem::forget);
+        world.leave();
         checked
     });
     outcome.unwrap_or_else(|error| panic!("{error}"));

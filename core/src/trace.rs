@@ -154,6 +154,8 @@ pub struct Visit {
     pub is_cut: bool,
     /// What was recorded in it outside any span.
     pub notes: Notes,
+    /// The ids under which callees of it hang, ascending: a call where no span is open, nor one that caused the visit, has an id of its own.
+    pub calls: Vec<SpanId>,
 }
 
 /// What was recorded in a span or a visit.

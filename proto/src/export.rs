@@ -2,6 +2,10 @@
 //!
 //! Called by `otlp` and `perfetto`. It knows no outside format.
 
+mod relations;
+
+pub(crate) use relations::{Part, Relations};
+
 use backsight_core::certificate::Certificate;
 use backsight_core::ids::{AgentId, SpanId};
 use backsight_core::trace::{Notes, ProcessClock, Trace, Visit};
@@ -46,6 +50,11 @@ pub(crate) fn on_one_clock(trace: &Trace) -> Cow<'_, Trace> {
     for edge in &mut moved.open_edges {
         edge.at_ns = later(edge.at_ns, behind(edge.process_idx));
     }
+    for (idx, process) in moved.processes.iter_mut().enumerate() {
+        if let Some(at_ns) = process.death.as_mut().and_then(|death| death.at_ns.as_mut()) {
+            *at_ns = later(*at_ns, behind(idx));
+        }
+    }
     Cow::Owned(moved)
 }
 
@@ -67,13 +76,6 @@ pub(crate) fn visit_id(trace: &Trace, visit: &Visit) -> SpanId {
     let process = trace.processes.get(visit.process_idx);
     let (agent, region) = process.map(|process| (process.agent, process.region)).unwrap_or_default();
     SpanId::of_place(&format!("visit {agent} {region} {} {}", visit.tid, visit.start_ns))
-}
-
-/// Returns the end of what began at `start_ns`: where it is not known, the last instant at which something is known to have happened.
-pub(crate) fn end_ns(start_ns: u64, end_ns: Option<u64>, notes: &Notes) -> u64 {
-    let events = notes.events.iter().map(|event| event.at_ns);
-    let last = || events.chain(notes.payloads.iter().map(|payload| payload.at_ns)).fold(start_ns, u64::max);
-    end_ns.unwrap_or_else(last).max(start_ns)
 }
 
 #[cfg(test)]

@@ -145,6 +145,9 @@ pub struct VisitJson {
     /// What was recorded in it outside any span.
     #[serde(flatten)]
     pub notes: NotesJson,
+    /// The ids under which its callees hang, where no span was open when it called them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<String>,
 }
 
 /// Where and when a span or visit ran.

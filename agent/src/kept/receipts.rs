@@ -1,4 +1,4 @@
-//! What is remembered of traces that a collector has all of and that made room while more of them was still awaited.
+//! What is remembered of traces that a collector has all of and that made room, while more of them may still come.
 //!
 //! Called by the heap. Pure. A receipt says the same of a trace as the trace did, for a tenth of its memory. Should more of it come, that is
 //! kept with the receipt, and told of as one with what the collector has.
@@ -75,14 +75,20 @@ impl Receipts {
         self.bytes
     }
 
-    /// Remembers a trace; forgets the oldest beyond `bytes_max`, and those of which nothing more is awaited.
-    pub(super) fn add(&mut self, trace: TraceId, kept: &KeptTrace, bytes_max: u64, lingers: &dyn Fn(TraceId) -> bool) {
+    /// Remembers a trace; forgets the oldest beyond `bytes_max`, and beyond `idle_max` while nothing more is awaited of the oldest.
+    pub(super) fn add(
+        &mut self,
+        trace: TraceId,
+        kept: &KeptTrace,
+        [bytes_max, idle_max]: [u64; 2],
+        lingers: &dyn Fn(TraceId) -> bool,
+    ) {
         let receipt = Receipt::of(kept);
         self.bytes += receipt.cost();
         self.oldest.insert((receipt.fired, trace));
         self.by_trace.insert(trace, receipt);
         while let Some((_, oldest)) = self.oldest.first().copied()
-            && (self.bytes > bytes_max || !lingers(oldest))
+            && (self.bytes > bytes_max || (self.bytes > idle_max && !lingers(oldest)))
         {
             self.take(oldest);
         }

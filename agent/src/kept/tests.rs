@@ -223,6 +223,7 @@ fn what_a_collector_has_goes_first_oldest_first_unless_it_lingers() {
     for n in 0..40 {
         let keeping = kept.keep(triggered(n, n), copied(0, 4096), &|of| of == trace(2));
         assert_eq!(keeping.given_up, [], "nothing that the collector lacks is given up");
+        assert_eq!(keeping.receipted, [], "somebody may still write for it");
         released.extend(keeping.released);
         kept.note_acked(trace(n));
     }
@@ -230,7 +231,6 @@ fn what_a_collector_has_goes_first_oldest_first_unless_it_lingers() {
     assert!(!released.is_empty() && released == expected && kept.get(trace(2)).is_some());
 }
 
-/// For as long as more of a trace may come.
 #[test]
 fn of_what_a_collector_has_a_receipt_stays_and_more_is_kept_with_it() {
     let mut kept = Kept::new(Bytes::kib(40), 0);
@@ -271,7 +271,7 @@ fn of_what_a_collector_has_a_receipt_stays_and_more_is_kept_with_it() {
 }
 
 #[test]
-fn receipts_take_a_part_of_the_cap_and_last_while_their_traces_linger() {
+fn receipts_take_a_part_of_the_cap_and_a_small_one_of_traces_that_no_longer_linger() {
     let receipts_of = |lingers: &dyn Fn(TraceId) -> bool| {
         let mut kept = Kept::new(Bytes::kib(40), 0);
         for n in 0..400 {
@@ -286,8 +286,8 @@ fn receipts_take_a_part_of_the_cap_and_last_while_their_traces_linger() {
     };
     let all = receipts_of(&|_| true);
     assert!((30..60).contains(&all.len()) && !all.contains(&0), "the newest: {all:?}");
-    let waited_for = trace(all[3]);
-    assert!(receipts_of(&|of| of == waited_for).is_empty(), "what lingers no more is released without");
+    let idle = receipts_of(&nothing_lingers);
+    assert!((3..8).contains(&idle.len()), "some, in case that a trigger fires once more: {idle:?}");
 }
 
 #[test]

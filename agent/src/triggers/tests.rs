@@ -150,9 +150,25 @@ fn no_storm_of_traces_grows_the_tables_beyond_their_bounds() {
             },
         );
     }
-    assert!(triggers.n_lingering() <= LINGERING_MAX && triggers.expiry.len() <= 2 * LINGERING_MAX);
+    assert!(triggers.n_lingering() <= LINGERING_MAX && triggers.lingering.queue.len() <= 2 * LINGERING_MAX);
     assert_eq!(triggers.n_cut_short(), n - LINGERING_MAX as u64);
     assert!(triggers.counts().len() <= crate::limits::TRIGGERS_MAX + 1);
+}
+
+#[test]
+fn a_storm_that_is_refused_has_nothing_stop_lingering() {
+    let mut triggers = Triggers::new(Rules { rate_per_s: 1, ..RULES }, Nanos(0));
+    triggers.step(Nanos(0), fired(1, &[], Origin::Signal));
+    let n = LINGERING_MAX as u64 * 2;
+    for i in 2..2 + n {
+        triggers.step(Nanos(1), fired(i, &[], Origin::Signal));
+    }
+    assert!(triggers.triggered(trace(1)).is_some());
+    assert_eq!((triggers.n_cut_short(), triggers.is_refused(trace(1 + n))), (0, true));
+    let turned_down = &triggers.turned_down;
+    assert!(turned_down.n_entries <= LINGERING_MAX && turned_down.queue.len() <= 2 * LINGERING_MAX);
+    triggers.step(Nanos(RULES.linger.0 + 1), Event::Tick);
+    assert_eq!((triggers.entries.len(), triggers.lingering.n_entries, triggers.turned_down.n_entries), (0, 0, 0));
 }
 
 #[test]

@@ -74,6 +74,7 @@ fn checkout() -> TraceJson {
             payloads: vec![payload(Some("hello"), None), payload(None, Some("ff00aa"))],
             ..NotesJson::default()
         },
+        calls: Vec::new(),
     };
     let death = DeathJson {
         at_ns: Some(9_000_000),
@@ -145,6 +146,29 @@ fn a_checkout_that_died_reads_from_top_to_bottom() {
         certificate  partial: no_answer from stock
     "#]]
     .assert_eq(&render(&checkout(), &PLAIN));
+}
+
+/// Who calls without an open span gives each call an id, which its callee names as its parent.
+#[test]
+fn a_callee_of_a_visit_stands_below_it() {
+    let visit = |parent: &str, at, calls: &[&str]| VisitJson {
+        parent: parent.to_owned(),
+        at,
+        calls: calls.iter().map(|call| (*call).to_owned()).collect(),
+        ..VisitJson::default()
+    };
+    let trace = TraceJson {
+        trace: TraceId::new(0, 1),
+        processes: vec![process("edge"), process("store")],
+        visits: vec![
+            visit("", place(0, "edge", 0, Some(9000)), &["50", "51"]),
+            visit("51", place(1, "store", 5000, Some(1000)), &[]),
+        ],
+        spans: vec![span("1", "50", "put", place(1, "store", 2000, Some(1000)))],
+        ..TraceJson::default()
+    };
+    let tree: Vec<_> = super::tree::tree(&trace).iter().map(|placed| (placed.depth, placed.is_orphan)).collect();
+    assert_eq!(tree, [(0, false), (1, false), (1, false)]);
 }
 
 #[test]

@@ -61,6 +61,11 @@ pub(super) fn tree(trace: &TraceJson) -> Vec<Placed<'_>> {
             by_id.entry(&span.span).or_insert(idx);
         }
     }
+    for (idx, node) in nodes.iter().enumerate() {
+        if let Node::Visit(visit) = node {
+            visit.calls.iter().for_each(|call| _ = by_id.entry(call).or_insert(idx));
+        }
+    }
     let mut children: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
     let mut roots = Vec::new();
     for (idx, node) in nodes.iter().enumerate() {

@@ -5,7 +5,7 @@
 use super::{Attribute, Event, Link, Notes, Payload, Span, Visit};
 use crate::ids::SpanId;
 use crate::record::{SpanKind, StatusCode};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How ticks of a process become its times.
@@ -114,12 +114,14 @@ pub(super) struct VisitDraft {
     /// Whether a span started in it.
     pub(super) has_span: bool,
     pub(super) notes: NotesDraft,
+    /// Spans in whose name it made calls and that were not known then.
+    pub(super) calls: BTreeSet<SpanId>,
 }
 
 impl VisitDraft {
     /// Returns the visit, or `None` where its spans say all that it would.
     pub(super) fn finish<T: ToTime>(self, context: &Context<'_, T>) -> Option<Visit> {
-        if self.has_span && self.notes.is_empty() {
+        if self.has_span && self.notes.is_empty() && self.calls.is_empty() {
             return None;
         }
         let start_ns = context.clock.time(self.start_ticks);
@@ -133,6 +135,7 @@ impl VisitDraft {
             end_ns: end_ticks.map(|ticks| context.clock.time(ticks).max(start_ns)),
             is_cut: end_ticks.is_none() && context.is_dead,
             notes: self.notes.finish(context.clock),
+            calls: self.calls.into_iter().collect(),
         })
     }
 }

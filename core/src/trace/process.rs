@@ -15,7 +15,7 @@ use crate::ids::{AgentId, SpanId, TraceId};
 use crate::record::{CrumbDirection, Record, flags, seg_flags};
 use crate::segment::Slice;
 use crate::telemetry::DropReason;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What one process gave.
@@ -196,6 +196,7 @@ impl<'a> ProcessReader<'a> {
             ends: BTreeMap::new(),
             has_span: false,
             notes: NotesDraft::default(),
+            calls: BTreeSet::new(),
         });
         let visit_idx = self.visits.len() - 1;
         self.visit_of_parent.insert(segment.parent_span, visit_idx);
@@ -245,7 +246,7 @@ impl<'a> ProcessReader<'a> {
                 position.open.push(span);
                 self.visits[visit_idx].has_span = true;
             }
-            Record::Crumb { agent, direction, span } => self.take_crumb(at, direction, agent, span),
+            Record::Crumb { agent, direction, span } => self.take_crumb(at, direction, (agent, span), position),
             Record::Fired { trigger, n_laterals } => {
                 self.fired.push(Firing { process_idx: self.process_idx, trigger, n_laterals, at_ns: at });
             }
@@ -351,7 +352,18 @@ impl<'a> ProcessReader<'a> {
         Some(())
     }
 
-    fn take_crumb(&mut self, ticks: u64, direction: CrumbDirection, agent: AgentId, span: SpanId) {
+    fn take_crumb(
+        &mut self,
+        ticks: u64,
+        direction: CrumbDirection,
+        (agent, span): (AgentId, SpanId),
+        position: &Position,
+    ) {
+        let visit = &mut self.visits[position.visit_idx];
+        let is_of_span = span.is_none() || visit.cause == Some(span) || self.spans.contains_key(&span);
+        if direction == CrumbDirection::Out && !is_of_span {
+            visit.calls.insert(span);
+        }
         match direction {
             CrumbDirection::From | CrumbDirection::Before | CrumbDirection::After => {}
             CrumbDirection::To => self.edge_ends.push(EdgeEnd { ticks, span, expected: None }),
@@ -428,6 +440,9 @@ impl<'a> ProcessReader<'a> {
         let info = self.info(&clock);
         let context = Context { clock: &clock, process_idx: self.process_idx, is_dead: info.death.is_some() };
         self.malformed.strings += self.strings.n_unknown;
+        for visit in &mut self.visits {
+            visit.calls.retain(|span| !self.spans.contains_key(span)); // what another thread started is read by now
+        }
         for firing in &mut self.fired {
             firing.at_ns = clock.time(firing.at_ns);
         }

@@ -367,6 +367,23 @@ fn of_overlapping_calls_the_one_that_leads_nowhere_stays_open() {
     assert_eq!(open, [0]);
 }
 
+/// A request needs a span to go out under; a visit without one gives each call an id, by which it is found again.
+#[test]
+fn a_visit_without_a_span_knows_the_ids_of_its_calls() {
+    let mut w = LogWriter::new(TRACE, 0);
+    w.begin(SpanId(77), 0);
+    w.crumb(7, CrumbDirection::Out, 50);
+    w.crumb(7, CrumbDirection::To, 50);
+    w.crumb(8, CrumbDirection::Out, 77);
+    w.span_start(1, 77, "serve");
+    w.crumb(9, CrumbDirection::Out, 1);
+    w.crumb(9, CrumbDirection::Out, 0);
+    w.span_end(1);
+    w.end();
+    let trace = assembled(w);
+    assert_eq!(trace.visits.iter().map(|visit| visit.calls.clone()).collect::<Vec<_>>(), [[SpanId(50)]]);
+}
+
 /// Somebody without a recorder is no agent to ask, and no callee that is missing.
 #[test]
 fn an_answer_without_a_recorder_closes_its_call() {

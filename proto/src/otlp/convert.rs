@@ -4,41 +4,36 @@ use super::{
     AnyValue, ArrayValue, EventJson, KeyValue, LinkJson, Resource, ResourceSpans, Scope, ScopeSpans, SpanJson, Status,
     base64,
 };
-use crate::export::{Extras, end_ns, visit_id};
+use crate::export::{Extras, Part, Relations, visit_id};
 use backsight_core::ids::SpanId;
 use backsight_core::record::SpanKind;
-use backsight_core::trace::{
-    Attribute, AttributeValue, Event, Notes, OpenEdge, Payload, ProcessClock, Span, Trace, Visit,
-};
+use backsight_core::trace::{Attribute, AttributeValue, Event, Notes, Payload, ProcessClock, Span, Trace, Visit};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Returns a resource for each process, with what it wrote, and then one for each further service of a process, with that one's spans.
 pub(super) fn resources(trace: &Trace, extras: Extras<'_>) -> Vec<ResourceSpans> {
-    let mut all: Vec<_> = (0..trace.processes.len()).map(|idx| OfProcess { trace, idx, spans: Vec::new() }).collect();
+    let relations = Relations::of(trace);
+    let of = |idx| OfProcess { trace, relations: &relations, idx, spans: Vec::new() };
+    let mut all: Vec<_> = (0..trace.processes.len()).map(of).collect();
     let mut further: BTreeMap<(usize, Arc<str>), OfProcess<'_>> = BTreeMap::new();
-    for span in &trace.spans {
+    for (idx, span) in trace.spans.iter().enumerate() {
         let of = match span.service.is_empty() {
             true => all.get_mut(span.process_idx),
             false => {
-                let of_service = || OfProcess { trace, idx: span.process_idx, spans: Vec::new() };
-                Some(further.entry((span.process_idx, span.service.clone())).or_insert_with(of_service))
+                let key = (span.process_idx, span.service.clone());
+                Some(further.entry(key).or_insert_with(|| of(span.process_idx)))
             }
         };
         if let Some(of) = of {
-            let span = of.span(span);
+            let span = of.span(idx, span);
             of.spans.push(span);
         }
     }
-    for visit in &trace.visits {
+    for (idx, visit) in trace.visits.iter().enumerate() {
         if let Some(of) = all.get_mut(visit.process_idx) {
-            let visit = of.visit(visit);
+            let visit = of.visit(idx, visit);
             of.spans.push(visit);
-        }
-    }
-    for edge in &trace.open_edges {
-        if let Some(of) = all.get_mut(edge.process_idx) {
-            of.open_edge(edge);
         }
     }
     let one = |(service, of): (Option<Arc<str>>, OfProcess<'_>)| {
@@ -92,13 +87,14 @@ fn resource(trace: &Trace, idx: usize, service: &str, extras: Extras<'_>) -> Vec
 /// What one process wrote, on its way.
 struct OfProcess<'a> {
     trace: &'a Trace,
+    relations: &'a Relations,
     idx: usize,
     spans: Vec<SpanJson>,
 }
 
 impl OfProcess<'_> {
-    fn span(&self, span: &Span) -> SpanJson {
-        let end = end_ns(span.start_ns, span.end_ns, &span.notes);
+    fn span(&self, idx: usize, span: &Span) -> SpanJson {
+        let part = Part::Span(idx);
         let mut attributes = notes_attributes(&span.notes);
         attributes.extend(state(span.end_ns.is_none(), span.is_cut));
         if !span.is_started {
@@ -110,39 +106,39 @@ impl OfProcess<'_> {
         SpanJson {
             trace_id: self.trace.id.to_string(),
             span_id: span.id.to_string(),
-            parent_span_id: optional(span.parent),
+            parent_span_id: optional(self.relations.parent(span.parent)),
             name: span.name.to_string(),
             kind: span.kind as u8,
             start_time_unix_nano: span.start_ns.to_string(),
-            end_time_unix_nano: end.to_string(),
+            end_time_unix_nano: self.relations.end_ns(part).to_string(),
             attributes,
-            events: Self::events(&span.notes),
+            events: self.events(part, &span.notes),
             links: links.collect(),
             status: Status { code: span.status as u8, message: span.status_text.to_string() },
         }
     }
 
-    fn visit(&self, visit: &Visit) -> SpanJson {
-        let end = end_ns(visit.start_ns, visit.end_ns, &visit.notes);
+    fn visit(&self, idx: usize, visit: &Visit) -> SpanJson {
+        let part = Part::Visit(idx);
         let mut attributes = notes_attributes(&visit.notes);
         attributes.extend(state(visit.end_ns.is_none(), visit.is_cut));
         attributes.push(int("backsight.tid", visit.tid.into()));
         SpanJson {
             trace_id: self.trace.id.to_string(),
             span_id: visit_id(self.trace, visit).to_string(),
-            parent_span_id: optional(visit.parent),
+            parent_span_id: optional(self.relations.parent(visit.parent)),
             name: "visit".to_owned(),
             kind: SpanKind::Internal as u8,
             start_time_unix_nano: visit.start_ns.to_string(),
-            end_time_unix_nano: end.to_string(),
+            end_time_unix_nano: self.relations.end_ns(part).to_string(),
             attributes,
-            events: Self::events(&visit.notes),
+            events: self.events(part, &visit.notes),
             links: Vec::new(),
             status: Status { code: 0, message: String::new() },
         }
     }
 
-    fn events(notes: &Notes) -> Vec<EventJson> {
+    fn events(&self, part: Part, notes: &Notes) -> Vec<EventJson> {
         let event = |event: &Event| {
             let mut attributes: Vec<_> = event.attributes.iter().map(attribute).collect();
             if !event.message.is_empty() {
@@ -161,22 +157,15 @@ impl OfProcess<'_> {
             }
             (payload.at_ns, EventJson { time_unix_nano: payload.at_ns.to_string(), name: "raw".to_owned(), attributes })
         };
-        let mut events: Vec<_> = notes.events.iter().map(event).chain(notes.payloads.iter().map(raw)).collect();
+        let open_call = |at: &u64| {
+            let (time_unix_nano, name) = (at.to_string(), "call without answer".to_owned());
+            (*at, EventJson { time_unix_nano, name, attributes: Vec::new() })
+        };
+        let open_calls = self.relations.open_calls(part).iter().map(open_call);
+        let notes = notes.events.iter().map(event).chain(notes.payloads.iter().map(raw));
+        let mut events: Vec<_> = notes.chain(open_calls).collect();
         events.sort_by_key(|(at, _)| *at);
         events.into_iter().map(|(_, event)| event).collect()
-    }
-
-    /// Adds an open edge to the span that made the call, where that is known.
-    fn open_edge(&mut self, edge: &OpenEdge) {
-        let event = EventJson {
-            time_unix_nano: edge.at_ns.to_string(),
-            name: "call without answer".to_owned(),
-            attributes: Vec::new(),
-        };
-        let id = edge.span.to_string();
-        if let Some(span) = self.spans.iter_mut().find(|span| span.span_id == id) {
-            span.events.push(event);
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::schema::{
     TrackEvent, clock_snapshot, trace_packet, track_event,
 };
 use super::slices::{Flows, Slice, of_span, of_visit};
-use crate::export::Extras;
+use crate::export::{Extras, Relations};
 use backsight_core::ids::SpanId;
 use backsight_core::trace::{ProcessInfo, Trace};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,13 +18,13 @@ const SEQUENCE: u32 = 1;
 
 /// Returns the packets of a trace whose times are all on one clock.
 pub(super) fn packets(trace: &Trace, extras: Extras<'_>) -> Vec<TracePacket> {
-    let flows = Flows::new(trace);
+    let (flows, relations) = (Flows::new(trace), Relations::of(trace));
     let mut threads: BTreeMap<(usize, u32), Vec<Slice<'_>>> = BTreeMap::new();
-    for span in &trace.spans {
-        threads.entry((span.process_idx, span.tid)).or_default().push(of_span(trace, span, &flows));
+    for (idx, span) in trace.spans.iter().enumerate() {
+        threads.entry((span.process_idx, span.tid)).or_default().push(of_span(idx, span, &relations, &flows));
     }
-    for visit in &trace.visits {
-        threads.entry((visit.process_idx, visit.tid)).or_default().push(of_visit(trace, visit, &flows));
+    for (idx, visit) in trace.visits.iter().enumerate() {
+        threads.entry((visit.process_idx, visit.tid)).or_default().push(of_visit(idx, visit, &relations, &flows));
     }
     let mut tracks = vec![clock(trace.interval_ns().map_or(0, |(start, _)| start))];
     let mut pids = Ids::default();

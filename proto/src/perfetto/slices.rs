@@ -2,7 +2,7 @@
 
 use super::lanes::Interval;
 use super::schema::{DebugAnnotation, debug_annotation};
-use crate::export::end_ns;
+use crate::export::{Part, Relations, visit_id};
 use backsight_core::ids::SpanId;
 use backsight_core::record::StatusCode;
 use backsight_core::trace::{Attribute, AttributeValue, Notes, Payload, Span, Trace, Visit};
@@ -21,7 +21,7 @@ pub(super) struct Slice<'a> {
     pub(super) flow: Flow,
     notes: &'a Notes,
     /// When calls of it went out that were never answered.
-    open_calls: Vec<u64>,
+    open_calls: &'a [u64],
 }
 
 /// The ends of calls between processes that a slice has.
@@ -50,7 +50,7 @@ impl Slice<'_> {
     }
 }
 
-pub(super) fn of_span<'a>(trace: &'a Trace, span: &'a Span, flows: &Flows) -> Slice<'a> {
+pub(super) fn of_span<'a>(idx: usize, span: &'a Span, relations: &'a Relations, flows: &Flows<'_>) -> Slice<'a> {
     let mut annotations: Vec<_> = span.notes.attributes.iter().map(annotation).collect();
     annotations.push(text("backsight.span", &span.id.to_string()));
     if span.status != StatusCode::Unset {
@@ -60,50 +60,53 @@ pub(super) fn of_span<'a>(trace: &'a Trace, span: &'a Span, flows: &Flows) -> Sl
         annotations.push(text("status.text", &span.status_text));
     }
     annotations.extend(state(span.end_ns, span.is_cut));
-    let calls = trace.open_edges.iter().filter(|edge| (edge.process_idx, edge.span) == (span.process_idx, span.id));
-    let end = end_ns(span.start_ns, span.end_ns, &span.notes);
+    let part = Part::Span(idx);
     Slice {
-        at: Interval { start: span.start_ns, end },
+        at: Interval { start: span.start_ns, end: relations.end_ns(part) },
         name: &span.name,
         category: span.kind.name(),
         annotations,
         flow: flows.of_span(span),
         notes: &span.notes,
-        open_calls: calls.map(|edge| edge.at_ns).collect(),
+        open_calls: relations.open_calls(part),
     }
 }
 
-pub(super) fn of_visit<'a>(trace: &'a Trace, visit: &'a Visit, flows: &Flows) -> Slice<'a> {
+pub(super) fn of_visit<'a>(idx: usize, visit: &'a Visit, relations: &'a Relations, flows: &Flows<'_>) -> Slice<'a> {
     let mut annotations: Vec<_> = visit.notes.attributes.iter().map(annotation).collect();
     annotations.extend(state(visit.end_ns, visit.is_cut));
-    let end = end_ns(visit.start_ns, visit.end_ns, &visit.notes);
+    let part = Part::Visit(idx);
     Slice {
-        at: Interval { start: visit.start_ns, end },
+        at: Interval { start: visit.start_ns, end: relations.end_ns(part) },
         name: "visit",
         category: "visit",
         annotations,
-        flow: Flow { from: Vec::new(), to: flows.to_visit(trace, visit) },
+        flow: flows.of_visit(visit),
         notes: &visit.notes,
-        open_calls: Vec::new(),
+        open_calls: relations.open_calls(part),
     }
 }
 
 /// The calls from one process to another.
-pub(super) struct Flows {
-    /// In which process a span is.
+pub(super) struct Flows<'a> {
+    trace: &'a Trace,
+    /// In which process a span is, or a visit that stands for one.
     places: BTreeMap<SpanId, usize>,
     /// Calls that a span made.
     from: BTreeMap<SpanId, Vec<u64>>,
 }
 
-impl Flows {
-    pub(super) fn new(trace: &Trace) -> Self {
-        let mut flows = Self { places: BTreeMap::new(), from: BTreeMap::new() };
+impl<'a> Flows<'a> {
+    pub(super) fn new(trace: &'a Trace) -> Self {
+        let mut flows = Self { trace, places: BTreeMap::new(), from: BTreeMap::new() };
         for span in &trace.spans {
             flows.places.entry(span.id).or_insert(span.process_idx);
         }
+        for visit in &trace.visits {
+            visit.calls.iter().for_each(|call| _ = flows.places.entry(*call).or_insert(visit.process_idx));
+        }
         let spans = trace.spans.iter().filter_map(|span| Some((span.parent, flows.to_span(span)?)));
-        let visits = trace.visits.iter().filter_map(|visit| Some((visit.parent, flows.to_visit(trace, visit)?)));
+        let visits = trace.visits.iter().filter_map(|visit| Some((visit.parent, flows.to_visit(visit)?)));
         let calls: Vec<_> = spans.chain(visits).collect();
         for (parent, flow) in calls {
             flows.from.entry(parent).or_default().push(flow);
@@ -118,6 +121,11 @@ impl Flows {
         Flow { from, to: self.to_span(span) }
     }
 
+    fn of_visit(&self, visit: &Visit) -> Flow {
+        let from = visit.calls.iter().filter_map(|call| self.from.get(call)).flatten().copied().collect();
+        Flow { from, to: self.to_visit(visit) }
+    }
+
     fn to_span(&self, span: &Span) -> Option<u64> {
         self.is_elsewhere(span.parent, span.process_idx).then(|| {
             let flow = format!("flow {} {} {}", span.parent, span.process_idx, span.id);
@@ -125,8 +133,8 @@ impl Flows {
         })
     }
 
-    fn to_visit(&self, trace: &Trace, visit: &Visit) -> Option<u64> {
-        self.is_elsewhere(visit.parent, visit.process_idx).then(|| crate::export::visit_id(trace, visit).0)
+    fn to_visit(&self, visit: &Visit) -> Option<u64> {
+        self.is_elsewhere(visit.parent, visit.process_idx).then(|| visit_id(self.trace, visit).0)
     }
 
     fn is_elsewhere(&self, parent: SpanId, process_idx: usize) -> bool {

@@ -120,6 +120,7 @@ impl Source<'_> {
                 is_cut: visit.is_cut,
             },
             notes: self.notes(visit.process_idx, &visit.notes),
+            calls: visit.calls.iter().map(SpanId::to_string).collect(),
         }
     }
 

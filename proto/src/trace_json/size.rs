@@ -11,7 +11,7 @@ pub fn json_bytes(trace: &Trace) -> u64 {
         let texts = span.name.len() + trace.service_of(span).len() + span.status_text.len();
         5 * PART_BYTES + texts + span.links.len() * PART_BYTES + notes(&span.notes)
     });
-    let visits = trace.visits.iter().map(|visit| 3 * PART_BYTES + notes(&visit.notes));
+    let visits = trace.visits.iter().map(|visit| (3 + visit.calls.len()) * PART_BYTES + notes(&visit.notes));
     let rest = trace.crumbs.len() + trace.open_edges.len() + trace.fired.len() + trace.losses.len();
     (spans.chain(visits).fold(0, usize::saturating_add) + rest * PART_BYTES) as u64
 }
