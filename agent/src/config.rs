@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 /// The smallest pool that works: below it the fixed parts leave no room for data.
 pub const POOL_MIN: Bytes = Bytes::mib(8);
+/// What the agent takes beside its pool, at most.
+const BESIDE: Bytes = Bytes::mib(128);
 /// The largest pool: what one counts in, not what a host has.
 pub const POOL_MAX: Bytes = Bytes(1 << 50);
 /// The longest path of a unix socket that the kernel takes.
@@ -450,6 +452,11 @@ pub fn budget(pool: &PoolConfig, available: Bytes) -> Budget {
         return Budget { bytes: share, clamped_by: Some(available) };
     }
     Budget { bytes: Bytes(pool.budget_bytes), clamped_by: None }
+}
+
+/// Returns the most that the budget may be where the agent may have `limit` bytes in all.
+pub fn budget_within(limit: Bytes) -> Bytes {
+    Bytes(limit.0 - BESIDE.0.min(limit.0 / 2)).max(POOL_MIN)
 }
 
 /// Returns MemAvailable of `/proc/meminfo`'s text.

@@ -10,9 +10,10 @@ mod uplink;
 
 use crate::admin::{self, Command, Commands, Reply};
 use crate::clock::{HostClock, monotonic, thread_time};
-use crate::config::{self, Config};
+use crate::config::{self, Budget, Config};
+use crate::host;
 use crate::ident;
-use crate::keep::{Holder, Keep, Survivors};
+use crate::keep::{self, Holder, Keep, Survivors};
 use crate::notify;
 use crate::recorder::{Now, Pace, Recorder, Settings};
 use crate::sessions::socket::{ListenError, Listener};
@@ -195,26 +196,23 @@ impl Daemon {
         let listener = Listener::open(&config.agent.socket, SocketType::SEQPACKET, SOCKET_MODE)?;
         let admin_listener = Listener::open(&config.agent.admin_socket, SocketType::STREAM, ADMIN_SOCKET_MODE)?;
         let clock = HostClock::start();
-        let identified = ident::identify(&config.agent);
-        if let Some((file, error)) = &identified.not_kept {
-            warn!(file = %file.display(), error = %error, "agent id not kept, it is derived at each start");
-        }
+        let agent = identify(config);
         let (commands, client) =
             admin::channel().map_err(|source| StartError::System { what: "make an eventfd", source })?;
         let server = admin::Server::start(admin_listener, client)
             .map_err(|source| StartError::System { what: "start the admin thread", source })?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system("make an epoll instance"))?;
         let now = now_on(&clock);
-        let collectors = uplink::dial(config, identified.agent, now.time)?;
-        let settings =
-            Settings { has_predecessor: lock.was_taken, ..settings(config, identified.agent, &clock, budget(config)) };
+        let collectors = uplink::dial(config, agent, now.time)?;
+        let budget = budget(config, keep::memory_of(&survivors));
+        let settings = Settings { has_predecessor: lock.was_taken, ..settings(config, agent, &clock, budget) };
         let limits =
             SessionLimits { sessions_max: config.pool.sessions_max, sessions_per_uid: config.pool.sessions_per_uid };
         let mut recorder = Recorder::new(settings, now);
         recorder.set_weights(config.triggers.weights());
         triggers::install(&mut recorder, &config.trigger)?;
         let mut daemon = Self {
-            agent: identified.agent,
+            agent,
             _lock: lock,
             state_dir: config.agent.state_dir.clone(),
             keep,
@@ -263,6 +261,7 @@ impl Daemon {
         notify::ready();
         let mut events = Vec::with_capacity(EVENTS_MAX);
         let mut sleep = POLL_ASLEEP;
+        let mut turned = Nanos::default();
         loop {
             events.clear();
             let timeout = Timespec { tv_sec: 0, tv_nsec: sleep.0.min(999_999_999).cast_signed() };
@@ -272,6 +271,7 @@ impl Daemon {
                     return Err(StartError::System { what: "wait for events", source: source.into() });
                 }
             }
+            self.hold_bells(&events, turned);
             // Whoever connects comes last: it may get the number of a session that ends in this turn, of which more was said.
             let is_connection = |event: &&epoll::Event| event.data.u64() == Source::Listener.code();
             let first = events.iter().filter(|event| !is_connection(event));
@@ -290,6 +290,16 @@ impl Daemon {
                 }
             }
             sleep = self.turn();
+            turned = monotonic();
+        }
+    }
+
+    /// Waits a moment where nothing but doorbells woke the loop right after its last turn, at `turned`: processes ring as often as they like.
+    fn hold_bells(&self, events: &[epoll::Event], turned: Nanos) {
+        let is_bell = |event: &epoll::Event| matches!(Source::from_code(event.data.u64()), Some(Source::Doorbell(_)));
+        let rest = POLL_PRESSED.0.saturating_sub(monotonic().0.saturating_sub(turned.0));
+        if !events.is_empty() && rest > 0 && events.iter().all(is_bell) {
+            std::thread::sleep(Duration::from_nanos(rest));
         }
     }
 
@@ -338,7 +348,10 @@ impl Daemon {
     }
 
     fn watch(&self, fd: BorrowedFd<'_>, source: Source) -> Result<(), Errno> {
-        epoll::add(&self.epoll, fd, epoll::EventData::new_u64(source.code()), epoll::EventFlags::IN)
+        // A doorbell is never read: its process has it, too, and could have that wait. Each ring is an event of its own.
+        let edges =
+            if matches!(source, Source::Doorbell(_)) { epoll::EventFlags::ET } else { epoll::EventFlags::empty() };
+        epoll::add(&self.epoll, fd, epoll::EventData::new_u64(source.code()), epoll::EventFlags::IN | edges)
     }
 
     /// Ends the watch of a descriptor that is given up. To close it is not enough: the process has its doorbell, too, and whoever holds descriptors for
@@ -424,20 +437,44 @@ fn now_on(clock: &HostClock) -> Now {
     Now { time, ticks: clock.ticks(), wall_ns }
 }
 
-fn budget(config: &Config) -> Bytes {
-    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let available = config::available_memory(&meminfo).unwrap_or(Bytes(u64::MAX));
-    let budget = config::budget(&config.pool, available);
-    if let Some(available) = budget.clamped_by {
+/// Returns who this agent is, and says what of it is not as it was.
+fn identify(config: &Config) -> AgentId {
+    let identified = ident::identify(&config.agent);
+    if let Some((file, error)) = &identified.not_kept {
+        warn!(file = %file.display(), error = %error, "agent id not kept, it is derived at each start");
+    }
+    if let Some(other) = identified.of_another {
+        let (was, now) = (other.to_string(), identified.agent.to_string());
+        warn!(
+            was,
+            now,
+            "this machine is a copy of another one, whose agent's id was in the state directory: it takes one of its own"
+        );
+    }
+    identified.agent
+}
+
+/// Returns the budget of an agent that takes `survived` bytes over.
+fn budget(config: &Config, survived: Bytes) -> Bytes {
+    let free = host::available_memory().unwrap_or(Bytes(u64::MAX));
+    let available = Bytes(free.0.saturating_add(survived.0));
+    let Budget { bytes: budget, clamped_by } = config::budget(&config.pool, available);
+    if let Some(available) = clamped_by {
         warn!(
             configured = %Bytes(config.pool.budget_bytes),
             available = %available,
             free_memory_share = config.pool.free_memory_share,
-            budget = %budget.bytes,
+            budget = %budget,
             "pool is smaller than configured, the host has too little free memory"
         );
     }
-    budget.bytes
+    let Some(limit) = host::memory_limit() else { return budget };
+    let most = config::budget_within(limit);
+    if most < budget {
+        let (limit, budget) = (limit.to_string(), most.to_string());
+        warn!(limit, budget, "pool is smaller than configured, the memory limit of the agent's group leaves no more");
+    }
+    most.min(budget)
 }
 
 fn settings(config: &Config, agent: AgentId, clock: &HostClock, budget: Bytes) -> Settings {

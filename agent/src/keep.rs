@@ -9,9 +9,11 @@ pub mod message;
 pub mod name;
 
 use backsight_core::ids::RegionId;
+use backsight_core::units::Bytes;
 use keeper::Dial;
 use message::Message;
 use name::{Name, Owner};
+use rustix::fs::fstat;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use std::collections::{BTreeMap, VecDeque};
@@ -25,6 +27,10 @@ use std::time::Duration;
 pub const FDSTORE: &str = "FDSTORE";
 /// Descriptors that wait to be held at a time; more are not held.
 const WAITING_MAX: usize = 16_384;
+
+/// What the names of descriptors may take together, a colon between them: a manager hands them on in one variable, and Linux starts no program
+/// with one of 128 KiB.
+const NAMES_MAX_BYTES: usize = (128 << 10) - 64;
 
 /// What survived an earlier agent.
 pub type Survivors = Vec<(Name, OwnedFd)>;
@@ -61,6 +67,8 @@ pub struct Keep {
     held: BTreeMap<Name, usize>,
     n_held: usize,
     n_max: usize,
+    /// What their names take, see [`NAMES_MAX_BYTES`].
+    name_bytes: usize,
     n_unheld: u64,
 }
 
@@ -76,6 +84,7 @@ impl Keep {
             held: BTreeMap::new(),
             n_held: 0,
             n_max: usize::MAX,
+            name_bytes: 0,
             n_unheld: 0,
         }
     }
@@ -109,7 +118,13 @@ impl Keep {
         if self.holder != Holder::Keeper || *n == 0 {
             *n += 1; // a keeper holds one of each name
             self.n_held += 1;
+            self.name_bytes += name_bytes(name);
         }
+    }
+
+    fn has_room_for(&self, name: Name) -> bool {
+        let fits = self.holder != Holder::Manager || self.name_bytes + name_bytes(name) <= NAMES_MAX_BYTES;
+        fits && self.n_held < self.n_max && self.waiting.len() < WAITING_MAX
     }
 
     /// Returns who holds descriptors.
@@ -174,7 +189,7 @@ impl Keep {
             self.n_unheld += u64::from(self.holder != Holder::Nobody); // whoever held them has gone
             return;
         }
-        let has_room = self.n_held < self.n_max && self.waiting.len() < WAITING_MAX;
+        let has_room = self.has_room_for(name);
         match fd.try_clone_to_owned() {
             Ok(fd) if has_room => {
                 self.note_held(name);
@@ -191,6 +206,7 @@ impl Keep {
             && let Some(n) = self.held.remove(&name)
         {
             self.n_held -= n;
+            self.name_bytes -= n * name_bytes(name);
             self.waiting.push_back(Order::Remove(name));
             self.flush();
         }
@@ -240,6 +256,18 @@ impl Keep {
     }
 }
 
+/// Returns the memory of regions that survived an agent.
+pub fn memory_of(survivors: &Survivors) -> Bytes {
+    let is_region = |(name, _): &&(Name, OwnedFd)| matches!(name, Name::Region(..));
+    let blocks = |(_, fd): &(Name, OwnedFd)| fstat(fd).map_or(0, |stat| stat.st_blocks.cast_unsigned());
+    Bytes(survivors.iter().filter(is_region).map(blocks).sum::<u64>().saturating_mul(512))
+}
+
+/// Returns what a name takes of [`NAMES_MAX_BYTES`].
+fn name_bytes(name: Name) -> usize {
+    name.to_string().len() + 1
+}
+
 /// Connects to a service manager's socket; a name that begins with `@` is abstract.
 fn manager(path: &Path) -> io::Result<OwnedFd> {
     let name = path.as_os_str().as_encoded_bytes();
@@ -251,4 +279,33 @@ fn manager(path: &Path) -> io::Result<OwnedFd> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
     connect(&socket, &address)?;
     Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Holder, Keep, Name, Owner};
+    use backsight_core::ids::RegionId;
+    use std::process::Command;
+
+    /// Else no agent could be started after one that held so much.
+    #[test]
+    fn names_that_a_manager_holds_fit_in_one_variable() {
+        let mut keep = Keep { holder: Holder::Manager, n_max: 1 << 20, ..Keep::nobody() };
+        let mut names = Vec::new();
+        let of = Owner { pid: 4_194_303, start_time: 3_000_000_000, uid: 100_000 };
+        for region in (1_838_960_176_921_600..).map(RegionId) {
+            let next = [Name::Region(region, of), Name::Socket(region), Name::Doorbell(region)];
+            let Some(name) = next.into_iter().find(|name| !keep.has_room_for(*name)) else {
+                next.into_iter().for_each(|name| {
+                    keep.note_held(name);
+                    names.push(name.to_string());
+                });
+                continue;
+            };
+            assert!(names.len() > 3 * 2500, "{name} is one too many after {}", names.len());
+            break;
+        }
+        let started = Command::new("true").env("LISTEN_FDNAMES", names.join(":")).status();
+        assert!(started.unwrap().success());
+    }
 }

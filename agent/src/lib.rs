@@ -19,6 +19,7 @@ pub mod deaths;
 pub mod demand;
 pub mod expressions;
 pub mod horizon;
+pub mod host;
 pub mod ident;
 pub mod index;
 pub mod journal;

@@ -6,8 +6,10 @@
 use anyhow::Context;
 use backsight_agent::config::{Config, Overrides};
 use backsight_agent::daemon::{Daemon, Stop};
+use backsight_agent::host;
 use backsight_agent::keep::keeper;
 use backsight_agent::uplink::tls;
+use backsight_core::cause::chain;
 use backsight_core::sync::AtomicBool;
 use clap::{Parser, Subcommand};
 use std::os::fd::AsFd;
@@ -88,13 +90,20 @@ fn run(options: Options) -> anyhow::Result<()> {
     let Options { config, socket, admin_socket, state_dir, keep_s, budget_bytes, collectors, check } = options;
     let overrides = Overrides { socket, admin_socket, state_dir, keep_s, budget_bytes, collectors };
     let config = Config::load(config.as_deref(), overrides)?;
-    tls::check(&config.uplink)?;
+    let certificates = tls::check(&config.uplink);
     if check {
-        return Ok(());
+        return Ok(certificates?);
     }
+    if let Err(error) = certificates {
+        // They are read for each attempt to reach a collector, and what is recorded waits for them.
+        tracing::warn!(cause = chain(&error), "no collector can be reached with these certificates");
+    }
+    host::raise_descriptor_limit();
     // Who interrupts an agent at a terminal does not mean to start another one.
     let for_good = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGINT, for_good.clone()).context("catch SIGINT")?;
+    // There is nothing to read again: certificates are read for each attempt, and settings at a start, which an agent goes through without loss.
+    signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::default()).context("ignore SIGHUP")?;
     let (stop, signalled) = UnixStream::pair().context("make a socket pair")?;
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         let end = signalled.try_clone().context("copy a descriptor")?;

@@ -26,6 +26,8 @@ pub struct Session {
     pub member: Option<u32>,
     /// Whether it said goodbye.
     pub said_goodbye: bool,
+    /// Descriptors that were sent to it.
+    pub n_attached: u32,
     /// When it connected.
     pub connected: Nanos,
 }

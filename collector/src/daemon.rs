@@ -5,6 +5,7 @@
 use crate::config::{Config, StoreConfig};
 use crate::coordination::Coordination;
 use crate::coordinator::Limits;
+use crate::door;
 use crate::http;
 use crate::intake::IntakeService;
 use crate::library::{self, Library};
@@ -26,7 +27,6 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tracing::{info, warn};
 
 /// How often an idle connection is asked whether it lives, and how long it may take to say so.
@@ -36,6 +36,8 @@ const KEEPALIVE_WAIT: Duration = Duration::from_secs(10);
 const SETTLE_EVERY: Duration = Duration::from_millis(200);
 /// How long connections may take to end when the collector stops.
 const STOP_WAIT: Duration = Duration::from_secs(2);
+/// How often it is looked whether all its parts are there.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// A collector that could not start.
 #[derive(Debug, thiserror::Error)]
@@ -112,11 +114,7 @@ impl Collector {
         };
         let served = match &tls {
             Some(tls) => tokio::spawn(server.serve_with_incoming_shutdown(tls.incoming(listener, refused), stopped)),
-            None => {
-                // Small messages that answer each other: none may wait for an acknowledgement of the one before.
-                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-                tokio::spawn(server.serve_with_incoming_shutdown(incoming, stopped))
-            }
+            None => tokio::spawn(server.serve_with_incoming_shutdown(door::plain(listener), stopped)),
         };
         let settles = tokio::spawn(settle(library.clone()));
         let certificates = if tls.is_some() { "required" } else { "none" };
@@ -135,6 +133,22 @@ impl Collector {
     /// Returns where it listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Waits until a part of it has ended that must not, and returns which: what is left looks well and is not.
+    pub async fn broken(&self) -> &'static str {
+        let mut ticks = tokio::time::interval(CHECK_EVERY);
+        loop {
+            ticks.tick().await;
+            let parts = [
+                (self.served.is_finished(), "nobody listens any more"),
+                (self.settles.is_finished(), "nobody sums traces up any more"),
+                (self.library.is_closed(), "nobody writes to the store any more"),
+            ];
+            if let Some((_, what)) = parts.into_iter().find(|(is_over, _)| *is_over) {
+                return what;
+            }
+        }
     }
 
     /// Stops: connections end, and what was acknowledged is on disk.

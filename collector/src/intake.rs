@@ -5,6 +5,7 @@
 
 use crate::coordination::{Coordination, Heard};
 use crate::library::{LeftOut, Library, Room};
+use crate::seldom::Seldom;
 use crate::streams::{Reason, Refused};
 use backsight_core::cause::chain;
 use backsight_core::holding::Holding;
@@ -17,6 +18,7 @@ use backsight_store::StoreError;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt as _, StreamExt as _};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -37,13 +39,16 @@ pub struct IntakeService {
     library: Library,
     coordination: Coordination,
     refused: Refused,
+    /// Of batches that were not stored: agents bring each of them again.
+    said: Arc<Mutex<Seldom>>,
 }
 
 impl IntakeService {
     /// Returns the service over `library`; what agents say that they hold goes to `coordination` too.
     pub fn server(library: Library, coordination: Coordination) -> IntakeServer<Self> {
         let refused = coordination.refused().clone();
-        IntakeServer::new(Self { library, coordination, refused }).max_decoding_message_size(MESSAGE_MAX_BYTES)
+        IntakeServer::new(Self { library, coordination, refused, said: Arc::default() })
+            .max_decoding_message_size(MESSAGE_MAX_BYTES)
     }
 }
 
@@ -159,7 +164,9 @@ impl IntakeService {
             Ok(left_out) => left_out,
             Err(error) => {
                 let reason = chain(&error);
-                warn!(agent = %agent, reason, "batch not stored");
+                if let Some(n_silenced) = self.said.lock().unwrap_or_else(PoisonError::into_inner).admit() {
+                    warn!(agent = %agent, reason, n_silenced, "batch not stored");
+                }
                 send(replies, v1::report_reply::What::Refusal(v1::Refusal { reason })).await?;
                 return Ok(false);
             }

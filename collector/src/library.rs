@@ -214,6 +214,11 @@ impl Library {
         self.asks.send(Ask::View(Box::new(view))).await.map_err(|_| StoreError::Closed)
     }
 
+    /// Returns whether its writer has ended: nothing is stored any more.
+    pub fn is_closed(&self) -> bool {
+        self.asks.is_closed()
+    }
+
     /// Looks a trace up.
     ///
     /// # Cost

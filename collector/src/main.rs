@@ -11,6 +11,7 @@ use backsight_collector::tls::{self, Tls};
 use backsight_core::cause::chain;
 use clap::Parser;
 use mimalloc::MiMalloc;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -63,6 +64,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         config.collector.tls.as_ref().map_or(Ok(()), tls::check)?;
         return Ok(());
     }
+    raise_descriptor_limit();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.worker_threads(n_workers()).thread_name("bks-collector").enable_all();
     runtime.build().context("start the runtime")?.block_on(serve(&config))
@@ -77,20 +79,26 @@ fn n_workers() -> usize {
 async fn serve(config: &Config) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("catch SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("catch SIGINT")?;
-    let hangup = config.collector.tls.as_ref().map(|_| signal(SignalKind::hangup()));
-    let hangup = hangup.transpose().context("catch SIGHUP")?;
+    let hangup = signal(SignalKind::hangup()).context("catch SIGHUP")?; // without certificates it says nothing
     let collector = Collector::start(config).await?;
-    if let (Some(tls), Some(hangup)) = (collector.tls(), hangup) {
+    if let Some(tls) = collector.tls() {
         tokio::spawn(renew(tls.clone(), hangup));
     }
     tell_manager(NotifyState::Ready);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let broken = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        what = collector.broken() => Some(what),
+    };
     tell_manager(NotifyState::Stopping);
     collector.stop().await;
-    Ok(())
+    broken.map_or(Ok(()), |what| anyhow::bail!("{what}; what was said before tells why"))
+}
+
+/// Has this process keep as many descriptors as it may: it has one for each agent and reader.
+fn raise_descriptor_limit() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }); // else it accepts fewer
 }
 
 /// Reads the certificates again on each SIGHUP; what cannot be used leaves those that are in use.

@@ -147,7 +147,7 @@ fn drops(stats: &Stats, of_others: Vec<(String, u64)>, refused: &Refused) -> Has
         ("disk_files_removed", stats.losses.n_removed_files),
     ];
     let losses = losses.into_iter().filter(|(_, n)| *n > 0);
-    for (reason, n) in stats.drops.iter().map(|(reason, n)| (*reason, *n)).chain(losses) {
+    for (reason, n) in stats.drops.iter().map(|(reason, n)| (*reason, *n)).chain(losses).filter(|(_, n)| *n > 0) {
         *drops.entry(reason.to_owned()).or_default() += n;
     }
     drops

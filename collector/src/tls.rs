@@ -2,12 +2,14 @@
 //!
 //! Started by the daemon, told by `main` to read the files again. What agents and people do on their connections is decided elsewhere.
 
+use crate::door::Door;
+use crate::seldom::Seldom;
 use crate::streams::{Reason, Refused};
 use backsight_core::cause::chain;
 use backsight_proto::tls::{Side, TlsError, TlsFiles};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
@@ -22,10 +24,6 @@ const PREFIX: &str = "collector.tls.";
 const HANDSHAKES_MAX: usize = 256;
 /// How long a handshake may take: two messages each way, and a network may lose any of them twice.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-/// The pause after a connection could not be accepted: descriptors may be short, and come back as others end.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Refusals are logged at most once in this time for each reason: a host with a wrong certificate dials for ever.
-const LOG_EVERY: Duration = Duration::from_secs(1);
 
 /// A collector's certificates.
 #[derive(Debug)]
@@ -89,20 +87,14 @@ struct Doorman {
 impl Doorman {
     async fn accept(self, listener: TcpListener, config: watch::Receiver<Arc<ServerConfig>>) {
         let accept = async {
+            let mut door = Door::new(listener);
             while let Ok(permit) = self.handshakes.clone().acquire_owned().await {
-                match listener.accept().await {
-                    Ok((stream, peer)) => {
-                        let (doorman, config) = (self.clone(), config.borrow().clone());
-                        tokio::spawn(async move {
-                            doorman.ask(stream, peer, config).await;
-                            drop(permit);
-                        });
-                    }
-                    Err(error) => {
-                        warn!(cause = %error, "connection not accepted");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                }
+                let (stream, peer) = door.next().await;
+                let (doorman, config) = (self.clone(), config.borrow().clone());
+                tokio::spawn(async move {
+                    doorman.ask(stream, peer, config).await;
+                    drop(permit);
+                });
             }
         };
         tokio::select! {
@@ -113,8 +105,6 @@ impl Doorman {
 
     /// Asks for a certificate, and passes the connection on if it is known.
     async fn ask(&self, stream: TcpStream, peer: SocketAddr, config: Arc<ServerConfig>) {
-        // Small messages that answer each other: none may wait for an acknowledgement of the one before.
-        let _ = stream.set_nodelay(true); // a connection that has broken already breaks below
         match tokio::time::timeout(HANDSHAKE_WITHIN, TlsAcceptor::from(config).accept(stream)).await {
             Ok(Ok(stream)) => {
                 let _ = self.known.send(Ok(stream)).await; // nobody: the collector stops
@@ -146,20 +136,12 @@ const fn advice(reason: Reason) -> &'static str {
     }
 }
 
-/// Counts refusals, and logs them as often as people can read.
+/// Counts refusals, and logs them as often as people can read: a host with a wrong certificate dials for ever.
 #[derive(Clone)]
 struct Log {
     refused: Refused,
     /// By reason.
-    said: Arc<Mutex<[Said; Reason::ALL.len()]>>,
-}
-
-/// What was logged of one reason.
-#[derive(Clone, Copy, Default)]
-struct Said {
-    last: Option<Instant>,
-    /// How many were not logged since.
-    n_silenced: u64,
+    said: Arc<Mutex<[Seldom; Reason::ALL.len()]>>,
 }
 
 impl Log {
@@ -170,13 +152,7 @@ impl Log {
     fn refuse(&self, peer: SocketAddr, reason: Reason, cause: &str) {
         self.refused.count(reason);
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let Said { last, n_silenced } = &mut said[reason as usize];
-        if last.is_some_and(|last| last.elapsed() < LOG_EVERY) {
-            *n_silenced += 1;
-            return;
-        }
-        *last = Some(Instant::now());
-        let n_silenced = std::mem::take(n_silenced);
+        let Some(n_silenced) = said[reason as usize].admit() else { return };
         warn!(%peer, reason = reason.name(), cause, advice = advice(reason), n_silenced, "connection refused");
     }
 }

@@ -22,6 +22,8 @@ const MESSAGES_PER_TURN: usize = 16;
 
 /// Processes without a socket of which one turn of the clock asks whether they still have their region.
 const DETACHED_PER_BEAT: usize = 16;
+/// Descriptors that one session is sent: two, and some more where they were lost on the way.
+const ATTACHED_MAX: u32 = 16;
 
 /// Why a hello was not answered with a region.
 #[derive(Debug, thiserror::Error)]
@@ -56,8 +58,15 @@ impl Daemon {
     /// Begins a session that waits for a hello, or says why there is none.
     fn greet(&mut self, socket: OwnedFd, peer: Peer) {
         let connected = self.now().time;
-        let session =
-            Session { socket: Some(socket), peer, doorbell: None, member: None, said_goodbye: false, connected };
+        let session = Session {
+            socket: Some(socket),
+            peer,
+            doorbell: None,
+            member: None,
+            said_goodbye: false,
+            n_attached: 0,
+            connected,
+        };
         match self.sessions.add(session) {
             Ok(number) => {
                 if let Err(error) = self.watch_session(number) {
@@ -205,7 +214,13 @@ impl Daemon {
     }
 
     /// Sends a client one of its descriptors.
-    fn attach(&self, number: u32, what: Attachment) -> Result<(), Errno> {
+    fn attach(&mut self, number: u32, what: Attachment) -> Result<(), Errno> {
+        let Some(session) = self.sessions.get_mut(number) else { return Ok(()) };
+        // What a client does not read counts against this process, which may have only so many descriptors under way.
+        session.n_attached += 1;
+        if session.n_attached > ATTACHED_MAX {
+            return Err(Errno::TOOMANYREFS);
+        }
         let Some(session) = self.sessions.get(number) else { return Ok(()) };
         let Some(socket) = &session.socket else { return Ok(()) };
         let fd = match what {
@@ -279,10 +294,6 @@ impl Daemon {
     pub(super) fn doorbell_rang(&mut self, number: u32) {
         let now = self.now();
         let Some(session) = self.sessions.get(number) else { return };
-        if let Some(doorbell) = &session.doorbell {
-            let mut count = [0; 8];
-            let _ = rustix::io::read(doorbell, &mut count); // only to quiet it
-        }
         session.member.into_iter().for_each(|member| self.recorder.wake(member, now));
     }
 

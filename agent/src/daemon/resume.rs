@@ -74,6 +74,7 @@ impl Daemon {
             return self.keep.remove_session(of.region);
         };
         let session = Session {
+            n_attached: 0,
             socket: of.socket,
             peer,
             doorbell: of.doorbell,

@@ -6,13 +6,13 @@
 use super::Survivors;
 use super::message::{self, Message, Received};
 use super::name::Name;
+use crate::host;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen, socket_with,
 };
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -133,8 +133,7 @@ impl Held {
 /// # Errors
 /// The kernel's, which no supported one returns.
 pub fn run(listener: BorrowedFd<'_>, hold: Duration) -> io::Result<()> {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }); // else it holds fewer
+    host::raise_descriptor_limit();
     let mut held = Held::default();
     let mut agent: Option<OwnedFd> = None;
     let mut alone = Instant::now();

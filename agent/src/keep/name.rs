@@ -34,15 +34,42 @@ pub enum Name {
 #[error("not the name of a descriptor of ours")]
 pub struct UnknownName;
 
+/// A number in digits of base 62: a successor is told all names in one variable, so they are short.
+#[derive(Clone, Copy)]
+struct Base62(u64);
+
+const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+impl fmt::Display for Base62 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [0; 11]; // as many as 2^64 - 1 has
+        let (mut left, mut at) = (self.0, text.len());
+        while at == text.len() || left > 0 {
+            at -= 1;
+            text[at] = DIGITS[(left % 62) as usize];
+            left /= 62;
+        }
+        f.write_str(str::from_utf8(&text[at..]).unwrap_or_default())
+    }
+}
+
+/// Returns a number that is written so.
+fn number(text: Option<&str>) -> Result<u64, UnknownName> {
+    let digit = |byte| DIGITS.iter().position(|digit| *digit == byte).map(|value| value as u64);
+    let add = |sum: u64, byte| sum.checked_mul(62)?.checked_add(digit(byte)?);
+    text.filter(|text| !text.is_empty()).and_then(|text| text.bytes().try_fold(0, add)).ok_or(UnknownName)
+}
+
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Journal => f.write_str("journal"),
+            Self::Journal => f.write_str("j"),
             Self::Region(region, of) => {
-                write!(f, "region-{}-{}-{}-{}", region.0, of.pid, of.start_time, of.uid)
+                let [pid, uid] = [of.pid, of.uid].map(|of| Base62(of.into()));
+                write!(f, "r{}-{pid}-{}-{uid}", Base62(region.0), Base62(of.start_time))
             }
-            Self::Socket(region) => write!(f, "socket-{}", region.0),
-            Self::Doorbell(region) => write!(f, "doorbell-{}", region.0),
+            Self::Socket(region) => write!(f, "s{}", Base62(region.0)),
+            Self::Doorbell(region) => write!(f, "d{}", Base62(region.0)),
         }
     }
 }
@@ -51,23 +78,23 @@ impl FromStr for Name {
     type Err = UnknownName;
 
     fn from_str(text: &str) -> Result<Self, UnknownName> {
-        fn number<T: FromStr>(text: Option<&str>) -> Result<T, UnknownName> {
-            text.and_then(|text| text.parse().ok()).ok_or(UnknownName)
+        if text == "j" {
+            return Ok(Self::Journal);
         }
-        let mut parts = text.split('-');
-        let kind = parts.next();
+        let (kind, numbers) = text.split_at_checked(1).ok_or(UnknownName)?;
+        let mut numbers = numbers.split('-');
+        let region = RegionId(number(numbers.next())?);
         let name = match kind {
-            Some("journal") => Self::Journal,
-            Some("region") => {
-                let region = RegionId(number(parts.next())?);
-                let (pid, start_time) = (number(parts.next())?, number(parts.next())?);
-                Self::Region(region, Owner { pid, start_time, uid: number(parts.next())? })
+            "r" => {
+                let id = |of| u32::try_from(of).map_err(|_| UnknownName);
+                let (pid, start_time) = (id(number(numbers.next())?)?, number(numbers.next())?);
+                Self::Region(region, Owner { pid, start_time, uid: id(number(numbers.next())?)? })
             }
-            Some("socket") => Self::Socket(RegionId(number(parts.next())?)),
-            Some("doorbell") => Self::Doorbell(RegionId(number(parts.next())?)),
+            "s" => Self::Socket(region),
+            "d" => Self::Doorbell(region),
             _ => return Err(UnknownName),
         };
-        parts.next().is_none().then_some(name).ok_or(UnknownName)
+        numbers.next().is_none().then_some(name).ok_or(UnknownName)
     }
 }
 
@@ -100,7 +127,7 @@ mod tests {
 
         /// For every text, it is a name that would be written so, or none.
         #[test]
-        fn other_texts_are_no_names(text in "(journal|region|socket|doorbell|x)?(-[0-9x]{0,3}){0,5}") {
+        fn other_texts_are_no_names(text in "[jrsdx]?([0-9A-Za-z_]{0,12}-?){0,5}") {
             match text.parse::<Name>() {
                 Ok(name) => prop_assert_eq!(name.to_string().parse(), Ok(name)),
                 Err(error) => prop_assert_eq!(error, UnknownName),

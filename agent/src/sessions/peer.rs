@@ -7,9 +7,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+
+/// What is read of a process's list of what it has in its memory.
+const MAPS_MAX_BYTES: u64 = 1 << 20;
 
 /// A process, as the kernel names it.
 #[derive(Debug)]
@@ -89,10 +93,15 @@ impl Peer {
 
     /// Returns whether the process still has the file with number `inode` in its memory; `None` where that cannot be seen.
     ///
-    /// A process that closed its socket may write on; one that executed another program cannot.
+    /// A process that closed its socket may write on; one that executed another program cannot. Of one with more in its memory than is looked
+    /// at, its end tells.
     pub fn maps(&self, inode: u64) -> Option<bool> {
-        let maps = std::fs::read_to_string(proc_file(self.pid, "maps")).ok()?;
-        let inode = inode.to_string();
+        let (mut maps, file) = (Vec::new(), File::open(proc_file(self.pid, "maps")).ok()?);
+        let n_bytes = file.take(MAPS_MAX_BYTES).read_to_end(&mut maps).ok()?;
+        if n_bytes as u64 == MAPS_MAX_BYTES {
+            return None;
+        }
+        let (maps, inode) = (String::from_utf8_lossy(&maps), inode.to_string());
         Some(maps.lines().any(|line| line.split_whitespace().nth(4) == Some(inode.as_str())))
     }
 }

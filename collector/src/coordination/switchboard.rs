@@ -3,6 +3,7 @@
 use super::{Dialed, Heard, Said, Says};
 use crate::coordinator::{Action, Coordinator, Event, Limits};
 use crate::library::Library;
+use crate::seldom::Seldom;
 use crate::streams::{Reason, Refused};
 use backsight_core::coordination::{Advice, Greeting, View};
 use backsight_core::ids::{AgentId, TraceId};
@@ -71,6 +72,7 @@ pub(super) struct Switchboard {
     lines: BTreeMap<AgentId, Line>,
     /// Agents that were refused because there were too many, or because their id was taken.
     n_refused: u64,
+    said_refused: Seldom,
     /// What agents are asked on the messages that are taken now.
     questions: BTreeMap<AgentId, Vec<v1::Collect>>,
     /// Acknowledgements that go along with the next question to their agent, or at the next tick: nobody waits for them.
@@ -103,6 +105,7 @@ impl Switchboard {
             agents_max,
             lines: BTreeMap::new(),
             n_refused: 0,
+            said_refused: Seldom::default(),
             questions: BTreeMap::new(),
             acks: BTreeMap::new(),
             advice: BTreeMap::new(),
@@ -186,7 +189,9 @@ impl Switchboard {
         let Dialed { agent, connection, hello, says, accepted } = dialed;
         if let Err(status) = self.may_connect(agent, &hello) {
             self.n_refused += 1;
-            warn!(agent = %agent, host = hello.host, reason = status.message(), "agent refused");
+            if let Some(n_silenced) = self.said_refused.admit() {
+                warn!(agent = %agent, host = hello.host, reason = status.message(), n_silenced, "agent refused");
+            }
             let _ = accepted.send(Err(status)); // the agent may be gone
             return;
         }

@@ -162,7 +162,7 @@ impl Counters {
             ("too_many_operations", &self.n_cut_lines),
             ("tail_lagged", &self.n_missed),
         ];
-        let drops = refusals.chain(others).map(|(name, n)| (name, n.load(Relaxed))).filter(|(_, n)| *n > 0);
+        let drops = refusals.chain(others).map(|(name, n)| (name, n.load(Relaxed)));
         Stats {
             stored_bytes: self.stored_bytes.load(Relaxed),
             n_reports: self.n_reports.load(Relaxed),

@@ -5,6 +5,7 @@
 use super::index::{Admission, EntryRef};
 use super::stats::Refusal;
 use super::{KIND_REPORT, KIND_VIEW, Room, Shared, digest};
+use crate::seldom::Seldom;
 use backsight_core::cause::chain;
 use backsight_core::coordination::View;
 use backsight_core::holding::Holding;
@@ -55,6 +56,7 @@ pub(super) struct Writer {
     max_bytes: u64,
     /// Views that the disk did not take: nobody says them again.
     unwritten: Vec<Draft>,
+    said_full: Seldom,
 }
 
 /// What is written together.
@@ -94,7 +96,7 @@ impl Writer {
         max_bytes: u64,
         queue: mpsc::Receiver<Ask>,
     ) -> Result<(), StoreError> {
-        let writer = Self { store, shared, max_bytes, unwritten: Vec::new() };
+        let writer = Self { store, shared, max_bytes, unwritten: Vec::new(), said_full: Seldom::default() };
         let started = std::thread::Builder::new().name("bks-store".to_owned()).spawn(move || writer.run(queue));
         started.map(drop).map_err(|error| StoreError::Io {
             what: "start the thread",
@@ -270,7 +272,11 @@ impl Writer {
                         index.retire(file);
                     }
                 }
-                Err(error) => warn!(why = chain(&error), "the store's oldest file cannot be removed"),
+                Err(error) => {
+                    if let Some(n_silenced) = self.said_full.admit() {
+                        warn!(why = chain(&error), n_silenced, "the store's oldest file cannot be removed");
+                    }
+                }
             }
         }
         self.shared.counters.on_disk(self.store.bytes(), n_files);

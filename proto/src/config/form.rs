@@ -147,7 +147,10 @@ impl Form {
             }
             (Self::Address, value) => value.text().is_some_and(|text| text.parse::<SocketAddr>().is_ok()),
             (Self::Peers, Value::List(peers)) => {
-                let is_new = |(idx, peer): (usize, &Value<'_>)| !peers[..idx].contains(peer);
+                // With and without a slash at its end it is one, and its connections would end each other for ever.
+                let host = |peer: &Value<'_>| peer.text().map(|url| url.trim_end_matches('/').to_owned());
+                let is_new =
+                    |(idx, peer): (usize, &Value<'_>)| peers[..idx].iter().all(|before| host(before) != host(peer));
                 let all_are_peers = peers.iter().all(|peer| peer.text().is_some_and(is_peer));
                 peers.len() <= PEERS_MAX && all_are_peers && peers.iter().enumerate().all(is_new)
             }
