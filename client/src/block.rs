@@ -234,7 +234,8 @@ pub fn current() -> Option<&'static ThreadBlock> {
 /// `busy` set. Returns whether the caller may write.
 #[cold]
 pub fn recover(frame: usize) -> bool {
-    let Some(block) = existing() else { return true };
+    // The block that the caller still knows is another thread's by now: this one is in the last steps of its end.
+    let Some(block) = existing() else { return false };
     let free = block.busy.get() == 0 || abandoned(block, frame);
     if free {
         block.busy.set(0);
@@ -260,7 +261,7 @@ pub(crate) fn random() -> u64 {
 
 #[cold]
 #[inline(never)]
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     let mut bytes = [0; 8];
     let read = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::NONBLOCK);
     let fallback = if read == Ok(8) { 0 } else { clock::monotonic_ns().rotate_left(32) };

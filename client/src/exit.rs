@@ -2,6 +2,7 @@
 
 use crate::block::{self, ThreadBlock};
 use crate::process;
+use crate::signals::HeldBack;
 use backsight_core::sync::{AtomicU32, Ordering};
 use std::ffi::c_void;
 
@@ -81,6 +82,8 @@ extern "C" fn thread_ends(value: *mut c_void) {
     if round < LAST_ROUND {
         watch(block);
     } else {
+        // What a handler of this thread would find from here on is the block of whoever takes it next. Nothing runs after this but the end.
+        std::mem::forget(HeldBack::new());
         block::free(block);
     }
 }
@@ -100,6 +103,13 @@ fn leave() {
 
 /// Runs at `exit`: a goodbye, so that the agent does not take the end for a death. `_exit` and signals skip it.
 extern "C" fn process_ends() {
+    goodbye();
+}
+
+/// Says that this process ends well: what a program does that ends by `_exit`, as runtimes of other languages do. At `exit` it is said anyway.
+///
+/// What the calling thread writes is sealed. A crash after it is a death all the same.
+pub fn goodbye() {
     if block::existing().is_some() {
         leave();
     }

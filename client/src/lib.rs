@@ -43,6 +43,7 @@ pub use backsight_core::record::{Level, SpanKind, StatusCode};
 pub use backsight_ringbuf::writer::Carried;
 pub use context::Context;
 pub use edge::{Call, Connection, response_crumb};
+pub use exit::goodbye;
 pub use future::{InSegment, SegmentExt};
 pub use guard::{Segment, Span, attach, begin, detach, span};
 pub use name::{Name, StaticName};

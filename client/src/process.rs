@@ -3,7 +3,7 @@
 //! Each session has a process block of its own, which is written before it opens and only read afterwards.
 
 use crate::autotrigger;
-use crate::block::Counters;
+use crate::block::{self, Counters};
 use crate::clock;
 use crate::connect::{self, Request};
 use crate::descriptor::{self, Descriptor, Kind};
@@ -447,6 +447,9 @@ fn take(own: &mut Own, session: connect::Session, fork_of: bool) {
     let epoch = if fork_of && !strings::is_empty(&session.view) {
         EPOCH.load(Ordering::Relaxed)
     } else {
+        // The first is drawn: two copies of this library in one process may share the descriptors of names that C++ merges.
+        let first = block::seed() as u32 >> 1 | 1;
+        let _ = EPOCH.compare_exchange(0, first, Ordering::Relaxed, Ordering::Relaxed);
         EPOCH.fetch_add(1, Ordering::Relaxed) + 1
     };
     own.epoch = epoch;

@@ -108,8 +108,13 @@ pub(crate) fn in_force() -> Option<InForce> {
     Some(InForce { socket: socket.get(), service: service.get(), disabled })
 }
 
-/// Returns a variable of the environment without allocating; one that is not UTF-8 counts as absent.
+/// Returns a variable of the environment without allocating; one that is not UTF-8 counts as absent, and so do all in a program with more rights
+/// than whoever started it.
 fn env(name: &CStr) -> Option<&'static str> {
+    // SAFETY: no arguments but a number.
+    if unsafe { libc::getauxval(libc::AT_SECURE) } != 0 {
+        return None;
+    }
     // SAFETY: `name` ends in NUL. A program that changes its environment meanwhile breaks every reader's getenv, not only ours.
     let value = unsafe { libc::getenv(name.as_ptr()) };
     if value.is_null() {

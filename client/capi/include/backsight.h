@@ -41,7 +41,7 @@ extern "C" {
 #endif
 
 /* major << 16 | minor of what this header was written for. */
-#define BKS_ABI_VERSION 0x00010004u
+#define BKS_ABI_VERSION 0x00010005u
 
 #if defined(BKS_STRONG)
 #define BKS_API_
@@ -156,8 +156,9 @@ struct bks_settings {
 struct bks_stats {
     uint64_t size;      /* set to sizeof(struct bks_stats) before the call */
     uint64_t region;
-    uint64_t drops[16]; /* by reason: 1 no_chunk, 2 no_trace, 3 no_session, 4 reentrant, 5 thread_slots, 6 signal_full, 7 string_table,
-                           8 too_long, 10 priority: visits left out, as the host cannot look back far enough */
+    uint64_t drops[16]; /* by reason: 1 no_chunk, 2 no_trace, 4 reentrant, 5 thread_slots, 6 signal_full, 7 string_table,
+                           8 too_long, 10 priority: visits left out, as the host cannot look back far enough; of the
+                           threads that there are, so that it gets less when one ends */
     uint32_t agent;
     int32_t missing;    /* 0 with a session, else BKS_MISSING_* */
     uint32_t recording; /* whether the agent wants records */
@@ -251,6 +252,9 @@ BKS_API_ int bks_init(const struct bks_settings *settings);
 /* Has the threads of this process leave last words when SIGSEGV, SIGBUS, SIGFPE, SIGILL or SIGABRT ends it: signal, address, instruction, the
  * request, and return addresses where frame pointers are kept. Whoever had these signals before is called afterwards. Once, at the start. */
 BKS_API_ void bks_leave_last_words(void);
+
+/* Says that this process ends well. Needed only where it ends by _exit, as programs in Go and workers of Python do; exit says it by itself. */
+BKS_API_ void bks_goodbye(void);
 
 /* Writes how recording stands to `out`, whose `size` is set. Returns 0, or -1 where that is null or too small. Allocates; reads all thread
  * slots: for people and health checks. */
@@ -506,7 +510,9 @@ BKS_INLINE_ void bks_raw_(const void *payload, size_t bytes) {
     if (!bks_put_raw_(BKS_LEVEL_NORMAL, payload, bytes) && BKS_HAS_(bks_raw)) bks_raw(payload, bytes);
 }
 BKS_INLINE_ void bks_raw_at_(int level, const void *payload, size_t bytes) {
-    if (!bks_put_raw_(level, payload, bytes) && BKS_HAS_(bks_raw_at)) bks_raw_at(level, payload, bytes);
+    if (bks_put_raw_(level, payload, bytes)) return;
+    if (BKS_HAS_(bks_raw_at)) bks_raw_at(level, payload, bytes);
+    else if (BKS_HAS_(bks_raw)) bks_raw(payload, bytes); /* an older library */
 }
 
 /* Records an event, as bks_put_raw_ a payload. */
@@ -541,7 +547,9 @@ BKS_INLINE_ void bks_event_(bks_name *name, const void *message, size_t bytes) {
     if (!bks_put_event_(BKS_LEVEL_NORMAL, name, message, bytes) && BKS_HAS_(bks_event)) bks_event(name, message, bytes);
 }
 BKS_INLINE_ void bks_event_at_(int level, bks_name *name, const void *message, size_t bytes) {
-    if (!bks_put_event_(level, name, message, bytes) && BKS_HAS_(bks_event_at)) bks_event_at(level, name, message, bytes);
+    if (bks_put_event_(level, name, message, bytes)) return;
+    if (BKS_HAS_(bks_event_at)) bks_event_at(level, name, message, bytes);
+    else if (BKS_HAS_(bks_event)) bks_event(name, message, bytes);
 }
 
 /* Grants room for a payload of `bytes` bytes, or fewer: at most what the chunk has. The caller writes into `data` and calls bks_commit from
@@ -598,12 +606,17 @@ BKS_INLINE_ int bks_commit(const bks_reservation *granted, size_t used) {
 
 #define BKS_CALL_(function, arguments) \
     if (BKS_HAS_(function) && bks_free_()) (function) arguments
+#define BKS_CALL_OR_(function, arguments, older, of_older) \
+    if (!bks_free_()) return; \
+    if (BKS_HAS_(function)) (function) arguments; \
+    else if (BKS_HAS_(older)) (older) of_older
 #define BKS_RETURN_(function, arguments, otherwise) \
     return BKS_HAS_(function) && bks_free_() ? (function) arguments : (otherwise)
 
 BKS_INLINE_ int bks_init_(const struct bks_settings *settings) {
     return BKS_HAS_(bks_init) ? bks_init(settings) : (int)BKS_MISSING_LIBRARY;
 }
+BKS_INLINE_ void bks_goodbye_(void) { BKS_CALL_(bks_goodbye, ()); }
 BKS_INLINE_ void bks_leave_last_words_(void) {
     if (BKS_HAS_(bks_leave_last_words)) bks_leave_last_words();
 }
@@ -643,13 +656,13 @@ BKS_INLINE_ void bks_attr_i64_(bks_name *key, int64_t value) { BKS_CALL_(bks_att
 BKS_INLINE_ void bks_attr_f64_(bks_name *key, double value) { BKS_CALL_(bks_attr_f64, (key, value)); }
 BKS_INLINE_ void bks_attr_str_(bks_name *key, const char *value, size_t bytes) { BKS_CALL_(bks_attr_str, (key, value, bytes)); }
 BKS_INLINE_ void bks_attr_istr_(bks_name *key, bks_name *value) { BKS_CALL_(bks_attr_istr, (key, value)); }
-BKS_INLINE_ void bks_attr_bool_at_(int level, bks_name *key, int value) { BKS_CALL_(bks_attr_bool_at, (level, key, value)); }
-BKS_INLINE_ void bks_attr_i64_at_(int level, bks_name *key, int64_t value) { BKS_CALL_(bks_attr_i64_at, (level, key, value)); }
-BKS_INLINE_ void bks_attr_f64_at_(int level, bks_name *key, double value) { BKS_CALL_(bks_attr_f64_at, (level, key, value)); }
+BKS_INLINE_ void bks_attr_bool_at_(int level, bks_name *key, int value) { BKS_CALL_OR_(bks_attr_bool_at, (level, key, value), bks_attr_bool, (key, value)); }
+BKS_INLINE_ void bks_attr_i64_at_(int level, bks_name *key, int64_t value) { BKS_CALL_OR_(bks_attr_i64_at, (level, key, value), bks_attr_i64, (key, value)); }
+BKS_INLINE_ void bks_attr_f64_at_(int level, bks_name *key, double value) { BKS_CALL_OR_(bks_attr_f64_at, (level, key, value), bks_attr_f64, (key, value)); }
 BKS_INLINE_ void bks_attr_str_at_(int level, bks_name *key, const char *value, size_t bytes) {
-    BKS_CALL_(bks_attr_str_at, (level, key, value, bytes));
+    BKS_CALL_OR_(bks_attr_str_at, (level, key, value, bytes), bks_attr_str, (key, value, bytes));
 }
-BKS_INLINE_ void bks_attr_istr_at_(int level, bks_name *key, bks_name *value) { BKS_CALL_(bks_attr_istr_at, (level, key, value)); }
+BKS_INLINE_ void bks_attr_istr_at_(int level, bks_name *key, bks_name *value) { BKS_CALL_OR_(bks_attr_istr_at, (level, key, value), bks_attr_istr, (key, value)); }
 BKS_INLINE_ void bks_link_(const bks_context *to) { BKS_CALL_(bks_link, (to)); }
 BKS_INLINE_ void bks_status_(int code, const char *text, size_t bytes) { BKS_CALL_(bks_status, (code, text, bytes)); }
 BKS_INLINE_ uint32_t bks_intern_(bks_name *name) { BKS_RETURN_(bks_intern, (name), 0); }
@@ -727,6 +740,7 @@ BKS_INLINE_ int bks_auto_set_sample_(bks_auto_set *set, const bks_auto_sample *s
 
 #define bks_init(settings) bks_init_(settings)
 #define bks_leave_last_words() bks_leave_last_words_()
+#define bks_goodbye() bks_goodbye_()
 #define bks_stats(out) bks_stats_(out)
 #define bks_abi_version() bks_abi_version_()
 #define bks_context_new(out) bks_context_new_(out)
@@ -782,7 +796,7 @@ BKS_INLINE_ int bks_auto_set_sample_(bks_auto_set *set, const bks_auto_sample *s
 /* Arguments for probes are two 8-byte values: address and size. */
 #define BKS_SDT_(provider, name, pointer, bytes)                                                                       \
     __asm__ volatile("990: .byte 0x0f, 0x1f, 0x44, 0x00, 0x00\n"                                                       \
-                     ".pushsection .note.stapsdt,\"\",\"note\"\n"                                                      \
+                     ".pushsection .note.stapsdt,\"?\",\"note\"\n"                                                      \
                      ".balign 4\n"                                                                                     \
                      ".4byte 992f-991f, 994f-993f, 3\n"                                                                \
                      "991: .asciz \"stapsdt\"\n"                                                                       \

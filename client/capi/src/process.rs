@@ -29,14 +29,24 @@ pub struct bks_stats {
     why: [c_char; 256],
 }
 
-/// Fixes who and where we are and opens the session; returns 0, or why there is none.
+/// What each of them had in the first version: a program that was built then says so, and is read and written no further.
+const SETTINGS_BYTES: u64 = 24;
+const STATS_BYTES: u64 = 416;
+
+const _: () =
+    assert!(size_of::<bks_settings>() as u64 == SETTINGS_BYTES && size_of::<bks_stats>() as u64 == STATS_BYTES);
+
+/// Fixes who and where we are and opens the session; returns 0, or why there is none. Settings of no size fix nothing.
 ///
 /// # Safety
 /// `settings` is null or points to a `bks_settings` of the size that it says.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bks_init(settings: *const bks_settings) -> i32 {
     // SAFETY: null, or valid, says the caller.
-    let given = unsafe { settings.as_ref() }.filter(|given| given.size >= size_of::<bks_settings>() as u64);
+    let given = unsafe { settings.as_ref() };
+    if given.is_some_and(|given| given.size < SETTINGS_BYTES) {
+        return code(Missing::Settings);
+    }
     let settings = match given {
         Some(given) => Settings {
             // SAFETY: null or NUL-terminated, says the caller.
@@ -55,6 +65,12 @@ pub extern "C" fn bks_leave_last_words() {
     backsight_client::last_words::install();
 }
 
+/// Says that this process ends well.
+#[unsafe(no_mangle)]
+pub extern "C" fn bks_goodbye() {
+    backsight_client::goodbye();
+}
+
 /// Writes how recording stands to `out`; returns 0, or -1 where `out` is null or smaller than it should be.
 ///
 /// # Safety
@@ -63,7 +79,7 @@ pub extern "C" fn bks_leave_last_words() {
 pub unsafe extern "C" fn bks_stats(out: *mut bks_stats) -> i32 {
     // SAFETY: null, or valid, says the caller.
     let Some(out) = (unsafe { out.as_mut() }) else { return -1 };
-    if out.size < size_of::<bks_stats>() as u64 {
+    if out.size < STATS_BYTES {
         return -1;
     }
     let stats = backsight_client::stats();
@@ -82,8 +98,10 @@ pub unsafe extern "C" fn bks_stats(out: *mut bks_stats) -> i32 {
         }
         Err(missing) => {
             out.missing = code(missing);
-            let colon = if stats.refusal.is_empty() { "" } else { ": " };
-            format!("{missing}{colon}{}", stats.refusal)
+            match missing {
+                Missing::Refused if !stats.refusal.is_empty() => format!("{missing}: {}", stats.refusal),
+                _ => missing.to_string(),
+            }
         }
     };
     let (target, room) = (out.why.as_mut_ptr(), out.why.len());

@@ -184,7 +184,7 @@ fn the_header_has_the_library_s_layout() {
     assert_eq!(of_header("word.detail_threshold_3") as u64, header::DETAIL_THRESHOLD_3);
     let levels = ["always", "normal", "debug", "verbose"].map(|name| of_header(&format!("level.{name}")));
     assert_eq!(levels, Level::ALL.map(|level| level as usize));
-    assert_eq!(of_header("version"), 1 << 16 | 4);
+    assert_eq!(of_header("version"), 1 << 16 | 5);
 }
 
 #[test]

@@ -17,24 +17,21 @@ const WHOLE_MAX_BYTES: u64 = 512;
 /// Room below which the rest of a chunk is not worth a fragment.
 const FRAGMENT_MIN_BYTES: u64 = 128;
 
+/// The most that a reservation waits for; it may be granted more.
+const RESERVED_MAX_BYTES: u64 = 512;
+
 impl<S: Storage> Writer<S> {
-    /// Makes room for a record of `level` with `bytes` payload bytes, or for the first part of a large one: what `bks_reserve` calls when the
-    /// chunk is full or the agent has anything shed. Returns whether there is room now, the time base is fresh, and the record is not left out.
+    /// Makes room for a record of `level` with `bytes` payload bytes, at most 512 of them: what `bks_reserve` calls when the chunk is full or the
+    /// agent has anything shed. Returns whether there is that room now, the time base is fresh, and the record is not left out. Nothing is counted
+    /// where there is none: the caller may record by another way, and that counts.
     #[cold]
     pub fn make_room_for(&mut self, now: u64, level: Level, bytes: u64) -> bool {
-        if self.segment.trace.is_none() {
-            self.count_drop(DropReason::NoTrace);
+        if self.segment.trace.is_none() || self.leaves_out(now, level) {
             return false;
         }
-        if self.leaves_out(now, level) {
-            return false;
-        }
-        let need = 8 + align8(bytes.min(PAYLOAD_MAX_BYTES));
-        let made = self.make_room(now, need);
-        if !made {
-            self.lose(now, need);
-        }
-        made
+        let need = 8 + align8(bytes.min(RESERVED_MAX_BYTES));
+        // A chunk with room for a part of a large record is not yet one with room for this one whole.
+        self.make_room(now, need) && (self.limit - self.cursor >= need || self.continue_in_next_chunk(now))
     }
 
     #[cold]
