@@ -6,6 +6,7 @@
 use backsight_core::ids::TraceId;
 use backsight_core::units::Bytes;
 use std::collections::VecDeque;
+use std::hash::{BuildHasher as _, RandomState};
 use std::marker::PhantomData;
 
 /// Entries of one block; blocks are the unit in which memory is taken and given back.
@@ -44,6 +45,8 @@ pub struct Chains<T> {
     tail: u64,
     head: u64,
     entries_max: u64,
+    /// Drawn at the start: ids are the word of whoever sends a request, who must not know which of them meet in one chain.
+    secrets: [u64; 2],
     says: PhantomData<T>,
 }
 
@@ -53,7 +56,8 @@ impl<T: From<Note> + Into<Note>> Chains<T> {
         let entries_max = (budget.0 / (ENTRY_BYTES + HEAD_BYTES)).clamp(BLOCK_ENTRIES as u64, ENTRIES_MAX);
         let n_buckets = entries_max.next_power_of_two() / 2;
         let buckets = vec![0; n_buckets as usize];
-        Self { blocks: VecDeque::new(), buckets, tail: 1, head: 1, entries_max, says: PhantomData }
+        let secrets = [(), ()].map(|()| RandomState::new().hash_one(entries_max));
+        Self { blocks: VecDeque::new(), buckets, tail: 1, head: 1, entries_max, secrets, says: PhantomData }
     }
 
     /// Returns the position that the next entry gets.
@@ -129,8 +133,9 @@ impl<T: From<Note> + Into<Note>> Chains<T> {
 
     /// Returns no entries, with the same bounds.
     pub fn emptied(&self) -> Self {
-        let (buckets, entries_max) = (vec![0; self.buckets.len()], self.entries_max);
-        Self { blocks: VecDeque::new(), buckets, tail: 1, head: 1, entries_max, says: PhantomData }
+        let Self { entries_max, secrets, .. } = *self;
+        let buckets = vec![0; self.buckets.len()];
+        Self { blocks: VecDeque::new(), buckets, tail: 1, head: 1, entries_max, secrets, says: PhantomData }
     }
 
     /// Forgets the oldest block of entries; returns how many of them were live.
@@ -161,8 +166,8 @@ impl<T: From<Note> + Into<Note>> Chains<T> {
 
     fn bucket(&self, trace: TraceId) -> usize {
         // Both halves are mixed in: ids may be sequential in either.
-        let mixed = (trace.lo ^ trace.hi.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (mixed >> 32) as usize & (self.buckets.len() - 1)
+        let mixed = u128::from(trace.lo ^ self.secrets[0]) * u128::from(trace.hi ^ self.secrets[1]);
+        ((mixed >> 64) as usize ^ mixed as usize) & (self.buckets.len() - 1)
     }
 }
 

@@ -7,7 +7,9 @@ use crate::region::Region;
 use backsight_core::holding::CrumbTo;
 use backsight_core::ids::{SpanId, StringId, TraceId, TriggerId};
 use backsight_core::record::decode::Name;
-use backsight_core::record::{CrumbDirection, Kind, Record, Records, SpanKind, Value, ValueType, align8, flags};
+use backsight_core::record::{
+    CrumbDirection, Kind, Record, Records, SpanKind, Value, ValueType, align8, flags, seg_flags,
+};
 use backsight_core::segment::{Segment, SegmentKey};
 use backsight_core::telemetry::DropReason;
 use backsight_ringbuf::abi::ChunkId;
@@ -42,13 +44,22 @@ pub fn copy_segment(region: &Region, id: ChunkId, info: &ChunkInfo, segment: &Se
     }
 }
 
-/// Returns the strings that the records of `bytes` name, as the region's table has them.
+/// What is copied of strings for one segment: its process says how long they are, and eight bytes name one.
+const STRINGS_MAX_BYTES: usize = 256 << 10;
+
+/// Returns the strings that the records of `bytes` name, as the region's table has them; those beyond [`STRINGS_MAX_BYTES`] are left out, and not found
+/// where the trace is read.
 pub fn strings_of(region: &Region, bytes: &[u8]) -> Vec<(StringId, String)> {
     let text = |id: StringId| {
         let bytes = strings::get(region.store(), id)?;
         Some((id, String::from_utf8_lossy(&bytes).into_owned()))
     };
-    string_ids(bytes).into_iter().filter_map(text).collect()
+    let mut room = STRINGS_MAX_BYTES;
+    let fits = |(_, text): &(StringId, String)| {
+        room = room.saturating_sub(text.len());
+        room > 0
+    };
+    string_ids(bytes).into_iter().filter_map(text).take_while(fits).collect()
 }
 
 /// The kinds of records that a scan reads.
@@ -67,19 +78,26 @@ pub struct Scanned {
     pub last_ticks: u64,
 }
 
+/// Flags of a segment that goes on with a visit.
+const GOES_ON: u32 = seg_flags::RESUME | seg_flags::CONTINUED;
+
 /// Reads the records of a segment's copy from byte `from` on, where a record starts: what stands before was read in a shorter copy, which
 /// ended with time base `base_ticks`.
 pub fn scan(bytes: &[u8], from: usize, base_ticks: u64) -> Scanned {
     let mut scanned = Scanned { base_ticks, last_ticks: base_ticks, ..Scanned::default() };
-    for raw in Records::new(bytes.get(from..).unwrap_or_default()).map_while(Result::ok) {
+    let records = Records::new(bytes.get(from..).unwrap_or_default()).map_while(Result::ok);
+    for raw in records.filter(|raw| raw.header.kind != Kind::Pad as u8) {
         scanned.is_ended = raw.header.kind == Kind::SegEnd as u8;
         scanned.last_ticks = scanned.base_ticks.saturating_add(raw.header.dt.into());
         if raw.header.flags & flags::CONTINUES != 0 || !SCANNED.contains(&raw.header.kind) {
             continue;
         }
         let crumb = match Record::decode(raw.header, raw.body) {
-            Ok(Record::Seg { from_agent: agent, parent_span: span, base_tsc, .. }) => {
+            Ok(Record::Seg { from_agent: agent, parent_span: span, base_tsc, seg_flags, .. }) => {
                 (scanned.base_ticks, scanned.last_ticks) = (base_tsc, base_tsc);
+                if seg_flags & GOES_ON != 0 {
+                    continue; // the visit's first segment said where it came from
+                }
                 CrumbTo { agent, direction: CrumbDirection::From, span }
             }
             Ok(Record::Time { tsc }) => {
@@ -178,6 +196,9 @@ fn whole_records(bytes: &[u8]) -> impl Iterator<Item = Record<'_>> {
     records.filter_map(|record| Record::decode(record.header, record.body).ok())
 }
 
+/// Requests, and spans that ended before they began, that are known at a time; of more it is not known whether they were served.
+const OPEN_MAX: usize = 65_536;
+
 /// Requests that a process was serving, from the segments that it left.
 #[derive(Debug, Default)]
 pub struct ServedRequests {
@@ -200,13 +221,14 @@ impl ServedRequests {
                 Record::Time { tsc } => base = tsc,
                 Record::SpanStart { span, kind, .. } => {
                     last_span = span;
-                    if kind == SpanKind::Server && !self.ended.remove(&(trace, span)) {
+                    let has_room = self.open.len() < OPEN_MAX;
+                    if kind == SpanKind::Server && !self.ended.remove(&(trace, span)) && has_room {
                         self.open.insert((trace, span), base.saturating_add(u64::from(raw.header.dt)));
                     }
                 }
                 Record::SpanEnd { span } => {
                     last_span = span.unwrap_or(last_span);
-                    if self.open.remove(&(trace, last_span)).is_none() {
+                    if self.open.remove(&(trace, last_span)).is_none() && self.ended.len() < OPEN_MAX {
                         self.ended.insert((trace, last_span));
                     }
                 }
@@ -236,7 +258,8 @@ impl ServedRequests {
 
 /// Returns whether the last record of a segment ends it.
 pub fn is_ended(bytes: &[u8]) -> bool {
-    let last = Records::new(bytes).map_while(Result::ok).last();
+    let records = Records::new(bytes).map_while(Result::ok);
+    let last = records.filter(|record| record.header.kind != Kind::Pad as u8).last();
     last.is_some_and(|record| record.header.kind == Kind::SegEnd as u8)
 }
 

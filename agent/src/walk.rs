@@ -17,7 +17,7 @@ use backsight_core::record::{Kind, RawRecord, Record, Records, flags, seg_flags}
 use backsight_core::trace::{Attribute, AttributeValue};
 use backsight_core::units::Nanos;
 use carry::{Carried, Carry, SpanKey};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use texts::Texts;
 
@@ -75,6 +75,8 @@ pub struct Shortfalls {
 
 /// What a thread was at when its chunk was full.
 struct Thread {
+    /// Its place in the order in which threads were met in mid-segment.
+    nth: u64,
     tid: u32,
     chunk: u32,
     trace: TraceId,
@@ -103,6 +105,9 @@ pub struct Walk {
     ticks_per_second: u64,
     wanted: Wanted,
     threads: BTreeMap<(RegionId, u32), Thread>,
+    /// They in the order in which they were met, with some that are gone.
+    order: VecDeque<(u64, (RegionId, u32))>,
+    n_met: u64,
     carry: Carry,
     texts: Texts,
     shortfalls: Shortfalls,
@@ -121,6 +126,8 @@ impl Walk {
             ticks_per_second: ticks_per_second.max(1),
             wanted,
             threads: BTreeMap::new(),
+            order: VecDeque::new(),
+            n_met: 0,
             carry: Carry::default(),
             texts: Texts::default(),
             shortfalls: Shortfalls::default(),
@@ -135,6 +142,20 @@ impl Walk {
     /// Returns how many spans are carried along.
     pub fn n_carried(&self) -> usize {
         self.carry.len()
+    }
+
+    /// Remembers a thread in mid-segment; of too many the one that was met first is forgotten.
+    fn remember(&mut self, key: (RegionId, u32), thread: Thread) {
+        self.n_met += 1;
+        self.order.push_back((thread.nth, key));
+        self.threads.insert(key, thread);
+        while self.threads.len() > THREADS_MAX || self.order.len() > 2 * THREADS_MAX {
+            let Some((nth, key)) = self.order.pop_front() else { return };
+            if self.threads.get(&key).is_some_and(|thread| thread.nth == nth) {
+                self.threads.remove(&key);
+                self.shortfalls.threads_given_up += 1;
+            }
+        }
     }
 
     /// Returns what could not be carried or read in full.
@@ -154,7 +175,7 @@ impl Walk {
         let mut reading = Reading { walk: self, segment, trace };
         let mut at = reading.enter(base_tsc, parent_span, seg_flags);
         let mut is_ended = false;
-        for raw in records.map_while(Result::ok) {
+        for raw in records.map_while(Result::ok).filter(|raw| raw.header.kind != Kind::Pad as u8) {
             is_ended = raw.header.kind == Kind::SegEnd as u8;
             if raw.header.flags & flags::CONTINUES != 0 {
                 continue; // as much as is looked at stands in the first fragment
@@ -199,12 +220,9 @@ impl Reading<'_, '_> {
             return;
         }
         let Position { open, cause, .. } = at;
-        let thread = Thread { tid: self.segment.tid, chunk: self.segment.chunk, trace: self.trace, open, cause };
-        self.walk.threads.insert((self.segment.region, self.segment.slot), thread);
-        if self.walk.threads.len() > THREADS_MAX {
-            self.walk.threads.pop_first();
-            self.walk.shortfalls.threads_given_up += 1;
-        }
+        let (nth, SegmentCopy { tid, chunk, .. }) = (self.walk.n_met, *self.segment);
+        let thread = Thread { nth, tid, chunk, trace: self.trace, open, cause };
+        self.walk.remember((self.segment.region, self.segment.slot), thread);
     }
 
     /// Takes a record; returns the span that is known from start to end now, if one is.
@@ -226,7 +244,9 @@ impl Reading<'_, '_> {
             | Record::Link { span, .. } => {
                 let span = span.or(at.last_span)?;
                 at.last_span = Some(span);
-                if span == at.cause && !span.is_none() {
+                let ends_own =
+                    matches!(record, Record::SpanEnd { .. }) && self.walk.carry.open(&self.key(span)).is_some();
+                if span == at.cause && !span.is_none() && !ends_own {
                     return None;
                 }
                 if span.is_none() { self.innermost(at)? } else { span }

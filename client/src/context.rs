@@ -14,8 +14,8 @@ pub(crate) const TRAVELS: u32 = seg_flags::FIRED
     | seg_flags::RANDOM_ID
     | seg_flags::RECORDED;
 
-/// What goes on within one visit besides: what a later segment of it need not tell again.
-pub(crate) const STAYS: u32 = TRAVELS | seg_flags::DETAIL;
+/// What goes on within one visit besides: what a later segment of it need not tell again, and that something of it was lost.
+pub(crate) const STAYS: u32 = TRAVELS | seg_flags::DETAIL | seg_flags::LOSS;
 
 /// The context of a request: its trace, the span that caused what comes next, and where it came from.
 ///

@@ -163,6 +163,7 @@ impl KeptTrace {
             interval: (interval.0, interval.0),
         });
         let (key, len, flags) = (segment.key, segment.bytes.len(), collect::seg_flags_of(&segment.bytes));
+        let detail_before = self.detail;
         if let Some(level) = Level::left_out(flags) {
             self.detail = if self.detail == 0 { level as u8 } else { self.detail.min(level as u8) };
         }
@@ -175,8 +176,9 @@ impl KeptTrace {
             if is_other {
                 (known.is_open, known.flags, known.segment) = (is_open, flags, segment);
             }
-            // To one that has ended its thread writes no more, whether its chunk is open or sealed.
-            return if is_other && !known.is_ended { Change::State } else { Change::None };
+            // To one that has ended its thread writes no more, whether its chunk is open or sealed; it may leave something out of it.
+            let is_news = is_other && (!known.is_ended || self.detail != detail_before);
+            return if is_news { Change::State } else { Change::None };
         }
         let named: u64 = strings.iter().map(|(_, text)| text.len() as u64 + FRAME_BYTES).sum();
         for (id, text) in strings {

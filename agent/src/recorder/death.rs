@@ -3,17 +3,21 @@
 use super::{Member, Now, Recorder};
 use crate::collect::{self, ServedRequests};
 use crate::recorder::seal::Full;
+use crate::retention::Sealed;
 use crate::triggers::{Event, Origin};
 use crate::uplink;
 use backsight_core::ids::{TraceId, TriggerId};
 use backsight_core::segment::LastWords;
 use backsight_core::telemetry::DROP_COUNTERS;
+use backsight_core::units::Bytes;
 use backsight_ringbuf::region::{self, Ending as Left};
 use backsight_ringbuf::slot;
 use std::collections::BTreeSet;
 
 /// Requests of one dead process that are kept, newest first.
 const SERVED_MAX: usize = 1024;
+/// Bytes of chunks that are read for them, the newest: the loop stands still meanwhile.
+const SERVED_READ_MAX: Bytes = Bytes::mib(16);
 
 /// How a process ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -173,7 +177,12 @@ impl Recorder {
         let window = u128::from(self.settings.process_death.0) * u128::from(self.settings.ticks_per_second);
         let since = now.ticks.saturating_sub((window / 1_000_000_000) as u64);
         let recent = self.retention.of_region(position).take_while(|sealed| sealed.last_ticks >= since);
-        let mut chunks: Vec<_> = recent.map(|sealed| sealed.chunk).collect();
+        let mut left = SERVED_READ_MAX.0;
+        let fits = |sealed: &&Sealed| {
+            left = left.saturating_sub(sealed.class.bytes());
+            left > 0
+        };
+        let mut chunks: Vec<_> = recent.take_while(fits).map(|sealed| sealed.chunk).collect();
         chunks.reverse();
         let (mut parked, mut cut) = (ServedRequests::default(), BTreeSet::new());
         for id in chunks {

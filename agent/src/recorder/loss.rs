@@ -24,7 +24,7 @@ impl Recorder {
         now: Now,
     ) {
         let Some(member) = self.members.get_mut(position as usize).and_then(Option::as_mut) else { return };
-        let was_read = member.told.remove(&(id.code(), info.head.generation));
+        let was_read = member.told.remove(&id.code()) == Some(info.head.generation);
         for lost in losses_of(member, id, info, segments).into_iter().filter(|_| !was_read || info.lost == 0) {
             self.losses.add(lost.clamped(now.ticks));
         }
@@ -38,13 +38,13 @@ impl Recorder {
             open.extend(slot::taken(store).filter_map(|number| untold(store, number, now)));
             for id in member.region.open_chunks() {
                 let Some(Ok(info)) = member.region.chunk_info(id) else { continue };
-                if info.lost == 0 || !info.has_data() || member.told.contains(&(id.code(), info.head.generation)) {
+                if info.lost == 0 || !info.has_data() || member.told.get(&id.code()) == Some(&info.head.generation) {
                     continue;
                 }
                 let (segments, _) = collect::segments_of(&member.region, id, &info);
                 let told = losses_of(member, id, &info, &segments);
                 if !told.is_empty() {
-                    member.told.insert((id.code(), info.head.generation));
+                    member.told.insert(id.code(), info.head.generation);
                     told.into_iter().for_each(|lost| self.losses.add(lost.clamped(now.ticks)));
                 }
             }

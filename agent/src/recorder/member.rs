@@ -10,7 +10,7 @@ use backsight_core::segment::{LastWords, Process};
 use backsight_core::telemetry::DROP_COUNTERS;
 use backsight_core::units::Nanos;
 use backsight_ringbuf::abi::{Class, LEASES_MAX};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// A process with a region, or what is left of one.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(super) struct Member {
     /// Drop counters of threads that have exited, by reason code; once the process has ended, all of them.
     pub(super) drops: [u64; DROP_COUNTERS],
     /// Open chunks, with their generations, whose LOST records were read.
-    pub(super) told: BTreeSet<(u32, u32)>,
+    pub(super) told: BTreeMap<u32, u32>,
     /// Of open chunks that were looked into for triggered traces, the generation and the last segment then.
     pub(super) looked: BTreeMap<u32, (u32, u32)>,
     pub(super) search: Search,
@@ -54,7 +54,7 @@ impl Member {
             bytes_written: 0,
             n_corrupt: 0,
             drops: [0; DROP_COUNTERS],
-            told: BTreeSet::new(),
+            told: BTreeMap::new(),
             looked: BTreeMap::new(),
             search: Search::new(now.time),
         }

@@ -66,6 +66,9 @@ impl ToTime for ProcessTime {
 const STATUS_CODE: &str = "otel.status_code";
 const STATUS_DESCRIPTION: &str = "otel.status_description";
 
+/// Spans around one that has ended which are looked at for one that is open: many segments may go on within a deep one.
+const AROUND_MAX: usize = 64;
+
 /// What a record without a span of its own hangs on.
 #[derive(Clone, Copy)]
 enum Target {
@@ -286,9 +289,11 @@ impl<'a> ProcessReader<'a> {
         };
         let span = span.or(position.last_span)?;
         position.last_span = Some(span);
+        let is_of_visit = self.visits[position.visit_idx].cause == Some(span)
+            && !(matches!(decoded, Record::SpanEnd { .. }) && self.is_started(span));
         let target = match span {
             SpanId::NONE => self.innermost(at, position),
-            span if self.visits[position.visit_idx].cause == Some(span) => Target::Visit(position.visit_idx),
+            _ if is_of_visit => Target::Visit(position.visit_idx),
             span => Target::Span(span),
         };
         match decoded {
@@ -360,7 +365,7 @@ impl<'a> ProcessReader<'a> {
         position: &Position,
     ) {
         let visit = &mut self.visits[position.visit_idx];
-        let is_of_span = span.is_none() || visit.cause == Some(span) || self.spans.contains_key(&span);
+        let is_of_span = span.is_none() || visit.parent == span || self.spans.contains_key(&span);
         if direction == CrumbDirection::Out && !is_of_span {
             visit.calls.insert(span);
         }
@@ -393,12 +398,14 @@ impl<'a> ProcessReader<'a> {
     /// Returns the innermost span that is open in the segment at a time, else its visit. Where threads work for one visit, a span may end in a segment
     /// that is read before this one, and later than this.
     fn innermost(&self, at: u64, position: &mut Position) -> Target {
+        let mut n_around = 0;
         while let Some(span) = position.open.pop() {
             if self.spans.get(&span).is_some_and(|draft| draft.end_ticks.is_none_or(|end| end > at)) {
                 position.open.push(span);
                 return Target::Span(span);
             }
-            if position.open.is_empty() {
+            if position.open.is_empty() && n_around < AROUND_MAX {
+                n_around += 1;
                 position.open.extend(self.around(span, position.visit_idx));
             }
         }
@@ -409,9 +416,11 @@ impl<'a> ProcessReader<'a> {
     fn around(&self, span: SpanId, visit_idx: usize) -> Option<SpanId> {
         let start_of = |span: SpanId| self.spans.get(&span)?.start.as_ref();
         let inner = start_of(span)?;
-        let outer = start_of(inner.parent)?;
-        // Each is older than the one before, so that no circle of parents is followed for ever.
-        (outer.visit_idx == visit_idx && outer.ticks < inner.ticks).then_some(inner.parent)
+        (start_of(inner.parent)?.visit_idx == visit_idx).then_some(inner.parent)
+    }
+
+    fn is_started(&self, span: SpanId) -> bool {
+        self.spans.get(&span).is_some_and(|draft| draft.start.is_some())
     }
 
     fn notes(&mut self, target: Target, ticks: u64, tid: u32) -> &mut NotesDraft {

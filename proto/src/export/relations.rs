@@ -5,7 +5,7 @@
 use super::visit_id;
 use backsight_core::ids::SpanId;
 use backsight_core::trace::{Notes, Trace};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A span or a visit, by its position in the trace.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct Relations {
     /// The visits that stand for spans which their callees name, by the id that they name.
     stand_ins: BTreeMap<SpanId, SpanId>,
     /// When calls went out that were never answered.
-    open_calls: BTreeMap<Part, Vec<u64>>,
+    open_calls: OpenCalls,
 }
 
 impl Relations {
@@ -32,12 +32,15 @@ impl Relations {
     /// # Cost
     /// Time `n log n`, memory linear in the trace.
     pub(crate) fn of(trace: &Trace) -> Self {
+        let spans: BTreeSet<SpanId> = trace.spans.iter().map(|span| span.id).collect();
         let calls = trace.visits.iter().flat_map(|visit| visit.calls.iter().map(move |call| (*call, visit)));
+        let calls = calls.filter(|(call, visit)| *call != visit.parent && !spans.contains(call));
+        let open_calls = open_calls(trace);
         Self {
-            span_ends: span_ends(trace),
-            visit_ends: trace.visits.iter().map(|visit| last_of(visit.start_ns, visit.end_ns, &visit.notes)).collect(),
+            span_ends: span_ends(trace, &open_calls),
+            visit_ends: visit_ends(trace, &open_calls),
             stand_ins: calls.map(|(call, visit)| (call, visit_id(trace, visit))).collect(),
-            open_calls: open_calls(trace),
+            open_calls,
         }
     }
 
@@ -61,9 +64,18 @@ impl Relations {
     }
 }
 
+type OpenCalls = BTreeMap<Part, Vec<u64>>;
+
+fn visit_ends(trace: &Trace, open_calls: &OpenCalls) -> Vec<u64> {
+    let visits = trace.visits.iter().enumerate();
+    visits.map(|(idx, of)| last_of(of.start_ns, of.end_ns, &of.notes, open_calls.get(&Part::Visit(idx)))).collect()
+}
+
 /// Returns when each span ended. One without an end lasted as long as what it caused and, where its process died, until then.
-fn span_ends(trace: &Trace) -> Vec<u64> {
-    let mut ends: Vec<u64> = trace.spans.iter().map(|span| last_of(span.start_ns, span.end_ns, &span.notes)).collect();
+fn span_ends(trace: &Trace, open_calls: &OpenCalls) -> Vec<u64> {
+    let spans = trace.spans.iter().enumerate();
+    let last = spans.map(|(idx, of)| last_of(of.start_ns, of.end_ns, &of.notes, open_calls.get(&Part::Span(idx))));
+    let mut ends: Vec<u64> = last.collect();
     let mut of_children: BTreeMap<SpanId, u64> = BTreeMap::new();
     let note = |parent: SpanId, end: u64, of_children: &mut BTreeMap<SpanId, u64>| {
         let last = of_children.entry(parent).or_default();
@@ -89,15 +101,17 @@ fn span_ends(trace: &Trace) -> Vec<u64> {
     ends
 }
 
-fn last_of(start_ns: u64, end_ns: Option<u64>, notes: &Notes) -> u64 {
+fn last_of(start_ns: u64, end_ns: Option<u64>, notes: &Notes, open_calls: Option<&Vec<u64>>) -> u64 {
     let events = notes.events.iter().map(|event| event.at_ns);
-    let last = || events.chain(notes.payloads.iter().map(|payload| payload.at_ns)).fold(start_ns, u64::max);
+    let payloads = notes.payloads.iter().map(|payload| payload.at_ns);
+    let calls = open_calls.into_iter().flatten().copied();
+    let last = || events.chain(payloads).chain(calls).fold(start_ns, u64::max);
     end_ns.unwrap_or_else(last).max(start_ns)
 }
 
 /// Returns the times of calls without an answer by what made them: the span that they name, a visit that gave them an id, the visit which that
 /// span caused, or the first span that it caused there.
-fn open_calls(trace: &Trace) -> BTreeMap<Part, Vec<u64>> {
+fn open_calls(trace: &Trace) -> OpenCalls {
     if trace.open_edges.is_empty() {
         return BTreeMap::new();
     }
@@ -113,7 +127,7 @@ fn open_calls(trace: &Trace) -> BTreeMap<Part, Vec<u64>> {
     for (idx, span) in trace.spans.iter().enumerate() {
         makers.entry((span.process_idx, span.parent)).or_insert(Part::Span(idx));
     }
-    let mut calls: BTreeMap<Part, Vec<u64>> = BTreeMap::new();
+    let mut calls = OpenCalls::new();
     for edge in &trace.open_edges {
         if let Some(maker) = makers.get(&(edge.process_idx, edge.span)) {
             calls.entry(*maker).or_default().push(edge.at_ns);

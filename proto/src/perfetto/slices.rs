@@ -6,7 +6,7 @@ use crate::export::{Part, Relations, visit_id};
 use backsight_core::ids::SpanId;
 use backsight_core::record::StatusCode;
 use backsight_core::trace::{Attribute, AttributeValue, Notes, Payload, Span, Trace, Visit};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 /// Bytes of a payload that are shown.
@@ -90,6 +90,7 @@ pub(super) fn of_visit<'a>(idx: usize, visit: &'a Visit, relations: &'a Relation
 /// The calls from one process to another.
 pub(super) struct Flows<'a> {
     trace: &'a Trace,
+    spans: BTreeSet<SpanId>,
     /// In which process a span is, or a visit that stands for one.
     places: BTreeMap<SpanId, usize>,
     /// Calls that a span made.
@@ -98,7 +99,8 @@ pub(super) struct Flows<'a> {
 
 impl<'a> Flows<'a> {
     pub(super) fn new(trace: &'a Trace) -> Self {
-        let mut flows = Self { trace, places: BTreeMap::new(), from: BTreeMap::new() };
+        let spans = trace.spans.iter().map(|span| span.id).collect();
+        let mut flows = Self { trace, spans, places: BTreeMap::new(), from: BTreeMap::new() };
         for span in &trace.spans {
             flows.places.entry(span.id).or_insert(span.process_idx);
         }
@@ -122,7 +124,9 @@ impl<'a> Flows<'a> {
     }
 
     fn of_visit(&self, visit: &Visit) -> Flow {
-        let from = visit.calls.iter().filter_map(|call| self.from.get(call)).flatten().copied().collect();
+        let is_own = |call: &&SpanId| **call != visit.parent && !self.spans.contains(*call);
+        let from =
+            visit.calls.iter().filter(is_own).filter_map(|call| self.from.get(call)).flatten().copied().collect();
         Flow { from, to: self.to_visit(visit) }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Called by [`Writer`] alone, once per chunk. The protocol with the agent is in [`crate::lease`].
 
-use super::{END_ROOM, SegmentStart, Writer};
+use super::{END_ROOM, GOES_ON, SegmentStart, Writer};
 use crate::abi::{CHUNK_HEADER_BYTES, ChunkId, Class, NO_CHUNK, chunk, header, slot};
 use crate::head::Head;
 use crate::lease::{self, Claimed};
@@ -75,8 +75,9 @@ impl<S: Storage> Writer<S> {
         let near = if last == NO_CHUNK { 0 } else { last >> 6 };
         // Before the seal: what is active loses a record where there is none, and only an open chunk can still say so.
         let claimed = recording.then(|| lease::claim(&self.store, wanted, near)).flatten();
-        if claimed.is_none() && self.limit != 0 {
-            self.mark(seg_flags::LOSS);
+        let is_in_chunk = self.limit != 0 || (self.pending == GOES_ON && self.head != 0);
+        if claimed.is_none() && is_in_chunk {
+            self.mark_at_end(seg_flags::LOSS);
         }
         self.seal(now);
         if let Some(wake) = self.wake {

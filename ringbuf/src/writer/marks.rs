@@ -6,7 +6,7 @@ use super::Writer;
 use crate::storage::Storage;
 use backsight_core::context::BEYOND_MAX;
 use backsight_core::ids::{AgentId, TriggerId};
-use backsight_core::record::{SEG_BYTES, seg_flags};
+use backsight_core::record::{Kind, SEG_BYTES, seg_flags};
 use backsight_core::sync::Ordering::{Relaxed, Release};
 
 impl<S: Storage> Writer<S> {
@@ -16,6 +16,14 @@ impl<S: Storage> Writer<S> {
         if self.limit != 0 {
             self.mark_last(bits);
         }
+    }
+
+    /// Joins bits of [`seg_flags`] to those of the active segment, the open chunk's last, to which nothing is added any more. It gets longer by that: whoever
+    /// has copied it copies it again.
+    pub(super) fn mark_at_end(&mut self, bits: u32) {
+        self.segment.carried.flags = seg_flags::join(self.segment.carried.flags, bits);
+        self.mark_last(bits);
+        self.put(0, Kind::Pad, 0, &[], &[]); // in `END_ROOM`
     }
 
     /// Joins bits of [`seg_flags`] to those of the open chunk's last segment; there is one.

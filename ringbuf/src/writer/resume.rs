@@ -108,8 +108,11 @@ impl<S: Storage> Writer<S> {
             (self.segment.trace, self.limit, self.pending) = (TraceId::NONE, 0, 0);
             self.publish(0, idle_words(now));
         } else {
+            let is_recorded = self.pending == 0 && self.limit != 0;
             self.end(now);
-            self.paused_in = self.segment.span;
+            if is_recorded {
+                self.paused_in = self.segment.span;
+            }
         }
     }
 }

@@ -154,6 +154,9 @@ impl Log {
         let mut base = base_tsc;
         for raw in raws {
             let raw = raw.expect("a segment's records decode");
+            if raw.header.kind == Kind::Pad as u8 {
+                continue; // what follows is lost
+            }
             let ticks = base + u64::from(raw.header.dt);
             self.go_on(ticks);
             match Kind::from_code(raw.header.kind) {
