@@ -95,6 +95,24 @@ static void every_call(void) {
     bks_context_new(NULL);
 }
 
+/* Payloads that leave rests of all lengths at the ends of chunks: each is granted at least 512 bytes. */
+static void reservations(void) {
+    static const size_t wanted[3] = {700, 512, 3000};
+    bks_context context = context_of(9, 1);
+    int i;
+    bks_begin(&context);
+    for (i = 0; i < 300; i++) {
+        const size_t want = wanted[i % 3];
+        bks_reservation room = bks_reserve(want);
+        CHECK((room.data != NULL) == recording);
+        if (!recording) continue;
+        CHECK(room.bytes >= 512 && room.bytes <= want);
+        memset(room.data, 'r', room.bytes);
+        CHECK(bks_commit(&room, room.bytes) == 1);
+    }
+    bks_end();
+}
+
 static void named_span(void) {
     bks_context context = context_of(1, 2);
     bks_begin(&context);
@@ -311,6 +329,7 @@ static void forks(void) {
 int main(int argc, char **argv) {
     const int linked = bks_abi_version() != 0;
     struct bks_stats stats;
+    struct bks_settings no_size = {0, "/nowhere", NULL};
     int missing = bks_init(NULL), tries;
     recording = argc > 1 && strcmp(argv[1], "agent") == 0;
     /* A loaded machine's agent may need longer than the first attempt waits; the next comes a second later. */
@@ -322,6 +341,7 @@ int main(int argc, char **argv) {
     CHECK(linked == 0 || bks_abi_version() == BKS_ABI_VERSION);
     CHECK((missing == 0) == recording);
     every_call();
+    reservations();
     named_span();
     requests(linked);
     autotriggers(linked);
@@ -330,11 +350,13 @@ int main(int argc, char **argv) {
     handlers();
     longjmps();
     forks();
+    if (linked) CHECK(bks_init(&no_size) == BKS_MISSING_SETTINGS);
     memset(&stats, 0, sizeof stats);
     CHECK(bks_stats(&stats) == -1 && bks_stats(NULL) == -1);
     stats.size = sizeof stats;
     CHECK(bks_stats(&stats) == 0);
     CHECK((stats.missing == 0) == recording && (stats.why[0] == 0) == recording);
+    bks_goodbye();
     printf("missing=%d reentrant=%llu no_chunk=%llu %s\n", (int)stats.missing, (unsigned long long)stats.drops[4],
            (unsigned long long)stats.drops[1], stats.why);
     return 0;

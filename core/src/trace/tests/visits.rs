@@ -127,3 +127,20 @@ fn threads_that_work_for_one_visit_at_the_same_time_record_in_its_span_and_do_no
     assert_eq!(trace.visits[0].notes.payloads[0].bytes, b"after it");
     assert_eq!(trace.visits[0].end_ns, Some(1_000_000_000_000_000_000 + end * 10));
 }
+
+/// A span's guard may drop in a task that the span itself caused.
+#[test]
+fn a_span_may_end_in_a_visit_that_it_caused() {
+    let mut w = LogWriter::new(TRACE, 0);
+    w.begin(SpanId(0), 0);
+    w.span_start(1, 0, "work");
+    w.end();
+    w.begin(SpanId(1), 0);
+    w.record(Kind::Event, 0, &[1, LogWriter::name(2, 0)], b"in the visit");
+    w.span_end(1);
+    w.end();
+    let trace = assembled(w);
+    assert_eq!((trace.malformed, trace.spans.len(), trace.visits.len()), (Malformed::default(), 1, 1));
+    assert!(trace.spans[0].end_ns.is_some() && trace.spans[0].notes.events.is_empty());
+    assert_eq!(trace.visits[0].notes.events.len(), 1);
+}

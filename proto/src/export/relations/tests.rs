@@ -40,6 +40,33 @@ fn a_callee_of_a_visit_without_a_span_hangs_under_the_visit() {
     assert_eq!([50, 51, 52].map(|named| relations.parent(SpanId(named))), [id, id, SpanId(52)]);
 }
 
+/// A visit of which only a later part is there names its cause in its calls, and a client may name anything.
+#[test]
+fn nobody_takes_the_children_of_a_span_or_becomes_its_own_parent() {
+    let visit = |parent, call| Visit { parent: SpanId(parent), calls: vec![SpanId(call)], ..Visit::default() };
+    let trace = Trace {
+        processes: vec![ProcessInfo::default()],
+        spans: vec![span(1, 0, 0, 1, None)],
+        visits: vec![visit(77, 77), visit(0, 1)],
+        ..Trace::default()
+    };
+    let relations = Relations::of(&trace);
+    assert_eq!([77, 1].map(|named| relations.parent(SpanId(named))), [SpanId(77), SpanId(1)]);
+}
+
+#[test]
+fn an_unfinished_call_is_within_what_made_it() {
+    let trace = Trace {
+        processes: vec![ProcessInfo::default()],
+        spans: vec![span(1, 0, 0, 1, None)],
+        visits: vec![Visit { parent: SpanId(77), ..Visit::default() }],
+        open_edges: vec![call(0, 1, 10), call(0, 77, 20)],
+        ..Trace::default()
+    };
+    let relations = Relations::of(&trace);
+    assert_eq!([Part::Span(0), Part::Visit(0)].map(|part| relations.end_ns(part)), [10, 20]);
+}
+
 #[test]
 fn what_did_not_end_lasted_as_long_as_what_it_caused_and_until_its_process_died() {
     let death = |at_ns| ProcessInfo { death: Some(Death { at_ns, ..Death::default() }), ..ProcessInfo::default() };
