@@ -19,16 +19,19 @@ fn value<'u>(unit: &'u str, key: &str) -> &'u str {
 }
 
 #[test]
-fn systemd_takes_the_unit() {
-    let unit = std::fs::read_to_string(packaging("systemd/backsight-agent.service")).unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("backsight-agent.service");
-    let installed = unit.replace("/usr/bin/backsight-agent", agent().to_str().unwrap());
-    assert_ne!(unit, installed, "the unit starts the agent");
-    std::fs::write(&file, installed).unwrap();
-    let said = Command::new("systemd-analyze").arg("verify").arg(&file).output().unwrap();
-    let words = String::from_utf8_lossy(&said.stderr);
-    assert!(said.status.success() && words.is_empty(), "{words}");
+fn systemd_takes_the_units() {
+    for name in ["backsight-agent", "backsight-collector"] {
+        let unit = std::fs::read_to_string(packaging(&format!("systemd/{name}.service"))).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(format!("{name}.service"));
+        let binary = binaries::find(name, name).unwrap();
+        let installed = unit.replace(&format!("/usr/bin/{name}"), binary.to_str().unwrap());
+        assert_ne!(unit, installed, "the unit starts {name}");
+        std::fs::write(&file, installed).unwrap();
+        let said = Command::new("systemd-analyze").arg("verify").arg(&file).output().unwrap();
+        let words = String::from_utf8_lossy(&said.stderr);
+        assert!(said.status.success() && words.is_empty(), "{words}");
+    }
 }
 
 #[test]
