@@ -291,6 +291,37 @@ fn process_that_executes_another_program_ends_its_session() {
     program.wait().unwrap();
 }
 
+/// Where a runtime ends its process by `_exit`, nobody runs what `exit` would.
+#[test]
+fn process_that_says_goodbye_and_is_ended_has_not_died() {
+    if let Some(socket) = std::env::var_os(VICTIM) {
+        join(Settings { socket: socket.to_str(), service: Some("leaves") }).unwrap();
+        drop(backsight::begin(&Context::new_trace()));
+        backsight::goodbye();
+        println!("\nsaid goodbye");
+        loop {
+            std::thread::park();
+        }
+    }
+    let agent = Agent::start(AgentOptions::default()).unwrap();
+    let mut program = Command::new(std::env::current_exe().unwrap());
+    program.args(["--exact", "client::process_that_says_goodbye_and_is_ended_has_not_died", "--nocapture"]);
+    program.env(VICTIM, agent.socket()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut program = program.spawn().unwrap();
+    let mut said = BufReader::new(program.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(said.any(|line| line == "said goodbye"));
+    let metric = |name: &str| agent.api().metric(name).unwrap();
+    assert_eq!(metric("backsight_agent_sessions"), 1.0);
+    program.kill().unwrap();
+    program.wait().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while metric("backsight_agent_sessions") > 0.0 {
+        assert!(Instant::now() < deadline, "its end is seen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(metric("backsight_agent_deaths_total"), 0.0);
+}
+
 /// Leaves a request parked in a future, serves another to its end, says which, and waits to be killed.
 fn park() -> ! {
     let (parked, finished) = (Context::new_trace(), Context::new_trace());

@@ -87,7 +87,7 @@ pub use backsight_client::{
     AgentId, Call, Carried, Connection, Context, InSegment, Incoming, KeptOthers, Level, Missing, Name, Others,
     Outgoing, RESPONSE_HEADER, ResponseText, Segment, SegmentExt, Settings, Span, SpanId, SpanKind, StaticName, Stats,
     StatusCode, TRACEPARENT, TRACESTATE, TraceId, TriggerId, Value, attach, begin, detach, exception, extract,
-    extract_with, init, inject, link, raw, raw_at, register_trigger, response_crumb, stats, status, trigger,
+    extract_with, goodbye, init, inject, link, raw, raw_at, register_trigger, response_crumb, stats, status, trigger,
     trigger_for, trigger_with_laterals,
 };
 
