@@ -4,7 +4,7 @@
 
 use super::visit_id;
 use backsight_core::ids::SpanId;
-use backsight_core::trace::{Notes, Trace};
+use backsight_core::trace::{Notes, Trace, Visit};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A span or a visit, by its position in the trace.
@@ -16,6 +16,7 @@ pub(crate) enum Part {
 
 /// See the module.
 pub(crate) struct Relations {
+    spans: BTreeSet<SpanId>,
     /// When each span ended, in the order of the trace.
     span_ends: Vec<u64>,
     /// When each visit ended, in the order of the trace.
@@ -33,15 +34,21 @@ impl Relations {
     /// Time `n log n`, memory linear in the trace.
     pub(crate) fn of(trace: &Trace) -> Self {
         let spans: BTreeSet<SpanId> = trace.spans.iter().map(|span| span.id).collect();
-        let calls = trace.visits.iter().flat_map(|visit| visit.calls.iter().map(move |call| (*call, visit)));
-        let calls = calls.filter(|(call, visit)| *call != visit.parent && !spans.contains(call));
+        let stand_in = |visit| own_calls(visit, &spans).map(move |call| (call, visit_id(trace, visit)));
+        let stand_ins = trace.visits.iter().flat_map(stand_in).collect();
         let open_calls = open_calls(trace);
         Self {
             span_ends: span_ends(trace, &open_calls),
             visit_ends: visit_ends(trace, &open_calls),
-            stand_ins: calls.map(|(call, visit)| (call, visit_id(trace, visit))).collect(),
+            stand_ins,
             open_calls,
+            spans,
         }
+    }
+
+    /// Returns the ids of its calls for which a visit stands.
+    pub(crate) fn own_calls<'v>(&'v self, visit: &'v Visit) -> impl Iterator<Item = SpanId> + 'v {
+        own_calls(visit, &self.spans)
     }
 
     /// Returns when a part ended: where that is not known, the last instant at which something in it is known to have happened.
@@ -62,6 +69,11 @@ impl Relations {
     pub(crate) fn open_calls(&self, part: Part) -> &[u64] {
         self.open_calls.get(&part).map(Vec::as_slice).unwrap_or_default()
     }
+}
+
+/// A visit of which only a later part is there names its cause in its calls, and a client may name anybody's span.
+fn own_calls<'v>(visit: &'v Visit, spans: &'v BTreeSet<SpanId>) -> impl Iterator<Item = SpanId> + 'v {
+    visit.calls.iter().copied().filter(|call| *call != visit.parent && !spans.contains(call))
 }
 
 type OpenCalls = BTreeMap<Part, Vec<u64>>;

@@ -6,7 +6,7 @@ use crate::export::{Part, Relations, visit_id};
 use backsight_core::ids::SpanId;
 use backsight_core::record::StatusCode;
 use backsight_core::trace::{Attribute, AttributeValue, Notes, Payload, Span, Trace, Visit};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// Bytes of a payload that are shown.
@@ -81,7 +81,7 @@ pub(super) fn of_visit<'a>(idx: usize, visit: &'a Visit, relations: &'a Relation
         name: "visit",
         category: "visit",
         annotations,
-        flow: flows.of_visit(visit),
+        flow: flows.of_visit(visit, relations),
         notes: &visit.notes,
         open_calls: relations.open_calls(part),
     }
@@ -90,7 +90,6 @@ pub(super) fn of_visit<'a>(idx: usize, visit: &'a Visit, relations: &'a Relation
 /// The calls from one process to another.
 pub(super) struct Flows<'a> {
     trace: &'a Trace,
-    spans: BTreeSet<SpanId>,
     /// In which process a span is, or a visit that stands for one.
     places: BTreeMap<SpanId, usize>,
     /// Calls that a span made.
@@ -99,8 +98,7 @@ pub(super) struct Flows<'a> {
 
 impl<'a> Flows<'a> {
     pub(super) fn new(trace: &'a Trace) -> Self {
-        let spans = trace.spans.iter().map(|span| span.id).collect();
-        let mut flows = Self { trace, spans, places: BTreeMap::new(), from: BTreeMap::new() };
+        let mut flows = Self { trace, places: BTreeMap::new(), from: BTreeMap::new() };
         for span in &trace.spans {
             flows.places.entry(span.id).or_insert(span.process_idx);
         }
@@ -123,10 +121,8 @@ impl<'a> Flows<'a> {
         Flow { from, to: self.to_span(span) }
     }
 
-    fn of_visit(&self, visit: &Visit) -> Flow {
-        let is_own = |call: &&SpanId| **call != visit.parent && !self.spans.contains(*call);
-        let from =
-            visit.calls.iter().filter(is_own).filter_map(|call| self.from.get(call)).flatten().copied().collect();
+    fn of_visit(&self, visit: &Visit, relations: &Relations) -> Flow {
+        let from = relations.own_calls(visit).filter_map(|call| self.from.get(&call)).flatten().copied().collect();
         Flow { from, to: self.to_visit(visit) }
     }
 
