@@ -10,7 +10,7 @@ use std::future::Future as _;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::pin::pin;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::task::{self, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -241,11 +241,7 @@ fn parked_server_span_is_reported_when_its_process_is_killed() {
         park();
     }
     let agent = Agent::start(AgentOptions::default()).unwrap();
-    let mut victim = Command::new(std::env::current_exe().unwrap());
-    victim.args(["--exact", "client::parked_server_span_is_reported_when_its_process_is_killed", "--nocapture"]);
-    victim.env(VICTIM, agent.socket()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut victim = victim.spawn().unwrap();
-    let said = BufReader::new(victim.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let (mut victim, said) = process(&agent, "client::parked_server_span_is_reported_when_its_process_is_killed");
     let traces: Vec<TraceId> = said.filter_map(|line| line.split_once("parked ")?.1.parse().ok()).take(2).collect();
     victim.kill().unwrap();
     victim.wait().unwrap();
@@ -273,11 +269,7 @@ fn process_that_executes_another_program_ends_its_session() {
         panic!("not executed: {}", Command::new("sleep").arg("60").exec());
     }
     let agent = Agent::start(AgentOptions::default()).unwrap();
-    let mut program = Command::new(std::env::current_exe().unwrap());
-    program.args(["--exact", "client::process_that_executes_another_program_ends_its_session", "--nocapture"]);
-    program.env(VICTIM, agent.socket()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut program = program.spawn().unwrap();
-    let mut said = BufReader::new(program.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let (mut program, mut said) = process(&agent, "client::process_that_executes_another_program_ends_its_session");
     let executed = said.find_map(|line| line.split_once("executes ")?.1.parse().ok());
     let is_cut = |trace: &TraceJson| trace.spans.first().is_some_and(|span| span.at.is_cut);
     assert_eq!(kept(&agent, executed.unwrap(), is_cut).spans[0].name, "before exec");
@@ -304,11 +296,7 @@ fn process_that_says_goodbye_and_is_ended_has_not_died() {
         }
     }
     let agent = Agent::start(AgentOptions::default()).unwrap();
-    let mut program = Command::new(std::env::current_exe().unwrap());
-    program.args(["--exact", "client::process_that_says_goodbye_and_is_ended_has_not_died", "--nocapture"]);
-    program.env(VICTIM, agent.socket()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut program = program.spawn().unwrap();
-    let mut said = BufReader::new(program.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let (mut program, mut said) = process(&agent, "client::process_that_says_goodbye_and_is_ended_has_not_died");
     assert!(said.any(|line| line == "said goodbye"));
     let metric = |name: &str| agent.api().metric(name).unwrap();
     assert_eq!(metric("backsight_agent_sessions"), 1.0);
@@ -320,6 +308,15 @@ fn process_that_says_goodbye_and_is_ended_has_not_died() {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(metric("backsight_agent_deaths_total"), 0.0);
+}
+
+/// Runs the test `name` once more as a process of the agent's; returns it and the lines that it says.
+fn process(agent: &Agent, name: &str) -> (Child, impl Iterator<Item = String> + use<>) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", name, "--nocapture"]).env(VICTIM, agent.socket());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let said = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    (child, said)
 }
 
 /// Leaves a request parked in a future, serves another to its end, says which, and waits to be killed.
