@@ -3,6 +3,7 @@
 //! Called by `main` and by tests. It owns sockets, descriptors and clocks, and tells the recorder what happened; it never waits for a
 //! client, a file or the admin thread.
 
+mod beginning;
 mod clients;
 mod resume;
 mod triggers;
@@ -10,8 +11,7 @@ mod uplink;
 
 use crate::admin::{self, Command, Commands, Reply};
 use crate::clock::{HostClock, monotonic, thread_time};
-use crate::config::{self, Budget, Config};
-use crate::host;
+use crate::config::Config;
 use crate::ident;
 use crate::keep::{self, Holder, Keep, Survivors};
 use crate::notify;
@@ -20,12 +20,10 @@ use crate::sessions::socket::{ListenError, Listener};
 use crate::sessions::{SessionLimits, Sessions};
 use crate::state_dir::{InUse, StateDir};
 use crate::status;
-use crate::triggers::Rules;
-use backsight_core::ids::{AgentId, RegionId};
+use backsight_core::ids::AgentId;
 use backsight_core::sync::{AtomicBool, Ordering};
-use backsight_core::units::{Bytes, Nanos};
+use backsight_core::units::Nanos;
 use backsight_proto::admin::{KeptState, UplinkStatus};
-use backsight_ringbuf::region::CrumbRules;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
@@ -196,7 +194,7 @@ impl Daemon {
         let listener = Listener::open(&config.agent.socket, SocketType::SEQPACKET, SOCKET_MODE)?;
         let admin_listener = Listener::open(&config.agent.admin_socket, SocketType::STREAM, ADMIN_SOCKET_MODE)?;
         let clock = HostClock::start();
-        let agent = identify(config);
+        let agent = beginning::identify(config);
         let (commands, client) =
             admin::channel().map_err(|source| StartError::System { what: "make an eventfd", source })?;
         let server = admin::Server::start(admin_listener, client)
@@ -204,8 +202,9 @@ impl Daemon {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system("make an epoll instance"))?;
         let now = now_on(&clock);
         let collectors = uplink::dial(config, agent, now.time)?;
-        let budget = budget(config, keep::memory_of(&survivors));
-        let settings = Settings { has_predecessor: lock.was_taken, ..settings(config, agent, &clock, budget) };
+        let budget = beginning::budget(config, keep::memory_of(&survivors));
+        let settings =
+            Settings { has_predecessor: lock.was_taken, ..beginning::settings(config, agent, &clock, budget) };
         let limits =
             SessionLimits { sessions_max: config.pool.sessions_max, sessions_per_uid: config.pool.sessions_per_uid };
         let mut recorder = Recorder::new(settings, now);
@@ -435,75 +434,4 @@ fn now_on(clock: &HostClock) -> Now {
     let newest = clock.timeline().points().last().copied().unwrap_or_default();
     let wall_ns = newest.realtime_ns.saturating_add(time.0).saturating_sub(newest.monotonic_ns);
     Now { time, ticks: clock.ticks(), wall_ns }
-}
-
-/// Returns who this agent is, and says what of it is not as it was.
-fn identify(config: &Config) -> AgentId {
-    let identified = ident::identify(&config.agent);
-    if let Some((file, error)) = &identified.not_kept {
-        warn!(file = %file.display(), error = %error, "agent id not kept, it is derived at each start");
-    }
-    if let Some(other) = identified.of_another {
-        let (was, now) = (other.to_string(), identified.agent.to_string());
-        warn!(
-            was,
-            now,
-            "this machine is a copy of another one, whose agent's id was in the state directory: it takes one of its own"
-        );
-    }
-    identified.agent
-}
-
-/// Returns the budget of an agent that takes `survived` bytes over.
-fn budget(config: &Config, survived: Bytes) -> Bytes {
-    let free = host::available_memory().unwrap_or(Bytes(u64::MAX));
-    let available = Bytes(free.0.saturating_add(survived.0));
-    let Budget { bytes: budget, clamped_by } = config::budget(&config.pool, available);
-    if let Some(available) = clamped_by {
-        warn!(
-            configured = %Bytes(config.pool.budget_bytes),
-            available = %available,
-            free_memory_share = config.pool.free_memory_share,
-            budget = %budget,
-            "pool is smaller than configured, the host has too little free memory"
-        );
-    }
-    let Some(limit) = host::memory_limit() else { return budget };
-    let most = config::budget_within(limit);
-    if most < budget {
-        let (limit, budget) = (limit.to_string(), most.to_string());
-        warn!(limit, budget, "pool is smaller than configured, the memory limit of the agent's group leaves no more");
-    }
-    most.min(budget)
-}
-
-fn settings(config: &Config, agent: AgentId, clock: &HostClock, budget: Bytes) -> Settings {
-    // Unique on this host across restarts, and exact in JSON readers that have doubles only: milliseconds, and 2^10 regions in each.
-    let started_ms = clock.timeline().points().last().map_or(0, |point| point.realtime_ns / 1_000_000);
-    Settings {
-        agent,
-        boot: ident::boot_id(),
-        clock: clock.source(),
-        ticks_per_second: clock.ticks_per_second(),
-        first_region: RegionId(started_ms << 10),
-        budget,
-        kept_share: config.pool.kept_share,
-        process_share: config.pool.process_share,
-        reserve_lasts: Nanos::from_ms(config.pool.grant_reserve_ms),
-        reserve_share: config.pool.grant_reserve_share,
-        slots_per_process: config.pool.slots_per_process,
-        crumbs: CrumbRules { path_len: config.crumbs.path_len, in_responses: config.crumbs.response },
-        horizon_target: Nanos::from_ms(config.horizon.target_ms),
-        record_share: config.horizon.record_share,
-        process_death: Nanos::from_ms(config.triggers.process_death_ms),
-        rules: Rules {
-            rate_per_s: config.triggers.rate_per_s,
-            remote_rate_per_s: config.triggers.remote_rate_per_s,
-            linger: Nanos::from_ms(config.triggers.linger_ms),
-            lateral_max: config.triggers.lateral_max,
-        },
-        walk_cpu_share: config.walk.cpu_share,
-        is_reporting: !config.uplink.collectors.is_empty(),
-        has_predecessor: true,
-    }
 }

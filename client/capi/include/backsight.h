@@ -796,7 +796,7 @@ BKS_INLINE_ int bks_auto_set_sample_(bks_auto_set *set, const bks_auto_sample *s
 /* Arguments for probes are two 8-byte values: address and size. */
 #define BKS_SDT_(provider, name, pointer, bytes)                                                                       \
     __asm__ volatile("990: .byte 0x0f, 0x1f, 0x44, 0x00, 0x00\n"                                                       \
-                     ".pushsection .note.stapsdt,\"?\",\"note\"\n"                                                      \
+                     ".pushsection .note.stapsdt,\"?\",\"note\"\n"                                                     \
                      ".balign 4\n"                                                                                     \
                      ".4byte 992f-991f, 994f-993f, 3\n"                                                                \
                      "991: .asciz \"stapsdt\"\n"                                                                       \
