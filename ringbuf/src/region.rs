@@ -237,7 +237,7 @@ pub struct Shed {
     pub record: u64,
     /// By detail level, that of [`Level::Normal`] first: traces below lose the records of that level, by [`Salt::DETAIL`].
     ///
-    /// They are nested, the last being the largest: threads look at the others only where it is not 0.
+    /// They are nested, the last being the largest.
     pub detail: [u64; 3],
 }
 
@@ -274,13 +274,21 @@ pub(crate) fn sheds_trace<S: Storage>(store: &S, trace: TraceId) -> bool {
     threshold != 0 && hash(store, trace, Salt::RECORD) < threshold
 }
 
-/// Returns whether `trace` is not to have records of `level`.
-pub(crate) fn sheds_level<S: Storage>(store: &S, trace: TraceId, level: Level) -> bool {
-    let threshold = |offset| store.word(offset).load(Relaxed); // advice, as `set_shed` says
-    let own = (level as usize).checked_sub(1).and_then(|idx| DETAIL_THRESHOLDS.get(idx));
-    own.is_some_and(|own| {
-        threshold(header::DETAIL_THRESHOLD_3) != 0 && hash(store, trace, Salt::DETAIL) < threshold(*own)
-    })
+/// Returns where the threshold of `level` stands: records of traces with a lower [`detail_priority`] are left out. `None` for
+/// [`Level::Always`].
+#[inline(always)]
+pub(crate) fn detail_threshold(level: Level) -> Option<u64> {
+    (level as usize).checked_sub(1).and_then(|idx| DETAIL_THRESHOLDS.get(idx)).copied()
+}
+
+/// Returns the priority that decides which detail `trace` keeps.
+pub(crate) fn detail_priority<S: Storage>(store: &S, trace: TraceId) -> u64 {
+    hash(store, trace, Salt::DETAIL)
+}
+
+/// Returns whether a trace of `detail_priority` is not to have records of `level`.
+pub(crate) fn sheds_level<S: Storage>(store: &S, detail_priority: u64, level: Level) -> bool {
+    detail_threshold(level).is_some_and(|offset| detail_priority < store.word(offset).load(Relaxed)) // advice, as `set_shed` says
 }
 
 fn hash<S: Storage>(store: &S, trace: TraceId, salt: Salt) -> u64 {

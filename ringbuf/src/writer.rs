@@ -14,6 +14,7 @@ mod shed;
 use self::context::{context_words, idle_words};
 use self::resume::OVER;
 use crate::abi::{NO_CHUNK, header, slot, slot_offset};
+use crate::region;
 #[cfg(not(any(loom, shuttle)))]
 use crate::shm::View;
 use crate::slot as thread_slot;
@@ -82,8 +83,8 @@ pub const OLDER_AGENTS: usize = CRUMBS_MAX - 2;
 /// One thread's place in its log.
 ///
 /// # Shape
-/// `repr(C)`; `backsight.h` inlines [`Writer::record`] and reads the first eight words: store (address, bytes), `cursor`, `limit`,
-/// `base_ticks`, `head`, `head_bias`, `last_span`. All offsets count from the region's start. All zero is a writer that is not attached:
+/// `repr(C)`; `backsight.h` inlines [`Writer::record`] and reads the first nine words: store (address, bytes), `cursor`, `limit`,
+/// `base_ticks`, `head`, `head_bias`, `last_span`, `detail_priority`. All offsets count from the region's start. All zero is a writer that is not attached:
 /// each call then takes the cold path and writes nothing, which is how a forked child finds it.
 #[derive(Debug)]
 #[repr(C)]
@@ -101,14 +102,16 @@ pub struct Writer<S> {
     head_bias: u64,
     /// The span that a record of this segment named last, 0 for none: a record of the same span leaves its id out.
     last_span: u64,
+    /// The active trace's priority for detail: a level whose threshold is not above it is recorded. 0 until a threshold was above that.
+    detail_priority: u64,
     /// `limit` of the open chunk, also while no segment is active.
     chunk_limit: u64,
     /// `head_bias` of the open chunk while it has no segment: the generation in place, minus the chunk's start.
     chunk_bias: u64,
-    /// Where the thread slot stands.
-    slot_at: u64,
     /// While its trace is none, what else stands here is of a segment that is over.
     segment: SegmentStart,
+    /// Where the thread slot stands.
+    slot_at: u64,
     opened_ticks: u64,
     /// The grants seen when the last claim failed.
     grants_seen: u64,
@@ -146,6 +149,7 @@ impl Writer<View> {
         ("head", std::mem::offset_of!(Self, head)),
         ("head_bias", std::mem::offset_of!(Self, head_bias)),
         ("last_span", std::mem::offset_of!(Self, last_span)),
+        ("detail_priority", std::mem::offset_of!(Self, detail_priority)),
         ("trace", std::mem::offset_of!(Self, segment) + std::mem::offset_of!(SegmentStart, trace)),
         ("span", std::mem::offset_of!(Self, segment) + std::mem::offset_of!(SegmentStart, span)),
     ];
@@ -171,10 +175,11 @@ impl<S: Storage> Writer<S> {
             head: 0,
             head_bias: 0,
             last_span: 0,
+            detail_priority: 0,
             chunk_limit: 0,
             chunk_bias: 0,
-            slot_at: slot_offset(slot_number),
             segment: SegmentStart::default(),
+            slot_at: slot_offset(slot_number),
             opened_ticks: 0,
             grants_seen: u64::MAX,
             lost: 0,
@@ -301,7 +306,8 @@ impl<S: Storage> Writer<S> {
     ///
     /// # Cost
     /// The header, the words and a copy of the tail, then one release store; where its flags have a detail level, one load of a word that
-    /// seldom changes. The cold path when the chunk is full, and while the agent has anything shed.
+    /// seldom changes. The cold path when the chunk is full, for the first record of a segment while its level is shed of any trace, and
+    /// for each that is shed.
     #[inline(always)]
     pub fn record<const N: usize>(
         &mut self,
@@ -444,8 +450,10 @@ impl<S: Storage> Writer<S> {
     #[inline(always)]
     unsafe fn sheds_at_once(&mut self, now: u64, record_flags: u8) -> bool {
         let level = Level::of_flags(record_flags);
-        // SAFETY: the caller keeps the same contract. The largest threshold: where it is 0 all others are.
-        level != Level::Always && unsafe { self.has_threshold(header::DETAIL_THRESHOLD_3) } && self.sheds(now, level)
+        let Some(threshold) = region::detail_threshold(level) else { return false };
+        // SAFETY: as in `has_threshold`, whose contract the caller keeps, too.
+        let word = unsafe { self.store.word_unchecked(threshold) };
+        word.load(Relaxed) > self.detail_priority && self.sheds(now, level) // advice, as `region::set_shed` says
     }
 
     /// Writes the SEG record of `start`; the chunk has room for it.
@@ -462,7 +470,7 @@ impl<S: Storage> Writer<S> {
         self.head_bias = self.chunk_bias.wrapping_add((self.cursor - self.head) << 20);
         self.n_segments += 1;
         self.base_ticks = now;
-        self.last_span = 0;
+        (self.last_span, self.detail_priority) = (0, 0);
         self.limit = self.chunk_limit;
         self.put(previous, Kind::Seg, 0, &words, &[]);
     }

@@ -160,9 +160,12 @@ impl<S: Storage + Clone> Run<S> {
             Op::Drain => self.drain(),
             Op::Recording(on) => shm_region::set_recording(&self.agent.store, on),
             Op::Shed(shed, seed) => {
-                (self.shed, self.seed) = (shed, seed);
+                self.shed = shed;
+                if !self.model.is_active() {
+                    self.seed = seed; // a segment may keep the priority that its first record found
+                }
                 shm_region::set_shed(&self.agent.store, shed);
-                shm_region::set_seed(&self.agent.store, seed, 1);
+                shm_region::set_seed(&self.agent.store, self.seed, 1);
                 assert_eq!(shm_region::shed(&self.agent.store), shed);
             }
             Op::Check => self.check(),
@@ -248,9 +251,8 @@ impl<S: Storage + Clone> Run<S> {
         if self.model.is_shed() {
             return true;
         }
-        let [.., gate] = self.shed.detail;
         let own = (level as usize).checked_sub(1).map_or(0, |idx| self.shed.detail[idx]);
-        let is_left_out = gate != 0 && self.is_below(Salt::DETAIL, own);
+        let is_left_out = self.is_below(Salt::DETAIL, own);
         if is_left_out {
             let lost = self.drops(DropReason::NoChunk) != self.model.n_lost();
             self.model.leave_out(self.now, level, lost);

@@ -69,7 +69,7 @@ fn levels_below_their_threshold_are_left_out_and_the_segment_names_the_lowest() 
         ([0, 0, above], Some(Level::Verbose)),
         ([0, above, above], Some(Level::Debug)),
         ([above, above, u64::MAX], Some(Level::Normal)),
-        ([above, above, 0], None), // the last one says whether any is looked at
+        ([above, 0, 0], Some(Level::Normal)), // half of what the agent sets: a level's own threshold decides
     ];
     for (detail, lowest) in cases {
         let (agent, mut writer) = start();
@@ -77,12 +77,43 @@ fn levels_below_their_threshold_are_left_out_and_the_segment_names_the_lowest() 
         assert_eq!(shed(&agent.store), Shed { record: 0, detail });
         begin(&mut writer, 1);
         let kept: Vec<Level> = Level::ALL.into_iter().rev().filter(|level| event(&mut writer, 2, *level)).collect();
-        assert!(kept.iter().all(|level| lowest.is_none_or(|lowest| *level < lowest)), "{detail:x?}: {kept:?}");
-        assert_eq!(kept.len(), lowest.map_or(4, |lowest| lowest as usize));
+        let is_kept = |level: &Level| {
+            detail
+                .get((*level as usize).wrapping_sub(1))
+                .is_none_or(|threshold| *threshold != above && *threshold != u64::MAX)
+        };
+        let wanted: Vec<Level> = Level::ALL.into_iter().rev().filter(is_kept).collect();
+        assert_eq!(kept, wanted, "{detail:x?}");
         assert_eq!(recorded(&agent), (kept, vec![lowest]));
         let drops = slot::drops(&agent.store, writer.slot_number());
         assert_eq!(drops.iter().sum::<u64>(), 0, "what the flag tells of is no drop");
     }
+}
+
+/// What the thread knows of its trace's priority holds for that trace alone, against the thresholds of the moment.
+#[test]
+fn thresholds_that_move_within_a_segment_and_the_next_trace_are_seen_at_once() {
+    let (above, equal) = thresholds(Salt::DETAIL);
+    let next = (10_u64..).map(|lo| TraceId::new(7, lo)).find(|id| Priority::of(*id, SEED, Salt::DETAIL).hash() < equal);
+    let next = SegmentStart { trace: next.unwrap(), parent_span: SPAN, span: SPAN, ..SegmentStart::default() };
+    let (agent, mut writer) = start();
+    let set = |threshold| set_shed(&agent.store, Shed { record: 0, detail: [threshold; 3] });
+    set(equal);
+    begin(&mut writer, 1);
+    let kept = [equal, above, equal, 0, u64::MAX, equal].map(|threshold| {
+        set(threshold);
+        event(&mut writer, 2, Level::Normal)
+    });
+    assert_eq!(kept, [true, false, true, true, false, true]);
+    writer.begin(next, 3);
+    assert!(!event(&mut writer, 4, Level::Normal), "a trace of a lower priority");
+    let paused = writer.pause(5);
+    begin(&mut writer, 6);
+    assert!(event(&mut writer, 7, Level::Normal));
+    writer.end(8);
+    writer.resume(paused, 9);
+    assert!(!event(&mut writer, 10, Level::Normal));
+    assert_eq!(recorded(&agent).1, [Some(Level::Normal), Some(Level::Normal), None]);
 }
 
 #[test]

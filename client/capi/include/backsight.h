@@ -41,7 +41,7 @@ extern "C" {
 #endif
 
 /* major << 16 | minor of what this header was written for. */
-#define BKS_ABI_VERSION 0x00010005u
+#define BKS_ABI_VERSION 0x00010006u
 
 #if defined(BKS_STRONG)
 #define BKS_API_
@@ -223,7 +223,8 @@ struct bks_block_ {
     uint64_t head;
     uint64_t head_bias;
     uint64_t last_span;
-    uint64_t private_[3];
+    uint64_t detail_priority;
+    uint64_t private_[2];
     bks_trace_id trace;
     uint64_t parent_span;
     uint64_t span;
@@ -462,11 +463,12 @@ BKS_INLINE_ void bks_publish_(struct bks_block_ *block, uint64_t cursor) {
     __atomic_store_n((uint64_t *)(void *)(block->base + block->head), block->head_bias + cursor, __ATOMIC_RELEASE);
 }
 
-/* The region's word DETAIL_THRESHOLD_3: while it is not 0 the library decides which records are left out. */
-#define BKS_DETAIL_THRESHOLD_3_ 168
+/* Before the region's words DETAIL_THRESHOLD_1 to _3: where that of a record's level is above the trace's priority the library decides. */
+#define BKS_DETAIL_THRESHOLDS_ 144
 
-BKS_INLINE_ int bks_sheds_(const struct bks_block_ *block) {
-    return __atomic_load_n((const uint64_t *)(const void *)(block->base + BKS_DETAIL_THRESHOLD_3_), __ATOMIC_RELAXED) != 0;
+BKS_INLINE_ int bks_sheds_(const struct bks_block_ *block, uint32_t level) {
+    const void *at = block->base + BKS_DETAIL_THRESHOLDS_ + 8 * level;
+    return level != 0 && __atomic_load_n((const uint64_t *)at, __ATOMIC_RELAXED) > block->detail_priority;
 }
 
 /* What the number of a level and a kind are in the first word of a record. */
@@ -483,7 +485,7 @@ BKS_INLINE_ int bks_put_(struct bks_block_ *block, uint32_t kind_flags, const ui
     const uint64_t dt = bks_ticks_() - block->base_ticks;
     size_t i;
     if (BKS_UNLIKELY_(next > block->limit || dt >> 32 != 0)) return 0;
-    if ((kind_flags >> 12 & 3) != 0 && BKS_UNLIKELY_(bks_sheds_(block))) return 0; /* there is a region: `limit` is not 0 */
+    if (BKS_UNLIKELY_(bks_sheds_(block, kind_flags >> 12 & 3))) return 0; /* there is a region: `limit` is not 0 */
     bks_store_(block, at, (fixed + bytes) | (uint64_t)kind_flags << 16 | dt << 32);
     for (i = 0; i < n_words; i++) bks_store_(block, at + 8 + 8 * i, words[i]);
     if (bytes != 0) memcpy(block->base + at + fixed, payload, bytes);
@@ -569,7 +571,7 @@ BKS_INLINE_ bks_reservation bks_reserve(size_t bytes) {
         room = block->limit > block->cursor + 8 ? block->limit - block->cursor - 8 : 0;
         dt = bks_ticks_() - block->base_ticks;
         /* The second time the library has said that the payload is not left out. */
-        if (dt >> 32 == 0 && (room >= want || (room >= 512 && want > 512)) && (tries != 0 || !bks_sheds_(block))) {
+        if (dt >> 32 == 0 && (room >= want || (room >= 512 && want > 512)) && (tries != 0 || !bks_sheds_(block, BKS_LEVEL_NORMAL))) {
             granted.data = block->base + block->cursor + 8;
             granted.bytes = room < want ? (size_t)room : want;
             granted.at_ = block->cursor;

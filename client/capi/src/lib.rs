@@ -16,4 +16,4 @@ mod thread;
 mod trigger;
 
 /// `major << 16 | minor` of this face: the header compares it with its own.
-pub const BKS_ABI_VERSION: u32 = 1 << 16 | 5;
+pub const BKS_ABI_VERSION: u32 = 1 << 16 | 6;

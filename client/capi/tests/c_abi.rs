@@ -181,10 +181,14 @@ fn the_header_has_the_library_s_layout() {
     assert_eq!(of_header("bks_context.beyond"), offset_of!(Context, carried.beyond));
     assert_eq!(of_header("sizeof.call"), size_of::<backsight_client::Call>());
     assert_eq!(of_header("sizeof.connection"), size_of::<backsight_client::Connection>());
-    assert_eq!(of_header("word.detail_threshold_3") as u64, header::DETAIL_THRESHOLD_3);
+    assert_eq!(of_header("word.detail_thresholds") as u64 + 8, header::DETAIL_THRESHOLD_1);
+    assert_eq!(
+        [2, 3].map(|n| header::DETAIL_THRESHOLD_1 + 8 * (n - 1)),
+        [header::DETAIL_THRESHOLD_2, header::DETAIL_THRESHOLD_3]
+    );
     let levels = ["always", "normal", "debug", "verbose"].map(|name| of_header(&format!("level.{name}")));
     assert_eq!(levels, Level::ALL.map(|level| level as usize));
-    assert_eq!(of_header("version"), 1 << 16 | 5);
+    assert_eq!(of_header("version"), 1 << 16 | 6);
 }
 
 #[test]

@@ -18,6 +18,7 @@ int main(void) {
     FIELD(block, head);
     FIELD(block, head_bias);
     FIELD(block, last_span);
+    FIELD(block, detail_priority);
     FIELD(block, trace);
     FIELD(block, span);
     FIELD(bks_context, trace);
@@ -32,7 +33,7 @@ int main(void) {
     printf("sizeof.call %zu\n", sizeof(bks_call));
     printf("sizeof.connection %zu\n", sizeof(bks_connection));
     printf("sizeof.context %zu\n", sizeof(bks_context));
-    printf("word.detail_threshold_3 %d\n", BKS_DETAIL_THRESHOLD_3_);
+    printf("word.detail_thresholds %d\n", BKS_DETAIL_THRESHOLDS_);
     printf("level.always %d\n", BKS_LEVEL_ALWAYS);
     printf("level.normal %d\n", BKS_LEVEL_NORMAL);
     printf("level.debug %d\n", BKS_LEVEL_DEBUG);

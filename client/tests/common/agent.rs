@@ -243,7 +243,9 @@ impl Drop for Agent {
 pub(crate) fn fresh_socket() -> PathBuf {
     static N: AtomicU32 = AtomicU32::new(0);
     let n = N.fetch_add(1, Ordering::Relaxed);
-    std::env::temp_dir().join(format!("bks-client-test-{}-{n}.sock", std::process::id()))
+    let socket = std::env::temp_dir().join(format!("bks-client-test-{}-{n}.sock", std::process::id()));
+    let _ = std::fs::remove_file(&socket); // of a test that was killed, whose number has come round
+    socket
 }
 
 fn lock(sessions: &Mutex<Vec<Session>>) -> MutexGuard<'_, Vec<Session>> {

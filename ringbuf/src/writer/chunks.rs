@@ -53,7 +53,7 @@ impl<S: Storage> Writer<S> {
         (self.head, self.cursor, self.chunk_limit, self.limit, self.chunk) = (0, 0, 0, 0, NO_CHUNK);
         self.grants_seen = u64::MAX;
         if published != self.segment.trace {
-            (self.segment, self.pending) = (SegmentStart::default(), 0);
+            (self.segment, self.pending, self.detail_priority) = (SegmentStart::default(), 0, 0);
         }
         self.segment = self.segment(); // of one that is over nothing is told
         self.publish_context(now, &self.segment());

@@ -52,7 +52,7 @@ impl<S: Storage> Writer<S> {
         if !self.segment.trace.is_none() {
             self.end_implicitly(now);
         }
-        self.segment = start;
+        (self.segment, self.detail_priority) = (start, 0);
         let is_some = !start.trace.is_none();
         let is_shed = is_some && self.sheds_trace(start.trace);
         let recorded = is_some && !is_shed && (self.cursor + SEG_BYTES <= self.chunk_limit || self.next_chunk(now));

@@ -33,7 +33,7 @@ impl<S: Storage> Writer<S> {
             self.end_implicitly(now);
         }
         (self.segment.trace, self.segment.parent_span, self.segment.span) = (trace, parent_span, span);
-        self.segment.carried = *carried;
+        (self.segment.carried, self.detail_priority) = (*carried, 0);
         self.segment.carried.flags |= seg_flags::RESUME;
         self.pending = if trace.is_none() { 0 } else { PENDING };
         if self.paused_in == span && self.pending != 0 {

@@ -47,7 +47,11 @@ impl<S: Storage> Writer<S> {
     #[cold]
     #[inline(never)]
     pub(super) fn sheds(&mut self, now: u64, level: Level) -> bool {
-        let sheds = self.store.bytes() != 0 && region::sheds_level(&self.store, self.segment.trace, level);
+        if self.store.bytes() == 0 {
+            return false;
+        }
+        self.detail_priority = region::detail_priority(&self.store, self.segment.trace);
+        let sheds = region::sheds_level(&self.store, self.detail_priority, level);
         if sheds {
             self.tell_of_shed(now, level);
         }
