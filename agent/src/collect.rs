@@ -86,7 +86,7 @@ const GOES_ON: u32 = seg_flags::RESUME | seg_flags::CONTINUED;
 pub fn scan(bytes: &[u8], from: usize, base_ticks: u64) -> Scanned {
     let mut scanned = Scanned { base_ticks, last_ticks: base_ticks, ..Scanned::default() };
     let records = Records::new(bytes.get(from..).unwrap_or_default()).map_while(Result::ok);
-    for raw in records.filter(|raw| raw.header.kind != Kind::Pad as u8) {
+    for raw in records {
         scanned.is_ended = raw.header.kind == Kind::SegEnd as u8;
         scanned.last_ticks = scanned.base_ticks.saturating_add(raw.header.dt.into());
         if raw.header.flags & flags::CONTINUES != 0 || !SCANNED.contains(&raw.header.kind) {
@@ -259,7 +259,7 @@ impl ServedRequests {
 /// Returns whether the last record of a segment ends it.
 pub fn is_ended(bytes: &[u8]) -> bool {
     let records = Records::new(bytes).map_while(Result::ok);
-    let last = records.filter(|record| record.header.kind != Kind::Pad as u8).last();
+    let last = records.last();
     last.is_some_and(|record| record.header.kind == Kind::SegEnd as u8)
 }
 

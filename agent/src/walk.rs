@@ -175,7 +175,7 @@ impl Walk {
         let mut reading = Reading { walk: self, segment, trace };
         let mut at = reading.enter(base_tsc, parent_span, seg_flags);
         let mut is_ended = false;
-        for raw in records.map_while(Result::ok).filter(|raw| raw.header.kind != Kind::Pad as u8) {
+        for raw in records.map_while(Result::ok) {
             is_ended = raw.header.kind == Kind::SegEnd as u8;
             if raw.header.flags & flags::CONTINUES != 0 {
                 continue; // as much as is looked at stands in the first fragment

@@ -10,6 +10,7 @@ mod log;
 mod process;
 mod service;
 mod strings;
+mod time;
 
 pub use assemble::assemble;
 

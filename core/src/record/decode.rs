@@ -45,7 +45,7 @@ pub struct RawRecord<'a> {
     pub body: &'a [u8],
 }
 
-/// Walks records back to back. Ends after the first error.
+/// Walks records back to back, without those that say nothing ([`Kind::Pad`]). Ends after the first error.
 #[derive(Clone, Debug)]
 pub struct Records<'a> {
     bytes: &'a [u8],
@@ -63,17 +63,21 @@ impl<'a> Iterator for Records<'a> {
     type Item = Result<RawRecord<'a>, DecodeError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let offset = self.offset;
-        let rest = self.bytes.get(offset..).filter(|rest| !rest.is_empty())?;
-        let header = rest.first_chunk().map(|word| Header::unpack(u64::from_le_bytes(*word)));
-        let record = header.and_then(|header| Some((header, rest.get(8..usize::from(header.len))?)));
-        let Some((header, body)) = record else {
-            self.offset = self.bytes.len();
-            let len = header.map_or(0, |header| header.len);
-            return Some(Err(DecodeError::Length { offset, len, room: rest.len() }));
-        };
-        self.offset = offset + align8(u64::from(header.len)) as usize;
-        Some(Ok(RawRecord { offset, header, body }))
+        loop {
+            let offset = self.offset;
+            let rest = self.bytes.get(offset..).filter(|rest| !rest.is_empty())?;
+            let header = rest.first_chunk().map(|word| Header::unpack(u64::from_le_bytes(*word)));
+            let record = header.and_then(|header| Some((header, rest.get(8..usize::from(header.len))?)));
+            let Some((header, body)) = record else {
+                self.offset = self.bytes.len();
+                let len = header.map_or(0, |header| header.len);
+                return Some(Err(DecodeError::Length { offset, len, room: rest.len() }));
+            };
+            self.offset = offset + align8(u64::from(header.len)) as usize;
+            if header.kind != Kind::Pad as u8 {
+                return Some(Ok(RawRecord { offset, header, body }));
+            }
+        }
     }
 }
 

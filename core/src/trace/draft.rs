@@ -2,21 +2,16 @@
 //!
 //! Called by `process`, which fills drafts and finishes them once all of a process's log is read.
 
+use super::time::ProcessTime;
 use super::{Attribute, Event, Link, Notes, Payload, Span, Visit};
 use crate::ids::SpanId;
 use crate::record::{SpanKind, StatusCode};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// How ticks of a process become its times.
-pub(super) trait ToTime {
-    /// Returns the time of `ticks`; that of later ticks is never earlier.
-    fn time(&self, ticks: u64) -> u64;
-}
-
 /// What a draft needs to know of its process.
-pub(super) struct Context<'a, T> {
-    pub(super) clock: &'a T,
+pub(super) struct Context<'a> {
+    pub(super) clock: &'a ProcessTime,
     pub(super) process_idx: usize,
     pub(super) is_dead: bool,
 }
@@ -69,7 +64,7 @@ impl SpanDraft {
         Latest::set(&mut self.rename, ticks, name);
     }
 
-    pub(super) fn finish<T: ToTime>(self, id: SpanId, context: &Context<'_, T>) -> Span {
+    pub(super) fn finish(self, id: SpanId, context: &Context<'_>) -> Span {
         let is_started = self.start.is_some();
         let (first_ticks, first_tid) = self.first_seen.unwrap_or_default();
         let start = self.start.unwrap_or_else(|| SpanStart {
@@ -120,7 +115,7 @@ pub(super) struct VisitDraft {
 
 impl VisitDraft {
     /// Returns the visit, or `None` where its spans say all that it would.
-    pub(super) fn finish<T: ToTime>(self, context: &Context<'_, T>) -> Option<Visit> {
+    pub(super) fn finish(self, context: &Context<'_>) -> Option<Visit> {
         if self.has_span && self.notes.is_empty() && self.calls.is_empty() {
             return None;
         }
@@ -175,7 +170,7 @@ impl NotesDraft {
         self.payloads.push(payload);
     }
 
-    fn finish<T: ToTime>(mut self, clock: &T) -> Notes {
+    fn finish(mut self, clock: &ProcessTime) -> Notes {
         self.attributes.sort_by_key(|(ticks, _)| *ticks);
         let mut attributes: Vec<Attribute> = Vec::with_capacity(self.attributes.len());
         let mut by_key: BTreeMap<Arc<str>, usize> = BTreeMap::new();

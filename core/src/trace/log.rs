@@ -144,7 +144,6 @@ fn read_segment<'a>(trace: TraceId, segment: &'a Segment, malformed: &mut Malfor
         };
         let ticks = base.saturating_add(u64::from(raw.header.dt));
         match Kind::from_code(raw.header.kind) {
-            Some(Kind::Pad) => continue,
             Some(Kind::Time) => match Record::decode(raw.header, raw.body) {
                 Ok(Record::Time { tsc }) => base = tsc,
                 _ => malformed.records += 1,

@@ -2,15 +2,15 @@
 //!
 //! Called by assembly, once for each process.
 
-use super::draft::{Context, NotesDraft, SpanDraft, SpanStart, ToTime, VisitDraft};
+use super::draft::{Context, NotesDraft, SpanDraft, SpanStart, VisitDraft};
 use super::edges::{EdgeEnd, OpenCall, open_edges};
 use super::log::{self, LogRecord, LogSegment};
 use super::strings::{Strings, text};
+use super::time::ProcessTime;
 use super::{
-    Attribute, AttributeValue, Crumb, Death, Event, Firing, Link, Loss, Malformed, OpenEdge, Payload, ProcessClock,
-    ProcessInfo, Span, Visit,
+    Attribute, AttributeValue, Crumb, Death, Event, Firing, Link, Loss, Malformed, OpenEdge, Payload, ProcessInfo,
+    Span, Visit,
 };
-use crate::clock::Timeline;
 use crate::ids::{AgentId, SpanId, TraceId};
 use crate::record::{CrumbDirection, Record, flags, seg_flags};
 use crate::segment::Slice;
@@ -28,38 +28,6 @@ pub(super) struct ReadProcess {
     pub(super) fired: Vec<Firing>,
     pub(super) losses: Vec<Loss>,
     pub(super) malformed: Malformed,
-}
-
-/// A process's times: wall time by its calibration points as if no clock was set since its first tick, or ticks since that.
-struct ProcessTime {
-    timeline: Timeline,
-    first_ticks: u64,
-}
-
-impl ProcessTime {
-    /// Later wall times than this, in the year 2262, are no clock's: points that claim them are left out.
-    const POINT_NS_MAX: u64 = i64::MAX as u64;
-
-    fn new(slices: &[&Slice], first_ticks: u64) -> Self {
-        let mut points: Vec<_> = slices.iter().flat_map(|slice| slice.process.clock.iter().copied()).collect();
-        points.retain(|point| point.realtime_ns <= Self::POINT_NS_MAX && point.monotonic_ns <= Self::POINT_NS_MAX);
-        points.sort_by_key(|point| (point.ticks, point.monotonic_ns, point.realtime_ns));
-        Self { timeline: Timeline::new(points), first_ticks }
-    }
-
-    fn clock(&self) -> ProcessClock {
-        match self.timeline.points().len() {
-            0 | 1 => ProcessClock::Ticks { first: self.first_ticks },
-            _ => ProcessClock::Wall,
-        }
-    }
-}
-
-impl ToTime for ProcessTime {
-    fn time(&self, ticks: u64) -> u64 {
-        let wall_ns = self.timeline.realtime_ns_since(self.first_ticks, ticks);
-        wall_ns.unwrap_or(ticks.saturating_sub(self.first_ticks))
-    }
 }
 
 /// How a visit has the status of a span, as OpenTelemetry calls it where there is no other place.
