@@ -323,6 +323,7 @@ impl Daemon {
         }
         if now.time.0.saturating_sub(self.beaten.0) >= BEAT_EVERY.0 {
             self.beaten = now.time;
+            notify::alive();
             let point = self.clock.calibrate();
             self.recorder.beat(point);
             self.close_silent();

@@ -1,4 +1,4 @@
-//! Telling the service manager that the agent is ready, or stopping.
+//! Telling the service manager that the agent is ready, works, or is stopping.
 //!
 //! Called by the daemon. Does nothing where no manager asked to be told.
 
@@ -13,6 +13,13 @@ pub fn ready() {
 /// Says that the agent is shutting down.
 pub fn stopping() {
     tell(NotifyState::Stopping);
+}
+
+/// Says that the loop turns, where the manager watches for that (`WatchdogSec=`). Called at each beat.
+pub fn alive() {
+    if sd_notify::watchdog_enabled().is_some() {
+        tell(NotifyState::Watchdog);
+    }
 }
 
 fn tell(state: NotifyState<'_>) {
