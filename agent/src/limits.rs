@@ -12,7 +12,7 @@ use backsight_core::priority::Priority;
 use backsight_core::units::Nanos;
 use std::collections::BTreeMap;
 
-/// Triggers with a limit, and with a name, of their own; later ones share one and are shown by their ids, so that random ids cannot use up
+/// Triggers with a limit, and with a name, of their own; more share one and are shown by their ids, so that random ids cannot use up
 /// memory.
 pub const TRIGGERS_MAX: usize = 1024;
 
@@ -61,6 +61,12 @@ impl PriorityLimit {
         priority.hash() >= self.threshold && self.bucket.take(now)
     }
 
+    /// Returns whether the limit is as if nothing had ever met it: nothing did within the time that it looks back, nor since the bucket was
+    /// full again.
+    const fn is_idle(&self, now: Nanos) -> bool {
+        (now.0 / ADAPT_EVERY.0).saturating_sub(self.span) >= SPANS as u64
+    }
+
     /// Returns the share of all priorities that is refused now.
     pub fn refused_share(&self) -> f64 {
         self.threshold as f64 / HASHES
@@ -88,26 +94,41 @@ impl PriorityLimit {
 const HASHES: f64 = 18_446_744_073_709_551_616.0;
 
 /// One limit per trigger.
+///
+/// # Shape
+/// At most [`TRIGGERS_MAX`]; where there are as many, idle ones are forgotten, ten times a second.
 #[derive(Clone, Debug)]
 pub struct TriggerLimits {
     rate_per_s: u64,
     limits: BTreeMap<TriggerId, PriorityLimit>,
     shared: PriorityLimit,
+    /// When idle ones were looked for.
+    swept: Nanos,
 }
 
 impl TriggerLimits {
     /// Returns limits that let each trigger fire `rate_per_s` times a second.
     pub const fn new(rate_per_s: u64, now: Nanos) -> Self {
-        Self { rate_per_s, limits: BTreeMap::new(), shared: PriorityLimit::new(rate_per_s, now) }
+        Self { rate_per_s, limits: BTreeMap::new(), shared: PriorityLimit::new(rate_per_s, now), swept: now }
     }
 
     /// Returns whether `trigger` may fire now for a trace of this priority.
     pub fn admit(&mut self, trigger: TriggerId, priority: Priority, now: Nanos) -> bool {
-        if !self.limits.contains_key(&trigger) && self.limits.len() >= TRIGGERS_MAX {
+        if !self.limits.contains_key(&trigger) && !self.has_place(now) {
             return self.shared.admit(priority, now);
         }
         let rate_per_s = self.rate_per_s;
         self.limits.entry(trigger).or_insert_with(|| PriorityLimit::new(rate_per_s, now)).admit(priority, now)
+    }
+
+    /// Returns whether another trigger can have a limit of its own.
+    fn has_place(&mut self, now: Nanos) -> bool {
+        let is_full = self.limits.len() >= TRIGGERS_MAX;
+        if is_full && now.0.saturating_sub(self.swept.0) >= ADAPT_EVERY.0 {
+            self.swept = now;
+            self.limits.retain(|_, limit| !limit.is_idle(now));
+        }
+        self.limits.len() < TRIGGERS_MAX
     }
 
     /// Returns the share of its firings that the limit of `trigger` refuses now.

@@ -63,8 +63,9 @@ fn find<S: Storage>(store: &S, trigger: TriggerId) -> Option<TriggerName> {
 /// The names that a host knows.
 ///
 /// # Shape
-/// At most [`TRIGGERS_MAX`] of triggers that fired here, as many as have a limit of their own, and as many that only other hosts told of. Of
-/// the former the first stay; the latter, which strangers can fill, are forgotten together when there are too many.
+/// At most [`TRIGGERS_MAX`] of triggers that fired here, as many as have a limit of their own, and as many that only other hosts told of. Each of
+/// the two is forgotten whole when there are too many: one process can fill the former, strangers the latter, and a name that is used comes
+/// again.
 #[derive(Debug, Default)]
 pub struct Names {
     own: TriggerNames,
@@ -92,8 +93,15 @@ impl Names {
     /// Takes a name that a person used; a text that is none is passed over.
     pub fn told(&mut self, text: &str) {
         if let Ok(name) = TriggerName::new(text) {
-            self.own.add(name, TRIGGERS_MAX);
+            self.add_own(name);
         }
+    }
+
+    fn add_own(&mut self, name: TriggerName) {
+        if self.own.len() >= TRIGGERS_MAX && self.own.name(name.id()).is_none() {
+            self.own = TriggerNames::new();
+        }
+        self.own.add(name, TRIGGERS_MAX);
     }
 
     /// Takes a name that the coordinator told.
@@ -126,11 +134,11 @@ impl Names {
     /// # Cost
     /// One lookup where the name is known; else that of a look, which [`Search`] bounds.
     pub fn meet<S: Storage>(&mut self, search: &mut Search, store: &S, trigger: TriggerId, now: Nanos) {
-        if self.own.len() >= TRIGGERS_MAX || self.own.name(trigger).is_some() {
+        if self.own.name(trigger).is_some() {
             return;
         }
         if let Some(name) = search.look(store, trigger, now) {
-            self.own.add(name, TRIGGERS_MAX);
+            self.add_own(name);
         }
     }
 

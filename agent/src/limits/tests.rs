@@ -4,7 +4,7 @@ use super::{PriorityLimit, TRIGGERS_MAX, TriggerLimits};
 use backsight_core::ids::{TraceId, TriggerId};
 use backsight_core::priority::{Priority, Salt};
 use backsight_core::units::Nanos;
-use proptest::prelude::{any, prop, prop_assert, proptest};
+use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
 use std::collections::BTreeSet;
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -71,6 +71,26 @@ fn when_a_storm_is_over_nothing_is_refused_after_a_second() {
     assert!((0..50).all(|trace| limit.admit(priority(trace), calm)));
 }
 
+proptest! {
+    /// For every storm: a limit that is idle decides as a new one does, so that it may be forgotten.
+    #[test]
+    fn an_idle_limit_is_as_good_as_new(rate in 1_u64..1_000, storm in prop::collection::vec(0_u64..400, 1..100), hashes in prop::collection::vec(any::<u64>(), 1..300)) {
+        let (mut limit, mut now) = (PriorityLimit::new(rate, Nanos(0)), 0);
+        for step in storm {
+            now += step;
+            (0..50).for_each(|trace| _ = limit.admit(priority(trace), Nanos::from_ms(now)));
+        }
+        while !limit.is_idle(Nanos::from_ms(now)) {
+            now += 37;
+        }
+        let mut new = PriorityLimit::new(rate, Nanos::from_ms(now));
+        for (n, trace) in (0_u64..).zip(hashes) {
+            let at = Nanos::from_ms(now + n);
+            prop_assert_eq!(limit.admit(priority(trace), at), new.admit(priority(trace), at));
+        }
+    }
+}
+
 #[test]
 fn random_trigger_ids_share_one_limit_and_spare_the_rest() {
     let mut limits = TriggerLimits::new(2, Nanos(0));
@@ -81,4 +101,9 @@ fn random_trigger_ids_share_one_limit_and_spare_the_rest() {
     assert_eq!(n_admitted, 4, "as many as one trigger's bucket holds");
     assert!(limits.admit(TriggerId(7), priority(0), Nanos(0)), "an old trigger has its own");
     assert_eq!(limits.limits.len(), TRIGGERS_MAX);
+    let (soon, later) = (Nanos::from_ms(900), Nanos::from_ms(1_500));
+    assert!(limits.admit(TriggerId(7), priority(0), soon) && limits.limits.len() == TRIGGERS_MAX);
+    assert!(limits.admit(TriggerId(9000), priority(0), later));
+    let known: Vec<u32> = limits.limits.keys().map(|id| id.0).collect();
+    assert_eq!(known, [7, 9000], "those that nobody fired lately are as good as new");
 }

@@ -101,6 +101,16 @@ fn names_that_others_tell_never_displace_those_of_the_host() {
     assert_eq!(names.label(id(&newest)), newest);
 }
 
+#[test]
+fn names_that_one_process_made_up_do_not_keep_out_those_that_come_later() {
+    let mut names = Names::default();
+    for number in 0..TRIGGERS_MAX {
+        names.told(&format!("made up {number}"));
+    }
+    names.told("bricks.slow");
+    assert_eq!((names.own.len(), names.label(id("bricks.slow"))), (1, "bricks.slow".to_owned()));
+}
+
 proptest! {
     /// For any words in the table of strings: a look ends, and what it finds is a name of the trigger that was looked for.
     #[test]
