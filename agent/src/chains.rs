@@ -70,6 +70,11 @@ impl<T: From<Note> + Into<Note>> Chains<T> {
         self.head - self.tail
     }
 
+    /// Returns the most entries that there may be, but for a block that finds no room made.
+    pub const fn entries_max(&self) -> u64 {
+        self.entries_max
+    }
+
     /// Returns whether another entry needs older ones to go first.
     pub fn is_full(&self) -> bool {
         let whole_blocks = self.entries_max / BLOCK_ENTRIES as u64;

@@ -30,6 +30,7 @@ pub const KEYS: &[Key] = &[
     Key::new("pool.free_memory_share", Form::Share),
     Key::new("pool.kept_share", Form::Share),
     Key::new("pool.process_share", Form::Share),
+    Key::new("pool.user_share", Form::Share),
     Key::new("pool.sessions_max", Form::Number { min: 1, max: 65_536 }),
     Key::new("pool.sessions_per_uid", Form::Number { min: 1, max: 65_536 }),
     Key::new("pool.slots_per_process", Form::Number { min: 1, max: 4096 }),
@@ -111,6 +112,8 @@ pub struct PoolConfig {
     pub kept_share: f64,
     /// What one process may hold before its own data is evicted for it.
     pub process_share: f64,
+    /// The share of the budget above which the processes of one user evict their own data first while another user's horizon is short.
+    pub user_share: f64,
     /// Processes at a time.
     pub sessions_max: u32,
     /// Processes of one user at a time.
@@ -130,6 +133,7 @@ impl Default for PoolConfig {
             free_memory_share: 0.25,
             kept_share: 0.40,
             process_share: 0.50,
+            user_share: 0.75,
             sessions_max: 4096,
             sessions_per_uid: 1024,
             slots_per_process: 4096,

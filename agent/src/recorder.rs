@@ -9,11 +9,13 @@ mod fire;
 mod gone;
 mod grants;
 mod holding;
+mod index_room;
 mod legacy;
 mod loss;
 mod member;
 mod rest;
 mod seal;
+mod shares;
 mod shed;
 mod view;
 mod watch;
@@ -50,8 +52,9 @@ use backsight_ringbuf::abi::RING_ENTRIES;
 use backsight_ringbuf::region::{self, CrumbRules, Identity};
 use backsight_ringbuf::shm::ShmError;
 use backsight_ringbuf::{slot, strings};
-use member::Member;
+use member::{Member, Owned};
 use rest::Rest;
+use shares::Pages;
 use shed::Unrecorded;
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
@@ -99,6 +102,8 @@ pub struct Settings {
     pub kept_share: f64,
     /// See `pool.process_share`.
     pub process_share: f64,
+    /// See `pool.user_share`.
+    pub user_share: f64,
     /// See `pool.grant_reserve_ms`.
     pub reserve_lasts: Nanos,
     /// See `pool.grant_reserve_share`.
@@ -128,6 +133,8 @@ pub struct Settings {
 pub struct Applicant {
     /// Its id on this host.
     pub pid: u32,
+    /// Its user.
+    pub uid: u32,
     /// Its start in clock ticks since boot.
     pub start_time: u64,
     /// Its service.
@@ -202,8 +209,7 @@ pub struct Recorder {
     /// What the collector has not been told of.
     news: Vec<uplink::Event>,
     totals: Totals,
-    /// Pages of all regions, the fixed parts as last measured.
-    populated_bytes: u64,
+    pages: Pages,
     /// Bytes granted ahead in all regions.
     ahead_bytes: u64,
     /// What one process may have of that at most, and since when.
@@ -254,7 +260,7 @@ impl Recorder {
             revision: (now.wall_ns / 1_000_000) << 20,
             news: Vec::new(),
             totals: Totals::default(),
-            populated_bytes: 0,
+            pages: Pages::default(),
             ahead_bytes: 0,
             reserve_level: u64::MAX,
             shared: now.time,
@@ -297,7 +303,8 @@ impl Recorder {
         if let Some(parent) = applicant.fork_of.and_then(|position| self.member(position)) {
             strings::copy_table(parent.region.store(), region.store());
         }
-        let position = self.place(Member::new(region, applicant.pid, applicant.service, now));
+        let position =
+            self.place(Member::new(region, Owned { pid: applicant.pid, uid: applicant.uid }, applicant.service, now));
         self.tell_shed(position);
         self.measure(position);
         self.grant_ahead(position, now);
@@ -433,7 +440,9 @@ impl Recorder {
         let Some(member) = self.members.get_mut(position as usize).and_then(Option::as_mut) else { return };
         let store = member.region.store();
         let mut n_threads = 0;
-        let exited: Vec<u32> = slot::taken(store)
+        let exited: Vec<u32> = member
+            .region
+            .slots()
             .inspect(|_| n_threads += 1)
             .filter(|number| matches!(slot::state(store, *number), Some(slot::State::Exited { .. })))
             .collect();
@@ -458,20 +467,19 @@ impl Recorder {
 
     /// Measures the pages of a region; a process that made more of them than its fixed part has is counted as corrupting it.
     fn measure(&mut self, position: u32) {
-        let Some(member) = self.members.get_mut(position as usize).and_then(Option::as_mut) else { return };
-        let before = member.region.fixed_bytes().0;
-        if member.region.measure() {
-            member.n_corrupt += CORRUPT_MAX + 1;
-            self.totals.drop_n(DropReason::Corrupt, 1);
-        }
-        self.populated_bytes = self.populated_bytes + member.region.fixed_bytes().0 - before;
+        let is_too_much = self.with_pages(position, |member| {
+            let is_too_much = member.region.measure();
+            member.n_corrupt += if is_too_much { CORRUPT_MAX + 1 } else { 0 };
+            is_too_much
+        });
+        self.totals.drop_n(DropReason::Corrupt, u64::from(is_too_much == Some(true)));
     }
 
     /// Removes a member that holds nothing any more.
     fn forget(&mut self, position: u32) {
         let Some(member) = self.members.get_mut(position as usize).and_then(Option::take) else { return };
         self.ahead_bytes -= crate::demand::bytes_of(member.region.n_ahead()).0;
-        self.populated_bytes -= member.region.chunk_bytes().0 + member.region.fixed_bytes().0;
+        self.pages.change(member.uid, member.bytes(), 0);
         self.totals.add_drops(&member.drops);
         self.forgotten.push(member.region.id());
     }

@@ -4,6 +4,7 @@
 //! outside its chunk or a wrong generation is counted and harms nobody but the process that wrote it.
 
 pub mod adopt;
+mod slots;
 
 use crate::demand::{PerClass, idx};
 use backsight_core::ids::RegionId;
@@ -16,8 +17,8 @@ use backsight_ringbuf::lease::{self, Lease};
 use backsight_ringbuf::reader::{self, ChunkInfo, CorruptChunk, Segments};
 use backsight_ringbuf::region::{self, Identity};
 use backsight_ringbuf::shm::{self, Mapping, ShmError};
-use backsight_ringbuf::slot;
 use backsight_ringbuf::storage::Storage;
+use slots::Seen;
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -101,6 +102,7 @@ pub struct Region {
     next_offset: u64,
     chunk_bytes: u64,
     fixed_bytes: u64,
+    seen: Seen,
 }
 
 impl Region {
@@ -116,7 +118,7 @@ impl Region {
         Ok(Self::without_leases(identity.region, mapping, fd))
     }
 
-    const fn without_leases(id: RegionId, mapping: Mapping, fd: OwnedFd) -> Self {
+    fn without_leases(id: RegionId, mapping: Mapping, fd: OwnedFd) -> Self {
         Self {
             id,
             mapping,
@@ -127,6 +129,7 @@ impl Region {
             next_offset: SPAN_OFFSET,
             chunk_bytes: 0,
             fixed_bytes: 0,
+            seen: Seen::default(),
         }
     }
 
@@ -199,7 +202,7 @@ impl Region {
             let word = |offset| self.mapping.word(slot_offset(number) + offset).load(Relaxed); // a hint; `set_sleeping` ordered it
             word(abi_slot::RING_TAIL) != word(abi_slot::RING_HEAD)
         };
-        slot::taken(&self.mapping).any(has_signal)
+        self.slots().any(has_signal)
     }
 
     /// Returns the chunks that threads hold now, as of the last look.
@@ -238,8 +241,7 @@ impl Region {
     /// Returns how many chunks threads fill, and how many were taken by threads that do not fill them.
     pub fn open_and_limbo(&self) -> (u64, u64) {
         let named = |number| self.mapping.word(slot_offset(number) + abi_slot::OPEN).load(Relaxed); // a statistic
-        let open: BTreeSet<u32> =
-            slot::taken(&self.mapping).map(named).filter_map(|word| (word as u32).checked_sub(1)).collect();
+        let open: BTreeSet<u32> = self.slots().map(named).filter_map(|word| (word as u32).checked_sub(1)).collect();
         let held = self.open_chunks();
         let n_open = held.iter().filter(|id| open.contains(&id.code())).count() as u64;
         (n_open, held.len() as u64 - n_open)

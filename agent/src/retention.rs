@@ -1,17 +1,28 @@
 //! What is retained and in which order it goes: one queue of sealed chunks for the host, by seal time, oldest first.
 //!
-//! Called by the recorder. Pure. A process that is over its share may lose its own oldest first, so chunks can leave from the middle;
+//! Called by the recorder. Pure. A process or a user over its share may lose its own oldest first, so chunks can leave from the middle;
 //! they leave a gap that the front skips.
 
 use backsight_core::units::Bytes;
 use backsight_ringbuf::abi::{ChunkId, Class};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Whose data is meant.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Owner {
+    /// That of the process with the region at this position.
+    Process(u32),
+    /// That of all processes of this user, by its number.
+    User(u32),
+}
 
 /// A sealed chunk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Sealed {
     /// Its region's position.
     pub region: u32,
+    /// The user whose process wrote it.
+    pub uid: u32,
     /// The chunk.
     pub chunk: ChunkId,
     /// How often it had been granted.
@@ -32,16 +43,35 @@ pub struct Retention {
     queue: VecDeque<Option<Sealed>>,
     /// The number of the queue's front; numbers never repeat.
     front: u64,
-    of_region: BTreeMap<u32, VecDeque<u64>>,
+    of_owner: BTreeMap<Owner, Held>,
     bytes: u64,
     n_entries: u64,
+}
+
+/// What is retained of one owner: never empty.
+#[derive(Debug, Default)]
+struct Held {
+    numbers: BTreeSet<u64>,
+    bytes: u64,
+    n_entries: u64,
+}
+
+impl Sealed {
+    const fn owners(&self) -> [Owner; 2] {
+        [Owner::Process(self.region), Owner::User(self.uid)]
+    }
 }
 
 impl Retention {
     /// Appends a chunk that was sealed after all others.
     pub fn push(&mut self, sealed: Sealed) {
         let number = self.front + self.queue.len() as u64;
-        self.of_region.entry(sealed.region).or_default().push_back(number);
+        for owner in sealed.owners() {
+            let held = self.of_owner.entry(owner).or_default();
+            held.numbers.insert(number);
+            held.bytes += sealed.class.bytes();
+            held.n_entries += u64::from(sealed.n_entries);
+        }
         self.bytes += sealed.class.bytes();
         self.n_entries += u64::from(sealed.n_entries);
         self.queue.push_back(Some(sealed));
@@ -49,19 +79,27 @@ impl Retention {
 
     /// Takes the oldest chunk of the host.
     pub fn pop_oldest(&mut self) -> Option<Sealed> {
-        let region = self.queue.front()?.as_ref()?.region;
-        self.pop_oldest_of(region)
+        self.take(self.front)
     }
 
-    /// Takes the oldest chunk of one region.
-    pub fn pop_oldest_of(&mut self, region: u32) -> Option<Sealed> {
-        let numbers = self.of_region.get_mut(&region)?;
-        let number = numbers.pop_front()?;
-        if numbers.is_empty() {
-            self.of_region.remove(&region);
-        }
+    /// Takes the oldest chunk of one owner.
+    pub fn pop_oldest_of(&mut self, owner: Owner) -> Option<Sealed> {
+        let number = *self.of_owner.get(&owner)?.numbers.first()?;
+        self.take(number)
+    }
+
+    fn take(&mut self, number: u64) -> Option<Sealed> {
         let place = usize::try_from(number - self.front).ok()?;
         let sealed = self.queue.get_mut(place)?.take()?;
+        for owner in sealed.owners() {
+            let Some(held) = self.of_owner.get_mut(&owner) else { continue };
+            held.numbers.remove(&number);
+            held.bytes -= sealed.class.bytes();
+            held.n_entries -= u64::from(sealed.n_entries);
+            if held.numbers.is_empty() {
+                self.of_owner.remove(&owner);
+            }
+        }
         self.bytes -= sealed.class.bytes();
         self.n_entries -= u64::from(sealed.n_entries);
         while let Some(None) = self.queue.front() {
@@ -78,7 +116,8 @@ impl Retention {
 
     /// Returns the retained chunks of a region, newest first.
     pub fn of_region(&self, region: u32) -> impl Iterator<Item = &Sealed> {
-        let numbers = self.of_region.get(&region).into_iter().flatten().rev();
+        let held = self.of_owner.get(&Owner::Process(region));
+        let numbers = held.into_iter().flat_map(|held| held.numbers.iter().rev());
         numbers.filter_map(|number| self.queue.get(usize::try_from(number - self.front).ok()?)?.as_ref())
     }
 
@@ -103,6 +142,16 @@ impl Retention {
         self.queue.iter_mut().flatten()
     }
 
+    /// Returns the bytes of the retained chunks of one owner.
+    pub fn bytes_of(&self, owner: Owner) -> Bytes {
+        Bytes(self.of_owner.get(&owner).map_or(0, |held| held.bytes))
+    }
+
+    /// Returns the segments of the retained chunks of one owner.
+    pub fn n_entries_of(&self, owner: Owner) -> u64 {
+        self.of_owner.get(&owner).map_or(0, |held| held.n_entries)
+    }
+
     /// Returns the segments of all retained chunks.
     pub const fn n_entries(&self) -> u64 {
         self.n_entries
@@ -116,22 +165,25 @@ impl Retention {
 
 #[cfg(test)]
 mod tests {
-    use super::{Retention, Sealed};
+    use super::{Owner, Retention, Sealed};
     use backsight_ringbuf::abi::{ChunkId, Class};
     use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
 
     fn sealed(n: u64, region: u32) -> Sealed {
         let class = if n.is_multiple_of(3) { Class::Large } else { Class::Small };
-        Sealed { region, chunk: ChunkId::new(0, 0), generation: 1, class, last_ticks: n, first_entry: n, n_entries: 2 }
+        let chunk = ChunkId::new(0, 0);
+        Sealed { region, uid: region / 2, chunk, generation: 1, class, last_ticks: n, first_entry: n, n_entries: 2 }
     }
 
     proptest! {
-        /// For every sequence of seals and evictions, chunks leave oldest first, of the host or of the region that was named.
+        /// For every sequence of seals and evictions, chunks leave oldest first, of the host, of the process, or of the user that was named.
         #[test]
         fn the_queue_agrees_with_a_sorted_list(steps in prop::collection::vec((any::<u8>(), 0_u32..4), 1..300)) {
             let (mut queue, mut model) = (Retention::default(), Vec::<Sealed>::new());
             for (n, (step, region)) in (0_u64..).zip(steps) {
-                match step % 4 {
+                let is_of = |owner| move |sealed: &Sealed| sealed.owners().contains(&owner);
+                let (process, user) = (Owner::Process(region), Owner::User(region / 2));
+                match step % 5 {
                     0 | 1 => {
                         queue.push(sealed(n, region));
                         model.push(sealed(n, region));
@@ -140,9 +192,10 @@ mod tests {
                         let oldest = (!model.is_empty()).then(|| model.remove(0));
                         prop_assert_eq!(queue.pop_oldest(), oldest);
                     }
-                    _ => {
-                        let place = model.iter().position(|sealed| sealed.region == region);
-                        prop_assert_eq!(queue.pop_oldest_of(region), place.map(|place| model.remove(place)));
+                    n => {
+                        let owner = if n == 3 { process } else { user };
+                        let place = model.iter().position(is_of(owner));
+                        prop_assert_eq!(queue.pop_oldest_of(owner), place.map(|place| model.remove(place)));
                     }
                 }
                 prop_assert_eq!(queue.oldest(), model.first());
@@ -152,6 +205,11 @@ mod tests {
                 prop_assert!(model.iter().all(|sealed| numbered.next().map(|(_, sealed)| sealed) == Some(sealed)));
                 prop_assert!(numbered.next().is_none() && queue.from_number(queue.end()).is_none());
                 prop_assert_eq!(queue.n_entries(), 2 * model.len() as u64);
+                for owner in [process, user] {
+                    let bytes: Vec<_> = model.iter().filter(|sealed| is_of(owner)(sealed)).map(|of| of.class.bytes()).collect();
+                    prop_assert_eq!(queue.n_entries_of(owner), 2 * bytes.len() as u64);
+                    prop_assert_eq!(queue.bytes_of(owner).0, bytes.iter().sum::<u64>());
+                }
                 prop_assert_eq!(queue.bytes().0, model.iter().map(|sealed| sealed.class.bytes()).sum::<u64>());
                 let newest_first: Vec<_> = model.iter().rev().filter(|sealed| sealed.region == region).collect();
                 prop_assert_eq!(queue.of_region(region).collect::<Vec<_>>(), newest_first);

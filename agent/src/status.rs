@@ -131,6 +131,8 @@ pub fn metrics(
     out.gauge("horizon_ms", "Age of the newest data that was overwritten.", horizon.horizon_ms);
     let over_share = recorder.horizon_over_share_ms(now);
     out.gauge("horizon_over_share_ms", "The same, of what processes over their share lost of their own.", over_share);
+    let n_shedding = recorder.n_shedding_alone();
+    out.gauge("processes_shedding", "Processes that leave detail out as they alone write too much.", Some(n_shedding));
     out.gauge("horizon_predicted_ms", "Age that data will reach at the present rate.", horizon.predicted_ms);
     out.gauge("horizon_target_ms", "Age that is wanted.", Some(horizon.target_ms));
     out.gauge("pool_bytes", "Pages of all regions.", Some(pool.populated_bytes));

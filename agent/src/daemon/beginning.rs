@@ -65,6 +65,7 @@ pub(super) fn settings(config: &Config, agent: AgentId, clock: &HostClock, budge
         budget,
         kept_share: config.pool.kept_share,
         process_share: config.pool.process_share,
+        user_share: config.pool.user_share,
         reserve_lasts: Nanos::from_ms(config.pool.grant_reserve_ms),
         reserve_share: config.pool.grant_reserve_share,
         slots_per_process: config.pool.slots_per_process,

@@ -176,8 +176,8 @@ impl Daemon {
             // The parent's strings are the child's already; nobody else's user may ask for them.
             self.sessions.of_member(*member).is_some_and(|(_, parent)| parent.peer.uid == session.peer.uid)
         });
-        let applicant =
-            Applicant { pid: session.peer.pid, start_time: session.peer.start_time, service, fork_of: parent };
+        let Peer { pid, uid, start_time, .. } = session.peer;
+        let applicant = Applicant { pid, uid, start_time, service, fork_of: parent };
         let now = self.now();
         let point = self.clock.timeline().points().last().copied().unwrap_or_default();
         let member = self.recorder.admit(applicant, point, now)?;

@@ -47,7 +47,7 @@ impl Daemon {
             self.keep.note_region(region, of);
             let peer = Peer::again(of);
             let is_running = peer.is_some();
-            regions.push(Survivor { fd, region, pid: of.pid, start_time: of.start_time, is_running });
+            regions.push(Survivor { fd, region, pid: of.pid, uid: of.uid, start_time: of.start_time, is_running });
             resumed.push(Resumed { region, peer, socket, doorbell });
         }
         let n_regions = regions.len();

@@ -30,6 +30,13 @@ pub struct Shedding {
 }
 
 impl Shedding {
+    /// Returns what is left out by either.
+    pub fn max(self, other: Self) -> Self {
+        let mut detail = self.detail;
+        detail.iter_mut().zip(other.detail).for_each(|(own, other)| *own = own.max(other));
+        Self { detail, record: self.record.max(other.record) }
+    }
+
     /// Returns the threshold on a trace's hash below which a share of all traces lies.
     pub fn threshold(share: f64) -> u64 {
         (share.clamp(0.0, 1.0) * 18_446_744_073_709_551_616.0) as u64 // saturates

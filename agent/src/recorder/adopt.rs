@@ -4,7 +4,7 @@
 //! Called once, before anything else. Threads go on writing meanwhile, so processes are granted chunks all along.
 
 use super::seal::Full;
-use super::{Ending, Member, Now, Recorder};
+use super::{Ending, Member, Now, Owned, Recorder};
 use crate::journal::Journal;
 use crate::region::Region;
 use crate::region::adopt::{AdoptError, Adopted};
@@ -30,6 +30,8 @@ pub struct Survivor {
     pub region: RegionId,
     /// The process.
     pub pid: u32,
+    /// Its user.
+    pub uid: u32,
     /// Its start in clock ticks since boot.
     pub start_time: u64,
     /// Whether it runs.
@@ -122,11 +124,11 @@ impl Recorder {
         region::calibrate(region.store(), point);
         region::beat(region.store(), now.time.0);
         region::set_crumbs(region.store(), self.settings.crumbs);
-        let (ahead, chunks) = (crate::demand::bytes_of(region.n_ahead()).0, region.chunk_bytes().0);
-        self.ahead_bytes += ahead;
-        self.populated_bytes += chunks + region.fixed_bytes().0;
+        self.ahead_bytes += crate::demand::bytes_of(region.n_ahead()).0;
         let service = region::service(region.store());
-        let position = self.place(Member::new(region, survivor.pid, service, now));
+        let member = Member::new(region, Owned { pid: survivor.pid, uid: survivor.uid }, service, now);
+        self.pages.change(member.uid, 0, member.bytes());
+        let position = self.place(member);
         self.tell_shed(position);
         self.measure(position);
         let full = sealed.into_iter().filter_map(|id| self.read_full(position, id, now)).collect();

@@ -124,7 +124,7 @@ impl Recorder {
 
     fn take_untold_of_all(&mut self, position: u32, now: Now) {
         let Some(member) = self.member(position) else { return };
-        let numbers: Vec<u32> = slot::taken(member.region.store()).collect();
+        let numbers: Vec<u32> = member.region.slots().collect();
         self.take_untold(position, &numbers, now);
     }
 
@@ -152,7 +152,7 @@ impl Recorder {
         let (mut words, mut active, mut drops) = (LastWords::default(), BTreeSet::new(), [0_u64; DROP_COUNTERS]);
         let Some(member) = self.member_mut(position) else { return (words, active) };
         let store = member.region.store();
-        for number in slot::taken(store) {
+        for number in member.region.slots() {
             let context = slot::context(store, number);
             // A thread that has worked since did not die of that: whoever else handles the signal mended it.
             let is_last = |said: &LastWords| context.as_ref().is_none_or(|context| context.changed <= said.ticks);

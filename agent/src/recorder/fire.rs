@@ -16,7 +16,6 @@ use backsight_ringbuf::abi::{ChunkId, RING_ENTRIES};
 use backsight_ringbuf::reader::{ChunkInfo, SegmentInfo};
 use backsight_ringbuf::ring::{self, Signal};
 use backsight_ringbuf::shm::Mapping;
-use backsight_ringbuf::slot;
 use std::collections::BTreeMap;
 
 /// Signals taken from one process in one round at most: the rings of 32 threads, full.
@@ -71,7 +70,7 @@ impl Recorder {
             let Some(member) = self.members.get_mut(*position as usize).and_then(Option::as_mut) else { continue };
             let (mut n_left, mut n_corrupt) = (SIGNALS_PER_ROUND, 0);
             let store = member.region.store();
-            for number in slot::taken(store) {
+            for number in member.region.slots() {
                 let taken = signals_of(store, number, n_left);
                 n_left -= taken.n_taken;
                 n_corrupt += taken.n_corrupt;

@@ -17,6 +17,16 @@ const GRANTS_PER_ROUND: Bytes = Bytes::mib(8);
 /// How long the reserve stays shared as it is, while it is used up.
 const SHARED_FOR: Nanos = Nanos::from_ms(20);
 
+/// What became of an attempt to evict a chunk so that a process gets one.
+enum Evicted {
+    /// This chunk of its own is free now, and has its pages.
+    Ready(ChunkId),
+    /// Another one is free.
+    Other,
+    /// Nothing may go for it: what it has, beyond its share, is not sealed yet.
+    Nothing,
+}
+
 impl Recorder {
     /// Brings what a process has granted ahead to what it needs.
     pub(super) fn grant_ahead(&mut self, position: u32, now: Now) {
@@ -120,6 +130,9 @@ impl Recorder {
 
     /// Grants one chunk, evicting what must go for it.
     fn grant_one(&mut self, position: u32, class: Class, now: Now) -> bool {
+        if self.hoards(position) {
+            return false;
+        }
         for _ in 0..EVICTIONS_PER_GRANT {
             let has_room = self.used().0 + class.bytes() <= self.settings.budget.0;
             let Some(member) = self.members.get_mut(position as usize).and_then(Option::as_mut) else { return false };
@@ -129,10 +142,10 @@ impl Recorder {
                     id
                 }
                 Free::Bare(id) if has_room => {
-                    if member.region.populate(id).is_err() {
+                    let populated = self.with_pages(position, |member| member.region.populate(id));
+                    if populated.is_none_or(|populated| populated.is_err()) {
                         return false; // the host is out of memory; asked again in the next round
                     }
-                    self.populated_bytes += class.bytes();
                     id
                 }
                 Free::Bare(_) if self.n_spare > 0 => {
@@ -140,8 +153,9 @@ impl Recorder {
                     continue;
                 }
                 Free::Bare(_) if self.retention.oldest().is_some() => match self.evict_for(position, class, now) {
-                    Some(id) => id,
-                    None => continue,
+                    Evicted::Ready(id) => id,
+                    Evicted::Other => continue,
+                    Evicted::Nothing => return false,
                 },
                 Free::Bare(_) | Free::None => return false,
             };
@@ -154,53 +168,16 @@ impl Recorder {
         false
     }
 
-    /// Evicts one chunk. Returns it where it is of the process and class that asked: it is granted again as it is. Else its pages go.
-    fn evict_for(&mut self, position: u32, class: Class, now: Now) -> Option<ChunkId> {
-        let evicted = self.pop_for(position, now)?;
+    /// Evicts one chunk. One of the process and class that asked is granted again as it is; the pages of others go.
+    fn evict_for(&mut self, position: u32, class: Class, now: Now) -> Evicted {
+        let Some(evicted) = self.pop_for(position, now) else { return Evicted::Nothing };
         self.totals.evicted_chunks += 1;
         self.note_gone(&evicted, now);
         if evicted.region == position && evicted.class == class {
-            return Some(evicted.chunk);
+            return Evicted::Ready(evicted.chunk);
         }
         self.punch(evicted.region, evicted.chunk);
-        None
-    }
-
-    /// Takes the chunk that has to go for `position`: its own oldest where it is over its share, else the oldest of all.
-    fn pop_for(&mut self, position: u32, now: Now) -> Option<Sealed> {
-        if self.is_over_share(position, now)
-            && let Some(own) = self.retention.pop_oldest_of(position)
-        {
-            self.horizon_over_share.note_evicted(own.last_ticks);
-            self.leave_evicted(own.last_ticks);
-            return Some(own);
-        }
-        self.pop_oldest()
-    }
-
-    fn pop_oldest(&mut self) -> Option<Sealed> {
-        let oldest = self.retention.pop_oldest()?;
-        self.horizon.note_evicted(oldest.last_ticks);
-        self.leave_evicted(oldest.last_ticks);
-        Some(oldest)
-    }
-
-    /// Leaves to a successor that something is gone, before it is.
-    fn leave_evicted(&self, last_ticks: u64) {
-        if let Some(journal) = &self.journal {
-            journal.note_evicted(last_ticks);
-        }
-    }
-
-    /// Returns whether a process holds more than its share, and what would go for it is another's and not as old as data should get.
-    fn is_over_share(&self, position: u32, now: Now) -> bool {
-        let Some(member) = self.member(position) else { return false };
-        let share = (self.settings.budget.0 as f64 * self.settings.process_share) as u64;
-        let is_young_and_not_its_own = |sealed: &Sealed| {
-            sealed.region != position
-                && now.ticks.saturating_sub(sealed.last_ticks) < self.ticks_of(self.settings.horizon_target)
-        };
-        member.region.chunk_bytes().0 > share && self.retention.oldest().is_some_and(is_young_and_not_its_own)
+        Evicted::Other
     }
 
     /// Returns a duration in ticks.
@@ -210,7 +187,7 @@ impl Recorder {
     }
 
     /// Frees an evicted chunk and forgets the index entries before the oldest that is left.
-    fn note_gone(&mut self, evicted: &Sealed, now: Now) {
+    pub(super) fn note_gone(&mut self, evicted: &Sealed, now: Now) {
         self.note_lost_segments(evicted, now);
         if let Some(member) = self.member_mut(evicted.region) {
             let is_it = member.region.is_retained(evicted.chunk, evicted.generation);
@@ -236,33 +213,16 @@ impl Recorder {
         }
     }
 
-    /// Evicts the oldest chunk because the index has no room, unless it is the one that is being indexed. Its pages stay: a process whose
-    /// segments are tiny fills the index long before its memory, and would fault them in again and again.
-    pub(super) fn evict_for_index(&mut self, indexing_from: u64, now: Now) -> bool {
-        if self.retention.oldest().is_none_or(|sealed| sealed.first_entry >= indexing_from) {
-            return false;
-        }
-        let Some(evicted) = self.pop_oldest() else { return false };
-        self.totals.evicted_for_index += 1;
-        self.note_gone(&evicted, now);
-        self.n_spare += 1;
-        true
-    }
-
-    /// Makes chunks give way where kept data and the index have grown over the budget, as if for the process that holds most.
+    /// Makes chunks give way where kept data, the index and the fixed parts of regions have grown over the budget.
     pub(super) fn trim(&mut self, now: Now) {
         if self.used() <= self.settings.budget {
             return;
         }
-        let held = |member: &Option<Member>| member.as_ref().map(|member| member.region.chunk_bytes());
-        let heaviest =
-            (0_u32..).zip(&self.members).max_by_key(|(_, member)| held(member)).map(|(position, _)| position);
-        let Some(heaviest) = heaviest else { return };
         for _ in 0..EVICTIONS_PER_TRIM {
             if self.used() <= self.settings.budget {
                 return;
             }
-            let Some(evicted) = self.pop_for(heaviest, now) else { return self.make_do(now) };
+            let Some(evicted) = self.pop_for_all(now) else { return self.make_do(now) };
             self.totals.evicted_chunks += 1;
             self.note_gone(&evicted, now);
             self.punch(evicted.region, evicted.chunk);
@@ -298,10 +258,7 @@ impl Recorder {
 
     /// Gives the pages of a free chunk back.
     pub(super) fn punch(&mut self, position: u32, id: ChunkId) {
-        let Some(member) = self.members.get_mut(position as usize).and_then(Option::as_mut) else { return };
-        let before = member.region.chunk_bytes().0;
-        member.region.punch(id);
-        self.populated_bytes -= before - member.region.chunk_bytes().0;
+        self.with_pages(position, |member| member.region.punch(id));
     }
 
     /// Takes back what an idle process has granted beyond `target`.
@@ -318,7 +275,7 @@ impl Recorder {
 
     /// Returns all memory in use.
     pub(super) fn used(&self) -> Bytes {
-        Bytes(self.populated_bytes + self.heap_bytes().0)
+        Bytes(self.pages.total() + self.heap_bytes().0)
     }
 
     /// Returns what is in use beside the pages of regions.

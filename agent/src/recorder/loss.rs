@@ -35,7 +35,7 @@ impl Recorder {
         let mut open = Vec::new();
         for member in self.members.iter_mut().flatten().filter(|member| member.is_live) {
             let store = member.region.store();
-            open.extend(slot::taken(store).filter_map(|number| untold(store, number, now)));
+            open.extend(member.region.slots().filter_map(|number| untold(store, number, now)));
             for id in member.region.open_chunks() {
                 let Some(Ok(info)) = member.region.chunk_info(id) else { continue };
                 if info.lost == 0 || !info.has_data() || member.told.get(&id.code()) == Some(&info.head.generation) {

@@ -3,6 +3,8 @@
 use super::Now;
 use super::rest::Rest;
 use crate::demand::{Demand, PerClass, idx};
+use crate::horizon::objective::Objective;
+use crate::horizon::{RATE_WINDOW_SHORT, WriteRate};
 use crate::names::Search;
 use crate::region::Region;
 use backsight_core::ids::AgentId;
@@ -17,6 +19,7 @@ use std::collections::BTreeMap;
 pub(super) struct Member {
     pub(super) region: Region,
     pub(super) pid: u32,
+    pub(super) uid: u32,
     pub(super) service: String,
     pub(super) is_live: bool,
     pub(super) death: Option<LastWords>,
@@ -28,6 +31,10 @@ pub(super) struct Member {
     pub(super) last_signal: Option<Nanos>,
     pub(super) n_threads: u32,
     pub(super) bytes_written: u64,
+    /// How fast it fills chunks, by their size.
+    pub(super) rate: WriteRate,
+    /// What its threads leave out because it alone writes too much; `None` while it leaves out what all do.
+    pub(super) objective: Option<Objective>,
     pub(super) n_corrupt: u64,
     /// Drop counters of threads that have exited, by reason code; once the process has ended, all of them.
     pub(super) drops: [u64; DROP_COUNTERS],
@@ -38,11 +45,20 @@ pub(super) struct Member {
     pub(super) search: Search,
 }
 
+/// Whose a region is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Owned {
+    pub(super) pid: u32,
+    pub(super) uid: u32,
+}
+
 impl Member {
-    pub(super) fn new(region: Region, pid: u32, service: String, now: Now) -> Self {
+    pub(super) fn new(region: Region, owner: Owned, service: String, now: Now) -> Self {
+        let Owned { pid, uid } = owner;
         Self {
             region,
             pid,
+            uid,
             service,
             is_live: true,
             death: None,
@@ -52,12 +68,19 @@ impl Member {
             last_signal: None,
             n_threads: 0,
             bytes_written: 0,
+            rate: WriteRate::new(RATE_WINDOW_SHORT),
+            objective: None,
             n_corrupt: 0,
             drops: [0; DROP_COUNTERS],
             told: BTreeMap::new(),
             looked: BTreeMap::new(),
             search: Search::new(now.time),
         }
+    }
+
+    /// Returns the pages of its region, the fixed part as last measured.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.region.chunk_bytes().0 + self.region.fixed_bytes().0
     }
 
     /// Returns the process, without strings and clock.

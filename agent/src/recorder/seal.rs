@@ -8,7 +8,7 @@ use crate::triggers::{Event, Origin};
 use backsight_core::ids::TriggerId;
 use backsight_core::record::seg_flags;
 use backsight_core::telemetry::DropReason;
-use backsight_core::units::Nanos;
+use backsight_core::units::{Bytes, Nanos};
 use backsight_ringbuf::abi::{ChunkId, Class};
 use backsight_ringbuf::reader::{ChunkInfo, SegmentInfo};
 use backsight_ringbuf::region;
@@ -90,8 +90,9 @@ impl Recorder {
             return Vec::new();
         };
         let (segments, is_sound) = collect::segments_of(&member.region, full.id, &full.info);
-        let written = u64::from(full.info.head.committed);
+        let (written, uid) = (u64::from(full.info.head.committed), member.uid);
         member.bytes_written += written;
+        member.rate.add(Bytes(full.class.bytes()));
         member.n_corrupt += u64::from(!is_sound);
         member.region.retain(full.id);
         member.looked.remove(&full.id.code());
@@ -102,11 +103,12 @@ impl Recorder {
         self.totals.segments += segments.len() as u64;
         self.totals.chunks += 1;
         if self.index.is_nearly_full(segments.len() as u64) {
-            self.compact_index();
+            self.make_index_room(full.position, now);
         }
         let first_entry = self.index.head();
         self.retention.push(Sealed {
             region: full.position,
+            uid,
             chunk: full.id,
             generation,
             class: full.class,
@@ -130,23 +132,6 @@ impl Recorder {
             self.keep_segment(full.position, full.id, &full.info, &segment, now);
         }
         events
-    }
-
-    /// Rebuilds the index without the entries of chunks that were evicted out of turn, where they are most of it: the oldest chunk pins
-    /// all that came after it.
-    fn compact_index(&mut self) {
-        if self.retention.n_entries() > self.index.n_entries() / 2 {
-            return;
-        }
-        let mut compact = self.index.emptied();
-        for sealed in self.retention.iter_mut() {
-            let first_entry = compact.head();
-            for (trace, place) in self.index.run(sealed.first_entry, sealed.n_entries) {
-                compact.push(trace, place);
-            }
-            sealed.first_entry = first_entry;
-        }
-        self.index = compact;
     }
 
     /// Returns what a segment's marks say was triggered, unless that is known.

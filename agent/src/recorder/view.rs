@@ -31,7 +31,7 @@ impl Recorder {
     pub fn pool_status(&self) -> PoolStatus {
         PoolStatus {
             budget_bytes: self.settings.budget.0,
-            populated_bytes: self.populated_bytes,
+            populated_bytes: self.pages.total(),
             retained_bytes: self.retention.bytes().0,
             kept_bytes: self.kept.bytes().0,
             index_bytes: self.index.bytes().0,
@@ -42,7 +42,7 @@ impl Recorder {
 
     /// Returns how far back the recorder can look.
     pub fn horizon_status(&self, now: Now) -> Horizon {
-        let shedding = self.objective.shedding();
+        let shedding = self.shedding();
         let permille = |share: f64| (share * 1000.0).round() as u16;
         Horizon {
             horizon_ms: self.horizon.age_ticks(now.ticks).map(|age| self.ms_of(age)),
@@ -78,6 +78,11 @@ impl Recorder {
     /// Returns the processes whose data is held.
     pub fn sessions(&self) -> Vec<SessionStatus> {
         self.members.iter().flatten().map(Member::status).collect()
+    }
+
+    /// Returns how many processes leave out more than all do, because they alone write too much.
+    pub fn n_shedding_alone(&self) -> u64 {
+        self.live().filter(|(_, member)| member.objective.is_some()).count() as u64
     }
 
     /// Returns how many gone segments are remembered no more.
@@ -199,7 +204,7 @@ impl Member {
         let mut drops = self.drops;
         if self.is_live {
             let store = self.region.store();
-            for number in slot::taken(store) {
+            for number in self.region.slots() {
                 drops.iter_mut().zip(slot::drops(store, number)).for_each(|(total, n)| *total = total.wrapping_add(n));
             }
             let refused = &mut drops[DropReason::ThreadSlots as usize];

@@ -13,6 +13,7 @@ mod harness;
 mod hostile;
 mod limbo;
 mod retention;
+mod shares;
 mod start;
 mod triggers;
 mod uplink;

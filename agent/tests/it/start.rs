@@ -244,12 +244,14 @@ fn the_service_manager_is_told_and_a_stop_leaves_no_sockets() {
         let len = manager.recv(&mut buffer).unwrap();
         String::from_utf8_lossy(&buffer[..len]).trim().to_owned()
     };
-    let mut child = command(dir.path(), "").env("NOTIFY_SOCKET", &path).spawn().unwrap();
-    assert_eq!(hear(), "READY=1");
+    let mut child =
+        command(dir.path(), "").env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "30000000").spawn().unwrap();
+    assert_eq!([hear(), hear(), hear()], ["READY=1", "WATCHDOG=1", "WATCHDOG=1"], "the loop turns, and goes on to");
     assert!(dir.path().join("agent.sock").exists());
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    assert_eq!(hear(), "STOPPING=1");
+    let said = std::iter::repeat_with(hear).find(|said| said != "WATCHDOG=1");
+    assert_eq!(said.as_deref(), Some("STOPPING=1"));
     assert!(child.wait().unwrap().success());
     assert!(!dir.path().join("agent.sock").exists() && !dir.path().join("admin.sock").exists());
 }

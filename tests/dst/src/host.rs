@@ -172,7 +172,7 @@ impl Host {
         let survivor = |(region, fd): (RegionId, OwnedFd)| {
             let of = Mapping::from_fd(fd.as_fd()).ok().and_then(|memory| region::open(&memory).ok());
             let of = of.expect("it is a region");
-            Survivor { fd, region, pid: of.pid, start_time: of.start_time, is_running: runs(region) }
+            Survivor { fd, region, pid: of.pid, uid: 0, start_time: of.start_time, is_running: runs(region) }
         };
         let survivors = left.regions.into_iter().map(survivor).collect();
         let journal = Journal::adopt(left.journal, self.id, boot(self.id));
@@ -233,7 +233,8 @@ impl Host {
         if of.life == 0 || of.session.as_ref().is_some_and(|session| session.incarnation == agent.incarnation) {
             return;
         }
-        let applicant = Applicant { pid, start_time: of.life, service: format!("service-{process}"), fork_of: None };
+        let service = format!("service-{process}");
+        let applicant = Applicant { pid, uid: 0, start_time: of.life, service, fork_of: None };
         let Ok(position) = agent.recorder.admit(applicant, point, now) else { return };
         let Some((region, fd)) = agent.recorder.region(position) else { return };
         of.session = Mapping::from_fd(fd.as_fd()).ok().map(|memory| Session {
@@ -285,6 +286,7 @@ fn settings(agent: AgentId, incarnation: u64, plan: &Plan) -> Settings {
         budget: plan.budget,
         kept_share: 0.40,
         process_share: 0.50,
+        user_share: 0.75,
         reserve_lasts: Nanos::from_ms(250),
         reserve_share: 0.10,
         slots_per_process: 512,

@@ -175,7 +175,7 @@ impl Host {
         let start = 1_000 * MS;
         let (now, point) = (at(start), point(start));
         let mut recorder = Recorder::new(settings(budget), now);
-        let applicant = Applicant { pid: 100, start_time: 1, service: "checkout".to_owned(), fork_of: None };
+        let applicant = Applicant { pid: 100, uid: 0, start_time: 1, service: "checkout".to_owned(), fork_of: None };
         let position = recorder.admit(applicant, point, now)?;
         let (_, fd) = recorder.region(position).context("the process has no region")?;
         let memory = Arc::new(Mapping::from_fd(fd).context("map the region")?);
@@ -301,6 +301,7 @@ fn settings(budget: Bytes) -> Settings {
         budget,
         kept_share: 0.40,
         process_share: 1.0,
+        user_share: 1.0,
         reserve_lasts: Nanos::from_ms(250),
         reserve_share: 0.10,
         slots_per_process: 512,
