@@ -63,5 +63,5 @@ pub mod ffi {
     pub use crate::clock::now;
     pub use crate::guard::{Started, begin_unguarded, end_unguarded, span_end_unguarded, span_start_unguarded};
     pub use crate::name::intern;
-    pub use crate::record::{event_bytes, raw_cold};
+    pub use crate::record::{event_bytes, exception_bytes, raw_cold};
 }

@@ -234,10 +234,15 @@ pub fn link(trace: backsight_core::ids::TraceId, to: SpanId) {
 /// Records that an exception was thrown or a panic began in the innermost open span.
 #[cold]
 pub fn exception<'a>(kind: impl Into<Name<'a>>, text: &str) {
-    let kind = kind.into();
+    exception_bytes(kind.into(), text.as_bytes());
+}
+
+/// Records an exception whose text need not be UTF-8: what the C face is given.
+#[cold]
+pub fn exception_bytes(kind: Name<'_>, text: &[u8]) {
     with_epoch(|writer, now, epoch| {
         let kind = kind.resolve_interned(writer, epoch);
-        Noted { kind: Kind::Exception, level: Level::Always, aux: 0 }.put(writer, now, kind, text.as_bytes());
+        Noted { kind: Kind::Exception, level: Level::Always, aux: 0 }.put(writer, now, kind, text);
     });
 }
 

@@ -280,6 +280,10 @@ BKS_API_ void bks_end(void);
  * outside a segment. */
 BKS_API_ int bks_detach(bks_context *out);
 
+/* Writes how the active segment stands to `out`, and leaves it active: for a log line, or for another thread that works for the same request.
+ * Returns 0, and writes nothing, outside a segment. */
+BKS_API_ int bks_current(bks_context *out);
+
 /* Makes the thread go on with a detached request, or begin with one as it came. Returns whether it does. Costs no byte of the log until
  * something is recorded, but for such a beginning. */
 BKS_API_ int bks_attach(const bks_context *context);
@@ -291,11 +295,15 @@ BKS_API_ int bks_switch(const bks_context *next, bks_context *previous);
 
 /* ---- records: all belong to the innermost open span of the active segment -----------------------------------------------------------
  *
- * The calls that end in _at take a BKS_LEVEL_*; without it the level is BKS_LEVEL_NORMAL. Spans, links and status are always recorded. */
+ * The calls that end in _at take a BKS_LEVEL_*; without it the level is BKS_LEVEL_NORMAL. Spans, links, exceptions and status are always recorded. */
 
 /* Records `bytes` bytes that only the application understands, at most 1 MiB. Inlined; 8 bytes and the payload. */
 BKS_API_ void bks_raw(const void *payload, size_t bytes);
 BKS_API_ void bks_raw_at(int level, const void *payload, size_t bytes);
+
+/* Records a payload with a name; 8 bytes more. */
+BKS_API_ void bks_named(bks_name *name, const void *payload, size_t bytes);
+BKS_API_ void bks_named_at(int level, bks_name *name, const void *payload, size_t bytes);
 
 /* Records an event with a message, shown as UTF-8. Inlined; 16 bytes and the message, 8 more after another span. */
 BKS_API_ void bks_event(bks_name *name, const void *message, size_t bytes);
@@ -303,6 +311,9 @@ BKS_API_ void bks_event_at(int level, bks_name *name, const void *message, size_
 
 /* Starts a span under the innermost open one; `kind` is a BKS_SPAN_*. 40 bytes and two clock reads with bks_span_end. */
 BKS_API_ bks_span bks_span_start(bks_name *name, int kind);
+
+/* Gives the innermost open span another name: what a request is for is often known late. */
+BKS_API_ void bks_rename(bks_name *name);
 
 /* Ends a span, on whichever thread works for its trace. Nothing happens where its trace is not active. */
 BKS_API_ void bks_span_end(const bks_span *span);
@@ -321,6 +332,9 @@ BKS_API_ void bks_attr_istr_at(int level, bks_name *key, bks_name *value);
 
 /* Links the span to the trace and span of `to`. */
 BKS_API_ void bks_link(const bks_context *to);
+
+/* Records that an exception of type `type` was thrown, with its message, shown as UTF-8; always recorded. */
+BKS_API_ void bks_exception(bks_name *type, const void *message, size_t bytes);
 
 /* Says how the span ended: BKS_STATUS_*, and why. */
 BKS_API_ void bks_status(int code, const char *text, size_t bytes);
@@ -642,6 +656,7 @@ BKS_INLINE_ void bks_context_new_(bks_context *out) {
 BKS_INLINE_ int bks_begin_(const bks_context *context) { BKS_RETURN_(bks_begin, (context), 0); }
 BKS_INLINE_ void bks_end_(void) { BKS_CALL_(bks_end, ()); }
 BKS_INLINE_ int bks_detach_(bks_context *out) { BKS_RETURN_(bks_detach, (out), 0); }
+BKS_INLINE_ int bks_current_(bks_context *out) { BKS_RETURN_(bks_current, (out), 0); }
 BKS_INLINE_ int bks_attach_(const bks_context *context) { BKS_RETURN_(bks_attach, (context), 0); }
 BKS_INLINE_ int bks_switch_(const bks_context *next, bks_context *previous) {
     if (BKS_HAS_(bks_switch) && bks_free_()) return bks_switch(next, previous);
@@ -652,6 +667,7 @@ BKS_INLINE_ bks_span bks_span_start_(bks_name *name, int kind) {
     const bks_span none = {{0, 0}, 0, 0};
     BKS_RETURN_(bks_span_start, (name, kind), none);
 }
+BKS_INLINE_ void bks_rename_(bks_name *name) { BKS_CALL_(bks_rename, (name)); }
 BKS_INLINE_ void bks_span_end_(const bks_span *span) { BKS_CALL_(bks_span_end, (span)); }
 BKS_INLINE_ void bks_attr_bool_(bks_name *key, int value) { BKS_CALL_(bks_attr_bool, (key, value)); }
 BKS_INLINE_ void bks_attr_i64_(bks_name *key, int64_t value) { BKS_CALL_(bks_attr_i64, (key, value)); }
@@ -665,6 +681,15 @@ BKS_INLINE_ void bks_attr_str_at_(int level, bks_name *key, const char *value, s
     BKS_CALL_OR_(bks_attr_str_at, (level, key, value, bytes), bks_attr_str, (key, value, bytes));
 }
 BKS_INLINE_ void bks_attr_istr_at_(int level, bks_name *key, bks_name *value) { BKS_CALL_OR_(bks_attr_istr_at, (level, key, value), bks_attr_istr, (key, value)); }
+BKS_INLINE_ void bks_named_(bks_name *name, const void *payload, size_t bytes) {
+    BKS_CALL_OR_(bks_named, (name, payload, bytes), bks_raw, (payload, bytes));
+}
+BKS_INLINE_ void bks_named_at_(int level, bks_name *name, const void *payload, size_t bytes) {
+    BKS_CALL_OR_(bks_named_at, (level, name, payload, bytes), bks_raw_at, (level, payload, bytes));
+}
+BKS_INLINE_ void bks_exception_(bks_name *type, const void *message, size_t bytes) {
+    BKS_CALL_OR_(bks_exception, (type, message, bytes), bks_event, (type, message, bytes));
+}
 BKS_INLINE_ void bks_link_(const bks_context *to) { BKS_CALL_(bks_link, (to)); }
 BKS_INLINE_ void bks_status_(int code, const char *text, size_t bytes) { BKS_CALL_(bks_status, (code, text, bytes)); }
 BKS_INLINE_ uint32_t bks_intern_(bks_name *name) { BKS_RETURN_(bks_intern, (name), 0); }
@@ -749,13 +774,17 @@ BKS_INLINE_ int bks_auto_set_sample_(bks_auto_set *set, const bks_auto_sample *s
 #define bks_begin(context) bks_begin_(context)
 #define bks_end() bks_end_()
 #define bks_detach(out) bks_detach_(out)
+#define bks_current(out) bks_current_(out)
 #define bks_attach(context) bks_attach_(context)
 #define bks_switch(next, previous) bks_switch_(next, previous)
 #define bks_raw(payload, bytes) bks_raw_(payload, bytes)
 #define bks_raw_at(level, payload, bytes) bks_raw_at_(level, payload, bytes)
+#define bks_named(name, payload, bytes) bks_named_(name, payload, bytes)
+#define bks_named_at(level, name, payload, bytes) bks_named_at_(level, name, payload, bytes)
 #define bks_event(name, message, bytes) bks_event_(name, message, bytes)
 #define bks_event_at(level, name, message, bytes) bks_event_at_(level, name, message, bytes)
 #define bks_span_start(name, kind) bks_span_start_(name, kind)
+#define bks_rename(name) bks_rename_(name)
 #define bks_span_end(span) bks_span_end_(span)
 #define bks_attr_bool(key, value) bks_attr_bool_(key, value)
 #define bks_attr_i64(key, value) bks_attr_i64_(key, value)
@@ -767,6 +796,7 @@ BKS_INLINE_ int bks_auto_set_sample_(bks_auto_set *set, const bks_auto_sample *s
 #define bks_attr_f64_at(level, key, value) bks_attr_f64_at_(level, key, value)
 #define bks_attr_str_at(level, key, value, bytes) bks_attr_str_at_(level, key, value, bytes)
 #define bks_attr_istr_at(level, key, value) bks_attr_istr_at_(level, key, value)
+#define bks_exception(type, message, bytes) bks_exception_(type, message, bytes)
 #define bks_link(to) bks_link_(to)
 #define bks_status(code, text, bytes) bks_status_(code, text, bytes)
 #define bks_intern(name) bks_intern_(name)

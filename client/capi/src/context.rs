@@ -34,6 +34,20 @@ pub unsafe extern "C" fn bks_detach(out: *mut Context) -> i32 {
     1
 }
 
+/// Writes the context of the active segment to `out`; returns 0, and writes nothing, where there is none.
+///
+/// # Safety
+/// `out` is null or points to a `bks_context`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bks_current(out: *mut Context) -> i32 {
+    let Some(context) = Context::current() else { return 0 };
+    if !out.is_null() {
+        // SAFETY: not null, so valid, says the caller.
+        unsafe { out.write(context) };
+    }
+    1
+}
+
 /// Goes on with a request that was detached; returns whether the thread works for it now.
 ///
 /// # Safety

@@ -35,6 +35,28 @@ pub unsafe extern "C" fn bks_raw_at(level: i32, payload: *const u8, n_bytes: usi
     ffi::raw_cold(level_of(level), unsafe { text::bytes(payload, n_bytes) });
 }
 
+/// Records a payload with a name.
+///
+/// # Safety
+/// `name` is null or a valid `bks_name`; `payload` is null or points to `n_bytes` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bks_named(name: *const bks_name, payload: *const u8, n_bytes: usize) {
+    // SAFETY: the caller's contract is the same.
+    unsafe { bks_named_at(Level::Normal as i32, name, payload, n_bytes) };
+}
+
+/// Does what [`bks_named`] does, at detail level `level`.
+///
+/// # Safety
+/// As of [`bks_named`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bks_named_at(level: i32, name: *const bks_name, payload: *const u8, n_bytes: usize) {
+    // SAFETY: the caller's contract is the same.
+    let name = unsafe { resolve(name) };
+    // SAFETY: as above.
+    backsight_client::named_at(level_of(level), name, unsafe { text::bytes(payload, n_bytes) });
+}
+
 /// Records an event of the innermost open span.
 ///
 /// # Safety
@@ -81,6 +103,16 @@ pub unsafe extern "C" fn bks_span_start(name: *const bks_name, kind: i32) -> bks
     let kind = SpanKind::from_code(u8::try_from(kind).unwrap_or(0));
     let ffi::Started { trace, id, outer } = ffi::span_start_unguarded(name, kind);
     bks_span { trace, id, outer }
+}
+
+/// Gives the innermost open span another name.
+///
+/// # Safety
+/// `name` is null or a valid `bks_name`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bks_rename(name: *const bks_name) {
+    // SAFETY: the caller's contract is the same.
+    backsight_client::rename(unsafe { resolve(name) });
 }
 
 /// Ends a span; nothing happens where its trace is not active.
@@ -228,6 +260,18 @@ pub unsafe extern "C" fn bks_link(to: *const Context) {
     if let Some(to) = unsafe { to.as_ref() } {
         backsight_client::link(to.trace, to.span);
     }
+}
+
+/// Records that an exception was thrown in the innermost open span.
+///
+/// # Safety
+/// `kind` is null or a valid `bks_name`; `message` is null or points to `n_bytes` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bks_exception(kind: *const bks_name, message: *const u8, n_bytes: usize) {
+    // SAFETY: the caller's contract is the same.
+    let kind = unsafe { resolve(kind) };
+    // SAFETY: as above.
+    ffi::exception_bytes(kind, unsafe { text::bytes(message, n_bytes) });
 }
 
 /// Says how the innermost open span ended: 0 unset, 1 ok, 2 error.

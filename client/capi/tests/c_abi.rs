@@ -118,6 +118,13 @@ fn check_recorded(program: &Path, name: &str) {
     assert_eq!(of(1, 1, Kind::Event).len(), 3);
     assert_eq!((of(1, 1, Kind::Link).len(), of(1, 1, Kind::Status).len(), of(1, 1, Kind::Fired).len()), (1, 1, 1));
     assert!(of(1, 1, Kind::Event).iter().any(|seen| seen.body.ends_with(b"no funds")));
+    let ends = |kind, n, text: &[u8]| {
+        assert!(of(1, 1, kind).len() == n && of(1, 1, kind).iter().any(|seen| seen.body.ends_with(text)))
+    };
+    ends(Kind::Named, 2, b"named");
+    ends(Kind::Named, 2, b"always");
+    ends(Kind::Exception, 1, b"a\xffb");
+    ends(Kind::Rename, 1, b"");
     assert!(raw_is(1, 1, "x") && raw_is(1, 1, &"r".repeat(50)) && raw_is(1, 1, "between"));
     let bytes: usize = of(1, 1, Kind::Raw).iter().map(|seen| seen.body.len()).sum();
     assert_eq!(bytes, 32 + 1 + 100_000 + 50 + 7, "fragments make up the whole");

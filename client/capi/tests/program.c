@@ -56,6 +56,12 @@ static void every_call(void) {
     bks_event(&name_event, "no funds", 8);
     bks_event(&name_event, NULL, 0);
     BKS_EVENT(shop, refused, "why", 3);
+    bks_named(&name_event, "named", 5);
+    bks_named_at(BKS_LEVEL_ALWAYS, &name_event, "always", 6);
+    bks_exception(&name_event, unclean, sizeof unclean);
+    bks_rename(&name_value);
+    CHECK(bks_current(&other) == recording);
+    if (recording) CHECK(other.trace.lo == 1 && other.span == span.id);
     other = context_of(7, 7);
     bks_link(&other);
     bks_status(BKS_STATUS_ERROR, "declined", 8);
@@ -80,7 +86,9 @@ static void every_call(void) {
     CHECK(bks_detach(&none) == 0);
     if (recording) CHECK(other.trace.lo == 1);
     CHECK(bks_attach(&other) == recording);
+    CHECK(bks_current(NULL) == recording);
     CHECK(bks_switch(NULL, &other) == 0);
+    CHECK(bks_current(&none) == 0);
     CHECK(bks_switch(&other, &none) == recording);
     CHECK(none.trace.lo == 0);
     bks_end();
@@ -89,6 +97,9 @@ static void every_call(void) {
     bks_begin(NULL);
     bks_raw(NULL, 0);
     bks_event(NULL, NULL, 0);
+    bks_named(NULL, NULL, 0);
+    bks_exception(NULL, NULL, 0);
+    bks_rename(NULL);
     bks_span_end(NULL);
     bks_link(NULL);
     bks_context_new(&context);
