@@ -82,7 +82,7 @@ impl Recorder {
         let shedding = self.objective.shedding();
         for position in self.live().map(|(position, _)| position).collect::<Vec<_>>() {
             let own = heavy.filter(|heavy| heavy.position == position).map(|heavy| heavy.predicted);
-            let has_changed = self.pursue_own(position, own, now);
+            let has_changed = self.pursue_own(position, own, of_others, now);
             if has_changed || shedding != before {
                 self.tell_shed(position);
             }
@@ -94,26 +94,27 @@ impl Recorder {
         }
     }
 
-    /// Lets a process pursue an objective of its own while it writes too much or has not got back what it left out; returns whether it leaves out
-    /// something else now.
-    fn pursue_own(&mut self, position: u32, predicted: Option<Nanos>, now: Now) -> bool {
+    /// Lets a process pursue an objective of its own, from when its own data, which gets as old as `own` where it writes more than its share, gets too
+    /// young, until it has got back what it left out; returns whether it leaves out something else now.
+    fn pursue_own(&mut self, position: u32, own: Option<Nanos>, of_others: Option<Nanos>, now: Now) -> bool {
         let (target, record_share) = (self.settings.horizon_target, self.settings.record_share);
         let Some(member) = self.member_mut(position) else { return false };
-        if predicted.is_none() && member.objective.is_none() {
+        let is_short = own.is_some_and(|own| own < target);
+        if !is_short && member.objective.is_none() {
             return false;
         }
         let objective = member.objective.get_or_insert_with(|| Objective::new(target, record_share));
         let before = objective.shedding();
-        objective.tick(now.time, predicted);
+        objective.tick(now.time, own.or(of_others));
         let after = objective.shedding();
-        if predicted.is_none() && after == Objective::new(target, record_share).shedding() {
+        if !is_short && after == Objective::new(target, record_share).shedding() {
             member.objective = None;
         }
         after != before
     }
 
     /// Returns how old data will get at the present rates, `None` for as old as anybody wants; and how old that of a process will that writes more
-    /// than its share of what all write, where that is too much for all of them: it loses its own, so the others' gets older.
+    /// than its share of what all write: it loses its own, so the others' gets older.
     fn predictions(&mut self, now: Now) -> (Option<Nanos>, Option<Heavy>) {
         let mut heaviest: Option<(u32, f64)> = None;
         for (position, member) in (0_u32..).zip(&mut self.members) {
@@ -124,9 +125,8 @@ impl Recorder {
         }
         let room = self.room_for_data();
         let of_all = predict(room, &self.rate_short);
-        let is_short = of_all.is_some_and(|of_all| of_all < self.settings.horizon_target);
-        let Some((position, own_rate)) = heaviest.filter(|_| is_short) else { return (of_all, None) };
-        let rates = Rates { own: own_rate, others: self.rate_short.bytes_per_s() - own_rate };
+        let Some((position, own)) = heaviest else { return (of_all, None) };
+        let rates = Rates { own, others: self.rate_short.bytes_per_s() - own };
         match split(room.0 as f64, rates, self.settings.process_share, self.settings.horizon_target) {
             Some([own, others]) => (Some(others), Some(Heavy { position, predicted: own })),
             None => (of_all, None),
