@@ -210,6 +210,9 @@ pub struct SessionStatus {
     pub service: String,
     /// Whether it runs.
     pub state: SessionState,
+    /// Whether it leaves out more than others do, because it alone writes too much.
+    #[serde(default)]
+    pub sheds_alone: bool,
     /// Thread slots in use.
     pub threads: u32,
     /// Chunks that its threads fill.

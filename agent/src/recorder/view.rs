@@ -225,6 +225,7 @@ impl Member {
             pid: self.pid,
             service: self.service.clone(),
             state: if self.is_live { SessionState::Live } else { SessionState::Dead },
+            sheds_alone: self.is_live && self.objective.is_some(),
             threads: self.n_threads,
             chunks_open: self.region.n_open(),
             chunks_granted: self.region.n_ahead().into_iter().sum(),

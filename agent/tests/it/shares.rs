@@ -132,4 +132,9 @@ fn a_process_that_writes_too_much_leaves_detail_out_alone() {
     });
     assert_eq!(detail_threshold(&few), 0);
     assert_eq!(agent.metric("backsight_agent_processes_shedding"), Some(1));
+    let sessions = agent.status()["sessions"].clone();
+    let sheds = |service: &str| {
+        sessions.as_array().unwrap().iter().find(|of| of["service"] == service).unwrap()["sheds_alone"] == true
+    };
+    assert!(sheds("loud") && !sheds("quiet"), "{sessions}");
 }

@@ -91,6 +91,7 @@ fn sessions(sessions: &[SessionStatus]) -> String {
 
 fn row(session: &SessionStatus) -> [String; 8] {
     let state = match session.state {
+        SessionState::Live if session.sheds_alone => "live, sheds",
         SessionState::Live => "live",
         SessionState::Dead => "dead",
     };

@@ -13,6 +13,7 @@ fn an_overview_shows_memory_horizon_drops_and_sessions() {
         pid: 4242,
         service: service.to_owned(),
         state,
+        sheds_alone: service == "loud",
         threads: 8,
         chunks_open: 3,
         chunks_granted: 4,
@@ -36,6 +37,7 @@ fn an_overview_shows_memory_horizon_drops_and_sessions() {
         horizon: Horizon { horizon_ms: None, predicted_ms: Some(9_000), target_ms: 10_000, ..Horizon::default() },
         sessions: vec![
             session("cart", SessionState::Live, &[("no_chunk", 12), ("rate", 0)]),
+            session("loud", SessionState::Live, &[]),
             session("", SessionState::Dead, &[]),
         ],
         triggers_fired: counts(&[("cli", 2)]),
@@ -69,9 +71,10 @@ fn an_overview_shows_memory_horizon_drops_and_sessions() {
                   announced 10 of 12, sent 3 MiB in 7 batches, 6 acknowledged, 2 KiB queued
         missing   bpf: no CAP_BPF
 
-        SERVICE   PID  STATE  THREADS  OPEN  AHEAD  WRITTEN  DROPPED
-        cart     4242  live         8     3      4    5 MiB  no_chunk 12
-        ?        4242  dead         8     3      4    5 MiB  nothing
+        SERVICE   PID  STATE        THREADS  OPEN  AHEAD  WRITTEN  DROPPED
+        cart     4242  live               8     3      4    5 MiB  no_chunk 12
+        loud     4242  live, sheds        8     3      4    5 MiB  nothing
+        ?        4242  dead               8     3      4    5 MiB  nothing
     "#]]
     .assert_eq(&overview(&status));
 }
