@@ -29,12 +29,16 @@
 //! - **drop**: a record, signal or trace that was given up; always counted, with a [`telemetry::DropReason`].
 #![forbid(unsafe_code)]
 
+pub mod align;
 pub mod cause;
 pub mod certificate;
 pub mod checksum;
 pub mod clock;
+pub mod columns;
+pub mod compare;
 pub mod context;
 pub mod coordination;
+pub mod critical;
 pub mod expr;
 pub mod holding;
 pub mod ids;
@@ -45,6 +49,8 @@ pub mod record;
 pub mod segment;
 pub mod session;
 pub mod shard;
+pub mod sketch;
+pub mod skew;
 pub mod sync;
 pub mod telemetry;
 pub mod trace;
