@@ -12,7 +12,7 @@ pub use normal::{AgainstNormal, Normal, NormalRow, NormalTooLarge, TRACES_ENOUGH
 use crate::align::{Alignment, Fate};
 use crate::columns::{Labels, PathId, Paths, Tree};
 use crate::critical::CriticalPath;
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// What became of spans from the first trace to the second.
@@ -99,18 +99,11 @@ impl DeltaRow {
         }
     }
 
-    /// Returns its paths by what they say, those of a row and of its mirror in the same order.
-    fn order(&self, other: &Self, paths: &Paths, labels: &Labels) -> Ordering {
-        let order = |a: &Option<PathId>, b: &Option<PathId>| match (a, b) {
-            (Some(a), Some(b)) => paths.order(labels, *a, *b),
-            _ => a.is_some().cmp(&b.is_some()),
-        };
-        let sorted = |row: &Self| match order(&row.path_a, &row.path_b).is_le() {
-            true => [row.path_a, row.path_b],
-            false => [row.path_b, row.path_a],
-        };
-        let ([a0, a1], [b0, b1]) = (sorted(self), sorted(other));
-        order(&a1, &b1).then_with(|| order(&a0, &b0)).then_with(|| self.change.cmp(&other.change))
+    /// Returns what orders rows of equal deltas: the ranks of its paths, those of a row and of its mirror in the same order.
+    fn key(&self, ranks: &[u32]) -> ([u32; 2], Change) {
+        let rank = |path: Option<PathId>| path.and_then(|path| ranks.get(path.0 as usize)).copied().unwrap_or_default();
+        let (a, b) = (rank(self.path_a), rank(self.path_b));
+        ([a.max(b), a.min(b)], self.change)
     }
 }
 
@@ -183,8 +176,10 @@ impl Comparison {
 
     /// Sorts the rows: the largest delta first, whatever its sign; then the percentile farthest from the middle, then by path.
     pub fn rank(&mut self, paths: &Paths, labels: &Labels) {
-        let key = |row: &DeltaRow| (Reverse(row.delta_ns().unsigned_abs()), Reverse(deviation(row.percentile)));
-        self.rows.sort_by(|x, y| key(x).cmp(&key(y)).then_with(|| x.order(y, paths, labels)));
+        let ranks = paths.ranks(labels);
+        self.rows.sort_by_cached_key(|row| {
+            (Reverse(row.delta_ns().unsigned_abs()), Reverse(deviation(row.percentile)), row.key(&ranks))
+        });
     }
 
     /// Returns the first `n_max` rows and what the others sum to, so that what is shown sums to the whole.

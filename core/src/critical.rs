@@ -6,7 +6,6 @@
 mod tests;
 
 use crate::columns::Tree;
-use crate::ids::SpanId;
 use std::cmp::Reverse;
 
 /// A part of the root's duration that belongs to one span.
@@ -46,21 +45,25 @@ impl CriticalPath {
     /// The last-returning child of Uber's CRISP (Zhang et al., USENIX ATC 2022), with every nanosecond given away once.
     pub fn of(tree: &Tree<'_>) -> Self {
         let mut path = Self { self_ns: vec![0; tree.len()], stretches: Vec::new() };
-        let mut open: Vec<Window> = tree.root().map(|root| Window::of(tree, root)).into_iter().collect();
-        let mut children = Vec::new();
-        while let Some(window) = open.pop() {
-            waited_for(tree, window, &mut children);
-            let mut at_ns = window.to_ns;
-            for child in &children {
-                if child.to_ns <= at_ns {
-                    path.give(window.node, child.to_ns, at_ns);
-                    at_ns = child.from_ns;
-                    open.push(*child);
+        // Children of the spans that are open, those of the innermost last; what is asked next stands at the end.
+        let mut children: Vec<Window> = Vec::new();
+        let mut open: Vec<Search> = Vec::new();
+        let root = tree.root().map(|root| Window::of(tree, root));
+        open.extend(root.map(|root| Search::begin(tree, root, &mut children)));
+        while let Some(search) = open.last_mut() {
+            match search.next(&mut children) {
+                Some(child) => {
+                    path.give(search.window.node, child.to_ns, search.at_ns);
+                    search.at_ns = child.from_ns;
+                    open.push(Search::begin(tree, child, &mut children));
+                }
+                None => {
+                    path.give(search.window.node, search.window.from_ns, search.at_ns);
+                    open.pop();
                 }
             }
-            path.give(window.node, window.from_ns, at_ns);
         }
-        path.stretches.sort_unstable_by_key(|stretch| stretch.from_ns);
+        path.stretches.reverse();
         path
     }
 
@@ -83,28 +86,54 @@ impl CriticalPath {
 /// A node, and the part of the path that is its own or its descendants'.
 #[derive(Clone, Copy)]
 struct Window {
-    node: u32,
-    id: SpanId,
-    start_ns: u64,
-    from_ns: u64,
     to_ns: u64,
+    from_ns: u64,
+    node: u32,
 }
 
 impl Window {
     fn of(tree: &Tree<'_>, node: u32) -> Self {
         let row = tree.row(node);
-        Self { node, id: row.id, start_ns: row.start_ns, from_ns: row.start_ns, to_ns: row.end_ns }
+        Self { node, from_ns: row.start_ns, to_ns: row.end_ns }
     }
 }
 
-/// Fills `children` with the children that `window`'s node may have waited for, clipped to the window, in the order in which they are asked.
-fn waited_for(tree: &Tree<'_>, window: Window, children: &mut Vec<Window>) {
-    let clipped = |node: u32| {
-        let child = Window::of(tree, node);
-        Window { from_ns: child.from_ns.max(window.from_ns), to_ns: child.to_ns.min(window.to_ns), ..child }
-    };
-    children.clear();
-    let sync = tree.children(window.node).iter().copied().filter(|node| tree.is_sync(*node));
-    children.extend(sync.map(clipped).filter(|child| child.from_ns < child.to_ns));
-    children.sort_unstable_by_key(|child| (Reverse(child.to_ns), Reverse(child.start_ns), child.id, child.node));
+/// The search for what a span waited for.
+struct Search {
+    window: Window,
+    /// Where its children begin among those of all open searches.
+    first: usize,
+    /// What lies behind has been given away.
+    at_ns: u64,
+}
+
+impl Search {
+    /// Adds to `children` those that `window`'s node may have waited for, clipped to the window, so that the one to be asked first stands last.
+    fn begin(tree: &Tree<'_>, window: Window, children: &mut Vec<Window>) -> Self {
+        let clipped = |node: u32| {
+            let child = Window::of(tree, node);
+            Window { from_ns: child.from_ns.max(window.from_ns), to_ns: child.to_ns.min(window.to_ns), node }
+        };
+        let first = children.len();
+        let sync = tree.children(window.node).iter().copied().filter(|node| tree.is_sync(*node));
+        children.extend(sync.map(clipped).filter(|child| child.from_ns < child.to_ns));
+        // Calls one after the other are in this order already.
+        let tie = |child: &Window| {
+            let row = tree.row(child.node);
+            (row.start_ns, Reverse((row.id, child.node)))
+        };
+        children[first..].sort_unstable_by(|x, y| x.to_ns.cmp(&y.to_ns).then_with(|| tie(x).cmp(&tie(y))));
+        Self { window, first, at_ns: window.to_ns }
+    }
+
+    /// Takes the next child that had ended by then; those that overlap a later one are passed over.
+    fn next(&self, children: &mut Vec<Window>) -> Option<Window> {
+        while children.len() > self.first {
+            let child = children.pop()?;
+            if child.to_ns <= self.at_ns {
+                return Some(child);
+            }
+        }
+        None
+    }
 }

@@ -60,6 +60,7 @@ impl Sketch {
     ///
     /// # Cost
     /// A shift, two loads and a store; 256 bytes are allocated for the first value of an octave.
+    #[inline]
     pub fn add(&mut self, value: u64) {
         self.add_n(value, 1);
     }

@@ -63,7 +63,7 @@ impl Interval {
 /// What one ordered pair of hosts has said: the tightest bounds of each second, at most one more than [`WINDOW_S`] of them.
 #[derive(Clone, Debug, Default)]
 struct Pair {
-    seconds: BTreeMap<u64, (Interval, u64)>,
+    seconds: BTreeMap<u64, Interval>,
 }
 
 impl Pair {
@@ -75,21 +75,16 @@ impl Pair {
         let oldest = self.newest().max(second).saturating_sub(WINDOW_S);
         self.seconds.retain(|second, _| *second >= oldest);
         if second >= oldest {
-            let (bounds, n) = self.seconds.entry(second).or_default();
+            let bounds = self.seconds.entry(second).or_default();
             *bounds = bounds.and(interval);
-            *n += 1;
         }
     }
 
-    fn at(&self, second: u64) -> (Interval, u64) {
-        let mut all = (Interval::default(), 0);
-        for (of, (bounds, n)) in &self.seconds {
-            let age_s = second.abs_diff(*of);
-            if age_s <= WINDOW_S {
-                all = (all.0.and(bounds.widened(age_s as i64 * WIDENING_NS_PER_S)), all.1 + n);
-            }
-        }
-        all
+    fn at(&self, second: u64) -> Interval {
+        let aged = self.seconds.iter().map(|(of, bounds)| (second.abs_diff(*of), bounds));
+        let valid = aged.filter(|(age_s, _)| *age_s <= WINDOW_S);
+        let widened = valid.map(|(age_s, bounds)| bounds.widened(age_s as i64 * WIDENING_NS_PER_S));
+        widened.fold(Interval::default(), Interval::and)
     }
 }
 
@@ -115,16 +110,10 @@ impl Bounds {
     /// # Cost
     /// One ordered lookup for each child on another host, about 60 steps more.
     pub fn observe(&mut self, columns: &Columns, tree: &Tree<'_>) {
-        for node in tree.order() {
-            let Some(parent) = tree.parent(*node).filter(|parent| !tree.is_synthetic(*parent)) else { continue };
-            let (caller, callee) = (tree.row(parent), tree.row(*node));
-            let is_call = !tree.is_orphan(*node) && !tree.is_cut(*node) && caller.host != callee.host;
-            if is_call && (caller.flags | callee.flags) & row_flags::REPAIRED == 0 {
-                let interval = interval_of(caller, callee, tree.is_sync(*node));
-                let name = |row: &Row| columns.hosts().get(row.host as usize).cloned();
-                if let (Some(from), Some(to)) = (name(caller), name(callee)) {
-                    self.learn((from, to), caller.start_ns / SECOND_NS, interval);
-                }
+        let name = |host: u32| columns.hosts().get(host as usize).cloned();
+        for call in calls(tree) {
+            if let (Some(from), Some(to)) = (name(call.from), name(call.to)) {
+                self.learn((from, to), call.second, call.interval);
             }
         }
     }
@@ -152,8 +141,9 @@ impl Bounds {
     /// Returns what to add to the times of each host of a trace, in the order of [`Columns::hosts`], so that they agree with those of its root's host.
     /// A correction of more than `skew_max_ns` is not applied.
     ///
-    /// All bounds between the trace's hosts are taken together, the tightest pair first (ties by name). A pair that contradicts what is known by then
-    /// is left out, and both its hosts are doubtful. A clock that may agree with the root's is left as it is. Of the others each is put into the middle
+    /// What the trace's own calls say counts as it is, unless they contradict each other (a long trace, on clocks that drift), what was learnt by its
+    /// age. All bounds between its hosts are taken together, the tightest pair first (ties by name). A pair that contradicts what is known by then is
+    /// left out, and both its hosts are doubtful. A clock that may agree with the root's is left as it is. Of the others each is put into the middle
     /// of what is possible for it, and all together keep all bounds; one that is bounded from one side only is put at its bound.
     ///
     /// The error is at most half of what is possible for the host: half the least round trip of a call from the root's host to it, if the hosts that
@@ -168,49 +158,115 @@ impl Bounds {
         let Some((root, at_ns)) = reference(tree).filter(|(root, _)| (*root as usize) < clocks.hosts.len()) else {
             return clocks;
         };
-        let considered = considered(columns, root as usize);
-        let mut net = Net::new(considered.len());
-        for (from, to, interval) in self.tightest_first(&considered, columns, at_ns / SECOND_NS, &mut clocks) {
-            let is_kept = !interval.is_empty() && net.bound(from, to, (interval.low, interval.high));
-            for idx in [from, to].into_iter().filter(|_| !is_kept) {
-                clocks.hosts[considered[idx]].is_doubtful = true;
+        let hosts = Hosts::considered(columns, root as usize);
+        let mut net = Net::new(hosts.order.len());
+        for call in calls(tree) {
+            let places = (hosts.place_of(call.from), hosts.place_of(call.to));
+            if let (Some(from), Some(to)) = places {
+                [from, to].into_iter().for_each(|place| clocks.hosts[hosts.order[place]].n_calls += 1);
             }
         }
-        for (idx, solved) in net.solve().into_iter().enumerate() {
-            clocks.hosts[considered[idx]].set(solved, skew_max_ns);
+        for ((from, to), interval) in self.tightest_first(&hosts, tree, at_ns / SECOND_NS) {
+            let is_kept = !interval.is_empty() && net.bound(from, to, (interval.low, interval.high));
+            for place in [from, to].into_iter().filter(|_| !is_kept) {
+                clocks.hosts[hosts.order[place]].is_doubtful = true;
+            }
+        }
+        for (place, solved) in net.solve().into_iter().enumerate() {
+            clocks.hosts[hosts.order[place]].set(solved, skew_max_ns);
         }
         clocks.hosts[root as usize].state = ClockState::Reference;
         clocks
     }
 
-    /// Returns the bounds between the hosts that are considered, each unordered pair once, by their positions there.
-    fn tightest_first(
-        &self,
-        considered: &[usize],
-        columns: &Columns,
-        second: u64,
-        clocks: &mut Clocks,
-    ) -> Vec<(usize, usize, Interval)> {
-        let places: BTreeMap<&str, usize> =
-            considered.iter().enumerate().map(|(place, host)| (&*columns.hosts()[*host], place)).collect();
-        let mut joint: BTreeMap<(&str, &str), Interval> = BTreeMap::new();
-        for ((from, to), pair) in &self.pairs {
-            let (Some(from_place), Some(to_place)) = (places.get(&**from), places.get(&**to)) else { continue };
-            let (interval, n_calls) = pair.at(second);
-            for place in [from_place, to_place] {
-                clocks.hosts[considered[*place]].n_calls += n_calls;
-            }
-            let (key, interval) = match from < to {
-                true => ((&**from, &**to), interval),
-                false => ((&**to, &**from), interval.reversed()),
-            };
-            let known = joint.entry(key).or_default();
-            *known = known.and(interval);
+    /// Returns the bounds between hosts by their places, each unordered pair once.
+    fn tightest_first(&self, hosts: &Hosts<'_>, tree: &Tree<'_>, second: u64) -> Vec<((usize, usize), Interval)> {
+        let (mut joint, mut own) = (Joint::default(), Joint::default());
+        for call in calls(tree) {
+            own.add(hosts.place_of(call.from), hosts.place_of(call.to), call.interval);
         }
-        let mut joint: Vec<_> = joint.into_iter().collect();
-        joint.sort_by_key(|(hosts, interval)| (interval.width(), *hosts));
-        joint.into_iter().map(|((from, to), interval)| (places[from], places[to], interval)).collect()
+        for ((from, to), pair) in &self.pairs {
+            joint.add(hosts.place_of_name(from), hosts.place_of_name(to), pair.at(second));
+        }
+        for (places, interval) in own.by_places {
+            if !interval.is_empty() || !joint.by_places.contains_key(&places) {
+                joint.add(Some(places.0), Some(places.1), interval);
+            }
+        }
+        let mut all: Vec<_> = joint.by_places.into_iter().collect();
+        all.sort_by_key(|(places, interval)| (interval.width(), *places));
+        all
     }
+}
+
+/// The hosts of a trace whose clocks are held against each other.
+struct Hosts<'c> {
+    columns: &'c Columns,
+    /// Their positions in [`Columns::hosts`], the root's first, then by name. A *place* is a position here.
+    order: Vec<usize>,
+    places: BTreeMap<&'c str, usize>,
+}
+
+impl<'c> Hosts<'c> {
+    fn considered(columns: &'c Columns, root: usize) -> Self {
+        let names = columns.hosts();
+        let mut others: Vec<usize> = (0..names.len()).filter(|host| *host != root).collect();
+        others.sort_by_key(|host| &names[*host]);
+        let order: Vec<usize> = std::iter::once(root).chain(others).take(HOSTS_MAX).collect();
+        let places = order.iter().enumerate().map(|(place, host)| (&*names[*host], place)).collect();
+        Self { columns, order, places }
+    }
+
+    fn place_of_name(&self, name: &str) -> Option<usize> {
+        self.places.get(name).copied()
+    }
+
+    fn place_of(&self, host: u32) -> Option<usize> {
+        self.place_of_name(self.columns.hosts().get(host as usize)?)
+    }
+}
+
+/// What all calls between two hosts say, in either direction.
+#[derive(Default)]
+struct Joint {
+    by_places: BTreeMap<(usize, usize), Interval>,
+}
+
+impl Joint {
+    /// Adds what calls between two hosts say, if both are considered.
+    fn add(&mut self, from: Option<usize>, to: Option<usize>, interval: Interval) {
+        let (Some(from), Some(to)) = (from, to) else { return };
+        let (places, interval) = if from < to { ((from, to), interval) } else { ((to, from), interval.reversed()) };
+        let known = self.by_places.entry(places).or_default();
+        *known = known.and(interval);
+    }
+}
+
+/// A call from one host to another, and what it says of their clocks.
+struct Call {
+    from: u32,
+    to: u32,
+    /// When it went out.
+    second: u64,
+    interval: Interval,
+}
+
+/// Returns the calls of a trace from which something can be learnt.
+fn calls<'t>(tree: &'t Tree<'_>) -> impl Iterator<Item = Call> + 't {
+    let edges = tree.order().iter().filter_map(|node| Some((tree.parent(*node)?, *node)));
+    let named =
+        edges.filter(|(parent, node)| !tree.is_synthetic(*parent) && !tree.is_orphan(*node) && !tree.is_cut(*node));
+    named.filter_map(|(parent, node)| {
+        let (caller, callee) = (tree.row(parent), tree.row(node));
+        let is_known = (caller.flags | callee.flags) & row_flags::REPAIRED == 0;
+        let call = Call {
+            from: caller.host,
+            to: callee.host,
+            second: caller.start_ns / SECOND_NS,
+            interval: interval_of(caller, callee, tree.is_sync(node)),
+        };
+        (is_known && caller.host != callee.host).then_some(call)
+    })
 }
 
 /// Returns what a call says of the difference between its hosts' clocks: what has to be added to the callee's times.
@@ -232,13 +288,6 @@ fn reference(tree: &Tree<'_>) -> Option<(u32, u64)> {
     let root = tree.root()?;
     let first = if tree.is_synthetic(root) { *tree.children(root).first()? } else { root };
     Some((tree.row(first).host, tree.row(first).start_ns))
-}
-
-/// Returns the hosts whose clocks are held against each other, the root's first.
-fn considered(columns: &Columns, root: usize) -> Vec<usize> {
-    let mut others: Vec<usize> = (0..columns.hosts().len()).filter(|host| *host != root).collect();
-    others.sort_by_key(|host| &columns.hosts()[*host]);
-    std::iter::once(root).chain(others).take(HOSTS_MAX).collect()
 }
 
 /// What a host's clock was found to be.
@@ -268,7 +317,7 @@ pub struct HostClock {
     pub low_ns: Option<i64>,
     /// The most.
     pub high_ns: Option<i64>,
-    /// How many calls between it and other hosts of the trace were taken into account.
+    /// How many calls of the trace between it and other hosts say something about it.
     pub n_calls: u64,
     /// What was found.
     pub state: ClockState,

@@ -34,7 +34,7 @@ pub(super) fn partners(small: (&Side<'_>, u32, &Vec<u32>), large: (&Side<'_>, u3
 }
 
 /// Returns the partners whose worth sums highest: of equal ones the earlier.
-fn best(n_small: usize, n_skips: usize, worth: impl Fn(usize, usize) -> i128) -> Vec<usize> {
+pub(super) fn best(n_small: usize, n_skips: usize, worth: impl Fn(usize, usize) -> i128) -> Vec<usize> {
     let width = n_skips + 1;
     // Of the first nodes of the smaller side, with so many of the larger skipped.
     let mut sums = vec![0_i128; width];

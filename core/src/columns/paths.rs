@@ -3,7 +3,6 @@
 //! Called by [`crate::compare`], and by whoever keeps sums by path. Spans of equal paths are one row of an answer.
 
 use super::{LabelId, Labels, Tree};
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 /// The number of a path in its table.
@@ -86,14 +85,26 @@ impl Paths {
         labels
     }
 
-    /// Returns the order of two paths by what their labels say: the same in every table.
-    pub fn order(&self, labels: &Labels, a: PathId, b: PathId) -> Ordering {
-        if a == b {
-            return Ordering::Equal;
+    /// Returns for each path its place in the order of what their labels say, a path before those below it: the same order in every table.
+    ///
+    /// # Cost
+    /// Time `n log n` and memory linear in the paths of the table.
+    pub fn ranks(&self, labels: &Labels) -> Vec<u32> {
+        let mut by_label: Vec<PathId> = (1..self.steps.len() as u32).map(PathId).collect();
+        by_label.sort_by(|a, b| labels.order(self.step(*b).label, self.step(*a).label));
+        let mut below: Vec<Vec<PathId>> = vec![Vec::new(); self.steps.len()];
+        for path in by_label {
+            below[self.step(path).above.0 as usize].push(path);
         }
-        let (a, b) = (self.labels(a), self.labels(b));
-        let differ = a.iter().zip(&b).map(|(a, b)| labels.order(*a, *b)).find(|order| order.is_ne());
-        differ.unwrap_or_else(|| a.len().cmp(&b.len()))
+        let mut ranks = vec![0; self.steps.len()];
+        let mut open = vec![PathId::EMPTY];
+        let mut n_ranked = 0;
+        while let Some(path) = open.pop() {
+            ranks[path.0 as usize] = n_ranked;
+            n_ranked += 1;
+            open.append(&mut below[path.0 as usize]);
+        }
+        ranks
     }
 
     fn step(&self, path: PathId) -> Step {

@@ -117,8 +117,17 @@ fn repeated_labels_fold_and_deep_ones_count_with_their_ancestor() {
     assert_eq!(paths.of_labels([a, b, c]), ab);
     assert_eq!(paths.labels(ab), [a, b]);
     assert_eq!(paths.labels(PathId::EMPTY), []);
-    let ac = paths.of_labels([a, c]);
-    assert!(paths.order(&labels, ab, ac).is_lt() && paths.order(&labels, paths.clone().of_labels([a]), ab).is_lt());
+}
+
+#[test]
+fn paths_are_in_the_order_of_their_texts() {
+    let mut labels = Labels::default();
+    let [c, b, a] = ["c", "b", "a"].map(|operation| labels.intern("s", operation, SpanKind::Internal));
+    let mut paths = Paths::new(u32::MAX);
+    let ordered = [vec![], vec![a], vec![a, b], vec![a, b, a], vec![a, c], vec![b], vec![c], vec![c, a]];
+    let by_depth = ordered.iter().rev().map(|labels| paths.of_labels(labels.iter().copied())).collect::<Vec<_>>();
+    let ranks = paths.ranks(&labels);
+    assert_eq!(by_depth.iter().rev().map(|path| ranks[path.0 as usize]).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 6, 7]);
 }
 
 #[test]

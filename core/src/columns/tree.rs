@@ -249,12 +249,10 @@ fn is_waited_for(parent: &Row, child: &Row, labels: &Labels) -> bool {
 }
 
 fn by_start(rows: &[Row]) -> Vec<u32> {
-    let mut by_start: Vec<u32> = (0..rows.len() as u32).collect();
-    by_start.sort_unstable_by_key(|idx| {
-        let row = &rows[*idx as usize];
-        (row.start_ns, row.id, *idx)
-    });
-    by_start
+    let mut starts: Vec<(u64, u32)> = (0_u32..).zip(rows).map(|(idx, row)| (row.start_ns, idx)).collect();
+    let tie = |idx: u32| (rows[idx as usize].id, idx);
+    starts.sort_unstable_by(|x, y| x.0.cmp(&y.0).then_with(|| tie(x.1).cmp(&tie(y.1))));
+    starts.into_iter().map(|(_, idx)| idx).collect()
 }
 
 /// Returns the parent of each row by two sorted lists of ids: no hash, so nobody can choose ids that make it slow.

@@ -138,11 +138,12 @@ impl AgainstNormal {
 
     /// Sorts the rows as [`super::Comparison::rank`] does; what is other comes last of equal ones.
     pub fn rank(&mut self, paths: &Paths, labels: &Labels) {
-        let key = |row: &NormalRow| {
+        let ranks = paths.ranks(labels);
+        let rank = |path: PathId| ranks.get(path.0 as usize).copied().unwrap_or_default();
+        self.rows.sort_by_cached_key(|row| {
             let magnitude = row.delta_times_n_ns.unsigned_abs();
-            (Reverse(magnitude), Reverse(super::deviation(row.percentile)), row.path.is_none())
-        };
-        let path = |row: &NormalRow| row.path.unwrap_or_default();
-        self.rows.sort_by(|x, y| key(x).cmp(&key(y)).then_with(|| paths.order(labels, path(x), path(y))));
+            let place = row.path.map_or(u32::MAX, rank);
+            (Reverse(magnitude), Reverse(super::deviation(row.percentile)), place)
+        });
     }
 }
