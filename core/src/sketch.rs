@@ -21,14 +21,14 @@ pub const SKETCH_BUCKETS: usize = OCTAVES * SUB_BUCKETS as usize;
 ///
 /// # Shape
 /// Values below 64 are counted exactly; above, a bucket is 1/64 of its octave wide, and the value that stands for it is at most 0.78 % off any value
-/// in it. Counts are exact; one that would pass `u64::MAX` stays there, which keeps merging associative. 96 bytes, and 256 for each octave that
-/// values fell into (512 where a count passes 2^32).
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// in it. Counts are exact; one that would pass `u64::MAX` stays there, which keeps merging associative. 32 bytes, 16 for each octave from the lowest to
+/// the highest, and 256 for each that values fell into (512 where a count passes 2^32).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Sketch {
-    /// For each octave, the position of its page in `pages` and one, 0 for none.
-    places: [u8; OCTAVES],
-    /// Pages in the order of their octaves.
-    pages: Vec<Page>,
+    /// The octave of the first page.
+    lowest: usize,
+    /// Pages from the lowest octave that values fell into to the highest.
+    pages: Vec<Option<Page>>,
 }
 
 /// The counts of one octave; wide only where a count needs it, so that equal counts are equal pages.
@@ -47,12 +47,6 @@ pub struct Bucket {
     pub width: u64,
     /// How often they came.
     pub count: u64,
-}
-
-impl Default for Sketch {
-    fn default() -> Self {
-        Self { places: [0; OCTAVES], pages: Vec::new() }
-    }
 }
 
 impl Sketch {
@@ -149,27 +143,37 @@ impl Sketch {
     }
 
     fn page(&self, octave: usize) -> Option<&Page> {
-        self.pages.get(usize::from(self.places[octave]).checked_sub(1)?)
+        self.pages.get(octave.checked_sub(self.lowest)?)?.as_ref()
     }
 
     #[inline]
     fn page_mut(&mut self, octave: usize) -> &mut Page {
-        if self.places[octave] == 0 {
-            self.insert_page(octave);
+        if octave.wrapping_sub(self.lowest) >= self.pages.len() {
+            self.reach(octave);
         }
-        &mut self.pages[usize::from(self.places[octave]) - 1]
+        self.pages[octave - self.lowest].get_or_insert_with(Page::new)
     }
 
+    /// Makes room for the page of an octave below the lowest or above the highest.
     #[cold]
-    fn insert_page(&mut self, octave: usize) {
-        let at = self.places[..octave].iter().max().copied().unwrap_or_default();
-        self.pages.insert(usize::from(at), Page::Narrow(Box::new([0; SUB_BUCKETS as usize])));
-        self.places[octave] = at + 1;
-        self.places[octave + 1..].iter_mut().filter(|place| **place > 0).for_each(|place| *place += 1);
+    fn reach(&mut self, octave: usize) {
+        if self.pages.is_empty() {
+            self.lowest = octave;
+        }
+        let n_below = self.lowest.saturating_sub(octave);
+        self.pages.splice(0..0, (0..n_below).map(|_| None));
+        self.lowest -= n_below;
+        let len = self.pages.len().max(octave - self.lowest + 1);
+        self.pages.resize_with(len, || None);
     }
 }
 
 impl Page {
+    #[cold]
+    fn new() -> Self {
+        Self::Narrow(Box::new([0; SUB_BUCKETS as usize]))
+    }
+
     fn get(&self, sub: usize) -> u64 {
         match self {
             Self::Narrow(counts) => u64::from(counts[sub]),

@@ -1,8 +1,8 @@
 //! Claims about OTLP/JSON: the official types read it, see what the trace has, and write it down again as it is.
 
 use super::ExportRequest;
-use crate::export::sample::{START_NS, trace};
 use crate::export::Extras;
+use crate::export::sample::{START_NS, trace};
 use backsight_core::certificate::{Certificate, Gap, GapKind, Verdict};
 use backsight_core::ids::AgentId;
 use backsight_core::trace::{Attribute, AttributeValue, Notes, Span};
