@@ -11,6 +11,8 @@ mod siblings;
 mod tests;
 mod wrapped;
 
+pub use assign::{GROUP_CELLS_MAX, GROUP_LABELS_MAX};
+
 use crate::columns::{Labels, Tree};
 use shapes::Shapes;
 
@@ -88,8 +90,6 @@ pub fn align(a: &Tree<'_>, b: &Tree<'_>, labels: &Labels) -> Alignment {
     aligner.find_moved();
     Alignment { a: aligner.a.fates, b: aligner.b.fates }
 }
-
-pub use assign::{GROUP_CELLS_MAX, GROUP_LABELS_MAX};
 
 /// One of the two trees.
 struct Side<'t> {
