@@ -26,15 +26,25 @@
 //! - **group**: a symptomatic trace and its laterals, followed from host to host by the coordinator.
 //! - **coordinator**: who follows crumbs from agent to agent, and asks each for its part.
 //! - **certificate**: what a stored trace says about its own completeness.
+//! - **row**: a span as the read side computes with it: ids, times, label, host ([`columns`]).
+//! - **label**: service, operation and kind of a span; a **label path** leads from the root down to it, repetitions folded.
+//! - **critical path**: to which span each nanosecond of a trace's root belongs ([`critical`]).
+//! - **alignment**: which span of one trace is which of another ([`align`]).
+//! - **sketch**: how often values came, in log-linear buckets that merge by addition ([`mod@sketch`]).
+//! - **skew**: by how much the clocks of two hosts disagree ([`skew`]).
 //! - **drop**: a record, signal or trace that was given up; always counted, with a [`telemetry::DropReason`].
 #![forbid(unsafe_code)]
 
+pub mod align;
 pub mod cause;
 pub mod certificate;
 pub mod checksum;
 pub mod clock;
+pub mod columns;
+pub mod compare;
 pub mod context;
 pub mod coordination;
+pub mod critical;
 pub mod expr;
 pub mod holding;
 pub mod ids;
@@ -45,6 +55,8 @@ pub mod record;
 pub mod segment;
 pub mod session;
 pub mod shard;
+pub mod sketch;
+pub mod skew;
 pub mod sync;
 pub mod telemetry;
 pub mod trace;

@@ -62,6 +62,13 @@ impl Trace {
             .map(|(_, start, end)| (start, end.unwrap_or(start)))
             .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
+
+    /// Returns the id of the span that stands for a visit: the same for the same visit of the same process.
+    pub fn visit_id(&self, visit: &Visit) -> SpanId {
+        let process = self.processes.get(visit.process_idx);
+        let (agent, region) = process.map(|process| (process.agent, process.region)).unwrap_or_default();
+        SpanId::of_place(&format!("visit {agent} {region} {} {}", visit.tid, visit.start_ns))
+    }
 }
 
 /// A process that wrote for a trace.

@@ -7,8 +7,8 @@ mod relations;
 pub(crate) use relations::{Part, Relations};
 
 use backsight_core::certificate::Certificate;
-use backsight_core::ids::{AgentId, SpanId};
-use backsight_core::trace::{Notes, ProcessClock, Trace, Visit};
+use backsight_core::ids::AgentId;
+use backsight_core::trace::{Notes, ProcessClock, Trace};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -69,13 +69,6 @@ fn move_notes(notes: &mut Notes, by: u64) {
     for payload in &mut notes.payloads {
         payload.at_ns = later(payload.at_ns, by);
     }
-}
-
-/// Returns the id of the span that stands for a visit: the same for the same visit of the same process.
-pub(crate) fn visit_id(trace: &Trace, visit: &Visit) -> SpanId {
-    let process = trace.processes.get(visit.process_idx);
-    let (agent, region) = process.map(|process| (process.agent, process.region)).unwrap_or_default();
-    SpanId::of_place(&format!("visit {agent} {region} {} {}", visit.tid, visit.start_ns))
 }
 
 #[cfg(test)]

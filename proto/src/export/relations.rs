@@ -2,7 +2,6 @@
 //!
 //! Called by the exports, once for each trace.
 
-use super::visit_id;
 use backsight_core::ids::SpanId;
 use backsight_core::trace::{Notes, Trace, Visit};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +33,7 @@ impl Relations {
     /// Time `n log n`, memory linear in the trace.
     pub(crate) fn of(trace: &Trace) -> Self {
         let spans: BTreeSet<SpanId> = trace.spans.iter().map(|span| span.id).collect();
-        let stand_in = |visit| own_calls(visit, &spans).map(move |call| (call, visit_id(trace, visit)));
+        let stand_in = |visit| own_calls(visit, &spans).map(move |call| (call, trace.visit_id(visit)));
         let stand_ins = trace.visits.iter().flat_map(stand_in).collect();
         let open_calls = open_calls(trace);
         Self {

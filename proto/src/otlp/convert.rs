@@ -4,7 +4,7 @@ use super::{
     AnyValue, ArrayValue, EventJson, KeyValue, LinkJson, Resource, ResourceSpans, Scope, ScopeSpans, SpanJson, Status,
     base64,
 };
-use crate::export::{Extras, Part, Relations, visit_id};
+use crate::export::{Extras, Part, Relations};
 use backsight_core::ids::SpanId;
 use backsight_core::record::SpanKind;
 use backsight_core::trace::{Attribute, AttributeValue, Event, Notes, Payload, ProcessClock, Span, Trace, Visit};
@@ -125,7 +125,7 @@ impl OfProcess<'_> {
         attributes.push(int("backsight.tid", visit.tid.into()));
         SpanJson {
             trace_id: self.trace.id.to_string(),
-            span_id: visit_id(self.trace, visit).to_string(),
+            span_id: self.trace.visit_id(visit).to_string(),
             parent_span_id: optional(self.relations.parent(visit.parent)),
             name: "visit".to_owned(),
             kind: SpanKind::Internal as u8,

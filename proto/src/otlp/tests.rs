@@ -1,8 +1,8 @@
 //! Claims about OTLP/JSON: the official types read it, see what the trace has, and write it down again as it is.
 
 use super::ExportRequest;
+use crate::export::Extras;
 use crate::export::sample::{START_NS, trace};
-use crate::export::{Extras, visit_id};
 use backsight_core::certificate::{Certificate, Gap, GapKind, Verdict};
 use backsight_core::ids::AgentId;
 use backsight_core::trace::{Attribute, AttributeValue, Notes, Span};
@@ -130,5 +130,5 @@ fn a_visit_without_a_span_is_a_span_whose_id_stays() {
     assert_eq!((visit.name.as_str(), visit.kind), ("visit", v1::span::SpanKind::Internal as i32));
     assert_eq!(visit.start_time_unix_nano, START_NS + 10 + 4, "ticks count from the start of the trace");
     assert_eq!(visit.parent_span_id, [0, 0, 0, 0, 0, 0, 0, 2]);
-    assert_eq!(visit_id(&first, &first.visits[0]), visit_id(&second, &second.visits[0]));
+    assert_eq!(first.visit_id(&first.visits[0]), second.visit_id(&second.visits[0]));
 }

@@ -2,7 +2,7 @@
 
 use super::lanes::Interval;
 use super::schema::{DebugAnnotation, debug_annotation};
-use crate::export::{Part, Relations, visit_id};
+use crate::export::{Part, Relations};
 use backsight_core::ids::SpanId;
 use backsight_core::record::StatusCode;
 use backsight_core::trace::{Attribute, AttributeValue, Notes, Payload, Span, Trace, Visit};
@@ -134,7 +134,7 @@ impl<'a> Flows<'a> {
     }
 
     fn to_visit(&self, visit: &Visit) -> Option<u64> {
-        self.is_elsewhere(visit.parent, visit.process_idx).then(|| visit_id(self.trace, visit).0)
+        self.is_elsewhere(visit.parent, visit.process_idx).then(|| self.trace.visit_id(visit).0)
     }
 
     fn is_elsewhere(&self, parent: SpanId, process_idx: usize) -> bool {

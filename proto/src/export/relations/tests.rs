@@ -1,7 +1,6 @@
 //! Claims about what belongs to what: a call is of whoever made it, a callee hangs under it, and nothing ends before what it caused.
 
 use super::{Part, Relations};
-use crate::export::visit_id;
 use backsight_core::ids::{AgentId, SpanId};
 use backsight_core::trace::{Death, OpenEdge, ProcessInfo, Span, Trace, Visit};
 
@@ -36,7 +35,7 @@ fn a_callee_of_a_visit_without_a_span_hangs_under_the_visit() {
     let visit = Visit { calls: vec![SpanId(50), SpanId(51)], ..Visit::default() };
     let trace = Trace { processes: vec![ProcessInfo::default()], visits: vec![visit], ..Trace::default() };
     let relations = Relations::of(&trace);
-    let id = visit_id(&trace, &trace.visits[0]);
+    let id = trace.visit_id(&trace.visits[0]);
     assert_eq!([50, 51, 52].map(|named| relations.parent(SpanId(named))), [id, id, SpanId(52)]);
 }
 
