@@ -195,6 +195,19 @@ pub(crate) enum TraceCommand {
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Say where the difference between the durations of two stored traces comes from
+    #[command(after_help = COMPARE_EXAMPLES)]
+    Compare {
+        /// Trace id of the first, 32 hex digits; a shorter one is padded with zeros on its left, it is no prefix
+        #[arg(value_name = "A")]
+        a: TraceId,
+        /// Trace id of the second
+        #[arg(value_name = "B")]
+        b: TraceId,
+        /// The most rows to print; the others are summed up
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+    },
     /// List the traces that this host keeps because a trigger fired
     #[command(after_help = LIST_STATES)]
     List,
@@ -226,6 +239,14 @@ Examples:
   backsight trace get --local 4bf92f3577b34da6a3ce929d0e0e4736          what this host has, without a collector
   backsight trace get 4bf92f3577b34da6a3ce929d0e0e4736 --format perfetto --output trace.perfetto
   backsight trace get 4bf92f3577b34da6a3ce929d0e0e4736 --format otlp > trace.json";
+
+const COMPARE_EXAMPLES: &str = "\
+Spans are paired by what they are called and where they stand; each nanosecond of a trace belongs to the span that it waited for, so that the rows sum to
+the difference. Clocks of hosts are corrected first, as far as the calls between them say how.
+
+Examples:
+  backsight trace compare 4bf92f3577b34da6a3ce929d0e0e4736 0af7651916cd43dd8448eb211c80319c
+  backsight trace compare 4bf9… 0af7… --json | jq '.rows[0]'";
 
 const LIST_STATES: &str = "\
 States:

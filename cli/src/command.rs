@@ -2,6 +2,7 @@
 //!
 //! Each asks what it needs, and prints either the answer's JSON or a text made of it.
 
+mod compare;
 mod doctor;
 mod horizon;
 mod search;
@@ -37,6 +38,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             let whom = if *local { Whom::Agent } else { Whom::All };
             trace::get(&asked, ids, whom, *format, output.as_deref())
         }
+        Command::Trace(TraceCommand::Compare { a, b, limit }) => compare::compare(&asked, [*a, *b], *limit as usize),
         Command::Trace(TraceCommand::List) => trace::list(&asked),
         Command::Trace(TraceCommand::Search { filter, limit }) => search::search(&asked, filter, *limit),
         Command::Trace(TraceCommand::Tail { filter }) => search::tail(&asked, filter),

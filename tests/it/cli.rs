@@ -48,6 +48,30 @@ fn a_stored_trace_is_shown_as_a_tree_and_exported() {
 }
 
 #[test]
+fn two_stored_traces_are_compared() {
+    let cluster = Cluster::start(3);
+    let short = cluster.send(&[Act::Serve, Act::Fail]);
+    let long = cluster.send(&[Act::Serve, Act::Serve, Act::Fail]);
+    [short, long].into_iter().for_each(|trace| _ = cluster.complete(trace));
+    let (url, ids) = (cluster.collector.url(), [short, long].map(|trace| trace.to_string()));
+    let compare = |flags: &[&str], [a, b]: [&str; 2]| {
+        let all = [&["--collector", &url, "trace", "compare", a, b], flags].concat();
+        stdout(&backsight(&all))
+    };
+    let text = compare(&[], [&ids[0], &ids[1]]);
+    let added =
+        text.lines().find(|line| line.contains("added")).unwrap_or_else(|| panic!("nothing is added in\n{text}"));
+    assert!(added.contains("service-2 serve"), "{text}");
+    let json: Value = serde_json::from_str(&compare(&["--json"], [&ids[0], &ids[1]])).unwrap();
+    let deltas: i64 = json["rows"].as_array().unwrap().iter().map(|row| row["delta_ns"].as_i64().unwrap()).sum();
+    assert_eq!(deltas + json["rest"]["delta_ns"].as_i64().unwrap(), json["delta_ns"].as_i64().unwrap());
+    assert!(compare(&[], [&ids[0], &ids[0]]).contains("the same spans"));
+    let missing = backsight(&["--collector", &url, "trace", "compare", &ids[0], "77"]);
+    let error = String::from_utf8_lossy(&missing.stderr).into_owned();
+    assert!(!missing.status.success() && error.contains("0000000000000077") && error.contains("not stored"), "{error}");
+}
+
+#[test]
 fn stored_traces_are_listed_once_they_are_at_rest() {
     let cluster = Cluster::start(2);
     let trace = cluster.send(&[Act::Serve, Act::Fail]);

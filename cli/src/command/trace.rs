@@ -67,6 +67,17 @@ pub(super) fn get(
     Ok(if n_missing == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Returns a stored trace.
+///
+/// # Errors
+/// No collector has it, or none can be asked.
+pub(super) fn stored(collectors: &Collectors, id: TraceId) -> Result<Box<StoredTrace>> {
+    match collectors.get(id)? {
+        Lookup::Stored(stored) => Ok(stored),
+        Lookup::NotThere(text) => bail!("trace {id}: {text}{}", padded(id)),
+    }
+}
+
 /// A trace, from where it was found.
 enum Found {
     Stored(Box<StoredTrace>),
