@@ -17,6 +17,7 @@ use backsight_ringbuf::lease::{self, Lease};
 use backsight_ringbuf::reader::{self, ChunkInfo, CorruptChunk, Segments};
 use backsight_ringbuf::region::{self, Identity};
 use backsight_ringbuf::shm::{self, Mapping, ShmError};
+use backsight_ringbuf::slot;
 use backsight_ringbuf::storage::Storage;
 use slots::Seen;
 use std::collections::BTreeSet;
@@ -39,7 +40,7 @@ struct Account {
     retained: u64,
     /// Has pages.
     populated: u64,
-    /// Found sealed when the region was taken over, by a thread that may yet say so.
+    /// Found sealed when the region was taken over, by a thread that may have said so meanwhile.
     adopted: u64,
     generations: Box<[u32; CHUNKS_PER_LEASE as usize]>,
 }
@@ -240,7 +241,7 @@ impl Region {
 
     /// Returns how many chunks threads fill, and how many were taken by threads that do not fill them.
     pub fn open_and_limbo(&self) -> (u64, u64) {
-        let named = |number| self.mapping.word(slot_offset(number) + abi_slot::OPEN).load(Relaxed); // a statistic
+        let named = |number| slot::open(&self.mapping, number);
         let open: BTreeSet<u32> = self.slots().map(named).filter_map(|word| (word as u32).checked_sub(1)).collect();
         let held = self.open_chunks();
         let n_open = held.iter().filter(|id| open.contains(&id.code())).count() as u64;
