@@ -116,7 +116,7 @@ impl InUse {
             }
             Step::Write(_) | Step::Seal(_) => {}
             Step::Look => {
-                for id in self.region.poll().sealed {
+                for id in self.region.poll(1).sealed {
                     let has_data = self.region.chunk_info(id).is_some_and(|info| info.unwrap().has_data());
                     if has_data { self.region.retain(id) } else { self.region.free(id) }
                 }
@@ -153,7 +153,7 @@ proptest! {
         let theirs: Vec<ChunkId> = new.open_chunks();
         prop_assert!(old.claimed.iter().all(|claimed| theirs.contains(&claimed.id)), "what a thread fills is its own");
         prop_assert_eq!(new.n_retained() as usize, sealed.len());
-        let polled = new.poll();
+        let polled = new.poll(1);
         prop_assert_eq!(polled.n_corrupt, 0);
         sealed.extend(polled.sealed);
         for (id, generation) in &old.data {
@@ -194,7 +194,7 @@ proptest! {
                 new.free(id);
             }
         }
-        let _ = new.poll();
+        let _ = new.poll(1);
         for class in Class::ALL {
             grant(&mut new, class);
         }
@@ -236,10 +236,10 @@ fn a_seal_that_comes_late_never_meets_the_chunk_in_another_threads_hands() {
     sealed.into_iter().for_each(|id| new.free(id)); // evicted
     grant(&mut new, Class::Small).unwrap();
     let other = lease::claim(new.store(), Class::Small, 0).unwrap();
-    assert_eq!(new.poll().sealed, []);
+    assert_eq!(new.poll(1).sealed, []);
     lease::seal(new.store(), id, claimed.offset);
     store(&new, slot_offset(late) + abi_slot::OPEN, 0);
-    let polled = new.poll();
+    let polled = new.poll(1);
     assert_eq!((polled.sealed.as_slice(), polled.n_corrupt), (&[id][..], 0));
     assert_eq!(
         (new.open_chunks().contains(&other.id), other.id == id),
