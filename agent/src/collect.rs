@@ -8,16 +8,17 @@ use backsight_core::holding::CrumbTo;
 use backsight_core::ids::{SpanId, StringId, TraceId, TriggerId};
 use backsight_core::record::decode::Name;
 use backsight_core::record::{
-    CrumbDirection, Kind, Record, Records, SpanKind, Value, ValueType, align8, flags, seg_flags,
+    CrumbDirection, Kind, RawRecord, Record, Records, SpanKind, Value, ValueType, align8, flags, seg_flags,
 };
 use backsight_core::segment::{Segment, SegmentKey};
 use backsight_core::telemetry::DropReason;
-use backsight_ringbuf::abi::ChunkId;
+use backsight_ringbuf::abi::{CHUNK_HEADER_BYTES, ChunkId};
 use backsight_ringbuf::reader::{ChunkInfo, SegmentInfo};
 use backsight_ringbuf::strings;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Returns the segments of a chunk in the order in which they were written, and whether all their links were sound.
+/// Returns the segments of a chunk in the order in which they were written, and whether these are all: each link was sound, and before the first
+/// stand whole records of none.
 pub fn segments_of(region: &Region, id: ChunkId, info: &ChunkInfo) -> (Vec<SegmentInfo>, bool) {
     let mut segments: Vec<SegmentInfo> = Vec::new();
     let mut is_sound = true;
@@ -28,7 +29,10 @@ pub fn segments_of(region: &Region, id: ChunkId, info: &ChunkInfo) -> (Vec<Segme
         }
     }
     segments.reverse();
-    (segments, is_sound)
+    let first = segments.first().map_or(info.head.committed, |segment| segment.offset);
+    let before = if is_sound { region.copy(id, CHUNK_HEADER_BYTES as u32, first) } else { Vec::new() };
+    let is_none = |record: &RawRecord<'_>| record.header.kind != Kind::Seg as u8;
+    (segments, is_sound && Records::new(&before).all(|record| record.as_ref().is_ok_and(is_none)))
 }
 
 /// Copies a segment.
@@ -76,6 +80,8 @@ pub struct Scanned {
     pub base_ticks: u64,
     /// Ticks of the last record.
     pub last_ticks: u64,
+    /// Whether somebody without a recorder called, or was called: from there the trace may have come to any process.
+    pub has_loose_end: bool,
 }
 
 /// Flags of a segment that goes on with a visit.
@@ -109,6 +115,10 @@ pub fn scan(bytes: &[u8], from: usize, base_ticks: u64) -> Scanned {
         };
         if !crumb.agent.is_none() {
             scanned.crumbs.push(crumb);
+        } else if crumb.direction == CrumbDirection::To
+            || (crumb.direction == CrumbDirection::From && crumb.span.0 != 0)
+        {
+            scanned.has_loose_end = true; // a call that is open counts as such until it is known who answered
         }
     }
     scanned
@@ -191,7 +201,7 @@ pub fn all_fired_in(bytes: &[u8]) -> impl Iterator<Item = TriggerId> {
 
 /// Returns the records whose bodies can be read where they stand: the first fragments count, their continuations do not.
 fn whole_records(bytes: &[u8]) -> impl Iterator<Item = Record<'_>> {
-    let first = |record: &backsight_core::record::RawRecord<'_>| record.header.flags & flags::CONTINUES == 0;
+    let first = |record: &RawRecord<'_>| record.header.flags & flags::CONTINUES == 0;
     let records = Records::new(bytes).map_while(Result::ok).filter(first);
     records.filter_map(|record| Record::decode(record.header, record.body).ok())
 }

@@ -16,6 +16,7 @@ use crate::ident;
 use crate::keep::{self, Holder, Keep, Survivors};
 use crate::notify;
 use crate::recorder::{Now, Pace, Recorder, Settings};
+use crate::sessions::expelled::Expelled;
 use crate::sessions::socket::{ListenError, Listener};
 use crate::sessions::{SessionLimits, Sessions};
 use crate::state_dir::{InUse, StateDir};
@@ -144,6 +145,7 @@ pub struct Daemon {
     clock: HostClock,
     recorder: Recorder,
     sessions: Sessions,
+    expelled: Expelled,
     /// `None` where none is configured.
     collectors: Option<Collectors>,
     listener: Listener,
@@ -219,6 +221,7 @@ impl Daemon {
             clock,
             recorder,
             sessions: Sessions::new(limits),
+            expelled: Expelled::default(),
             collectors,
             listener,
             epoll,
@@ -328,6 +331,7 @@ impl Daemon {
             self.recorder.beat(point);
             self.close_silent();
             self.look_at_detached();
+            self.look_at_expelled();
             self.look_after_keeper();
         }
         for region in self.recorder.take_forgotten() {

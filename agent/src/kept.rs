@@ -97,6 +97,8 @@ pub struct Amounts {
     pub interval: Option<(u64, u64)>,
     /// How far back the host could see when it first looked for it.
     pub looked: Option<Looked>,
+    /// Whether it may have been in any process of the host: it came from there, went there, or met somebody without a recorder.
+    pub has_loose_end: bool,
 }
 
 /// The part of the cap that receipts take at most.
@@ -159,6 +161,12 @@ impl Kept {
     pub fn len_of(&self, trace: TraceId, key: &SegmentKey) -> Option<usize> {
         let kept = self.traces.get(&trace).and_then(|kept| kept.known(key)).map(|(len, ..)| len);
         kept.or_else(|| self.receipt(trace)?.known(key))
+    }
+
+    /// Returns whether a segment of `trace` that is kept, or was and is with the collector, is of `region`.
+    pub fn has_of(&self, trace: TraceId, region: RegionId) -> bool {
+        self.traces.get(&trace).is_some_and(|kept| kept.has_of(region))
+            || self.receipt(trace).is_some_and(|of| of.segments.iter().any(|(key, _)| key.region == region))
     }
 
     /// Returns what a collector has of `trace` that is not kept any more.

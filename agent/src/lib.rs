@@ -15,6 +15,7 @@ pub mod collect;
 pub mod config;
 pub mod crumbs;
 pub mod daemon;
+pub mod damage;
 pub mod deaths;
 pub mod demand;
 pub mod expressions;

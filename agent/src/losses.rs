@@ -100,11 +100,11 @@ impl Losses {
         self.told.iter().chain(&self.open).map(|lost| lost.last_ticks).max()
     }
 
-    /// Returns the losses that touch the ticks from `first` to `last`, as wall times of a clock that was not set since `first`, as those of a
-    /// trace are that began then; ascending, at most [`LOSSES_MAX`].
-    pub fn within(&self, first: u64, last: u64, timeline: &Timeline) -> Vec<LossInterval> {
+    /// Returns the losses that touch the ticks from `first` to `last`, and `also` these, as wall times of a clock that was not set since
+    /// `first`, as those of a trace are that began then; ascending, at most [`LOSSES_MAX`].
+    pub fn within(&self, (first, last): (u64, u64), also: Vec<Lost>, timeline: &Timeline) -> Vec<LossInterval> {
         let all = self.told.iter().chain(&self.open);
-        let mut found: Vec<Lost> = all.filter(|lost| lost.is_near(first, last, 0)).copied().collect();
+        let mut found: Vec<Lost> = all.filter(|lost| lost.is_near(first, last, 0)).copied().chain(also).collect();
         found.sort_by_key(|lost| (lost.first_ticks, lost.last_ticks));
         while found.len() > LOSSES_MAX {
             let gap = |pair: &[Lost]| pair[1].first_ticks.saturating_sub(pair[0].last_ticks);
@@ -150,11 +150,11 @@ mod tests {
                 losses.add(lost(*start, start + len));
             }
             prop_assert!(losses.told.len() <= INTERVALS_MAX);
-            let all = losses.within(0, u64::MAX, &timeline());
+            let all = losses.within((0, u64::MAX), Vec::new(), &timeline());
             prop_assert!(all.len() <= LOSSES_MAX && all.is_sorted());
             prop_assert_eq!(all.iter().map(|loss| loss.n_records).sum::<u64>(), starts.len() as u64);
             for start in starts.iter().take(50) {
-                prop_assert!(!losses.within(*start, *start, &timeline()).is_empty());
+                prop_assert!(!losses.within((*start, *start), Vec::new(), &timeline()).is_empty());
             }
         }
     }
@@ -167,11 +167,11 @@ mod tests {
         assert_eq!(losses.newest_ticks(), Some(600));
         losses.set_open(vec![lost(900, 950)]);
         assert_eq!(losses.newest_ticks(), Some(950));
-        let found = losses.within(200, 499, &timeline());
+        let found = losses.within((200, 499), Vec::new(), &timeline());
         assert_eq!(found.iter().map(|loss| (loss.first_ns, loss.last_ns)).collect::<Vec<_>>(), [(1100, 1200)]);
-        assert_eq!(losses.within(940, 2000, &timeline()).len(), 1, "a loss that is not told yet");
+        assert_eq!(losses.within((940, 2000), Vec::new(), &timeline()).len(), 1, "a loss that is not told yet");
         losses.set_open(Vec::new());
-        assert!(losses.within(601, 2000, &timeline()).is_empty());
+        assert!(losses.within((601, 2000), Vec::new(), &timeline()).is_empty());
     }
 
     /// The wall clock is set back while a trace goes on: what was lost after that is still within the trace's interval.
@@ -186,7 +186,7 @@ mod tests {
         losses.add(lost(2_500_000, 2_600_000));
         let (first, last) = (500_000, 2_900_000);
         let within = timeline.realtime_ns(first).unwrap()..timeline.realtime_ns_since(first, last).unwrap();
-        let found = losses.within(first, last, &timeline);
+        let found = losses.within((first, last), Vec::new(), &timeline);
         assert!(
             found.len() == 1 && within.contains(&found[0].first_ns) && within.contains(&found[0].last_ns),
             "{found:?}"

@@ -29,6 +29,7 @@ pub use watch::{Busy, WalkCounts, WalkStatus};
 use crate::afterlife::Afterlife;
 use crate::carried::Carried;
 use crate::crumbs::RingCrumbs;
+use crate::damage::Damage;
 use crate::deaths::Deaths;
 use crate::horizon::history::History;
 use crate::horizon::objective::Objective;
@@ -192,6 +193,7 @@ pub struct Recorder {
     triggers: Triggers,
     kept: Kept,
     losses: Losses,
+    damage: Damage,
     deaths: Deaths,
     /// Nothing is known of what was recorded before.
     started_ticks: u64,
@@ -250,6 +252,7 @@ impl Recorder {
             triggers: Triggers::new(settings.rules, now.time),
             kept: Kept::new(share(settings.kept_share), 0),
             losses: Losses::new(settings.ticks_per_second),
+            damage: Damage::default(),
             deaths: Deaths::default(),
             started_ticks: now.ticks,
             journal: None,
@@ -295,7 +298,8 @@ impl Recorder {
         if self.members.len() >= MEMBERS_MAX && !self.members.iter().any(Option::is_none) {
             return Err(AdmitError::NoRoom { budget: self.settings.budget });
         }
-        let region = Region::create(&identity, self.settings.budget)?;
+        let mut region = Region::create(&identity, self.settings.budget)?;
+        region.poll(now.ticks); // nothing is written to it before
         region::set_service(region.store(), &applicant.service);
         self.next_region += 1;
         region::calibrate(region.store(), point);
@@ -403,15 +407,6 @@ impl Recorder {
         self.totals.refused_sessions += 1;
     }
 
-    /// Takes leave of a process that may still run: nothing more is taken from it, and what it wrote stays as long as anyone's.
-    pub fn expel(&mut self, position: u32, now: Now) {
-        if let Some(member) = self.member(position).filter(|member| member.is_live) {
-            region::set_recording(member.region.store(), false);
-            self.totals.closed_sessions += 1;
-            self.end(position, Ending::Expelled, now);
-        }
-    }
-
     /// What is done ten times a second: exited threads, expiry, dead regions without data.
     fn sweep(&mut self, due: &[u32], now: Now) {
         self.swept = now.time;
@@ -421,6 +416,9 @@ impl Recorder {
         self.share_reserve(now);
         self.look_at_losses(now);
         self.revisit(now);
+        if self.damage.take_news(now.time) {
+            self.tell(uplink::Event::HostChanged);
+        }
         self.triggers.step(now.time, Event::Tick);
         self.pursue_objective(now);
         if self.history.is_due(now.time) {

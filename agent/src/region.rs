@@ -17,6 +17,7 @@ use backsight_ringbuf::lease::{self, Lease};
 use backsight_ringbuf::reader::{self, ChunkInfo, CorruptChunk, Segments};
 use backsight_ringbuf::region::{self, Identity};
 use backsight_ringbuf::shm::{self, Mapping, ShmError};
+use backsight_ringbuf::slot;
 use backsight_ringbuf::storage::Storage;
 use slots::Seen;
 use std::collections::BTreeSet;
@@ -39,15 +40,18 @@ struct Account {
     retained: u64,
     /// Has pages.
     populated: u64,
-    /// Found sealed when the region was taken over, by a thread that may yet say so.
+    /// Found sealed when the region was taken over, by a thread that may have said so meanwhile.
     adopted: u64,
     generations: Box<[u32; CHUNKS_PER_LEASE as usize]>,
+    /// Ticks before which no thread wrote to a chunk since it was granted; 0 where that was an earlier agent's doing.
+    taken_since: Box<[u64; CHUNKS_PER_LEASE as usize]>,
 }
 
 impl Account {
     fn new(lease: Lease) -> Self {
         let generations = Box::new([0; CHUNKS_PER_LEASE as usize]);
-        Self { lease, ahead: 0, open: 0, retained: 0, populated: 0, adopted: 0, generations }
+        let taken_since = Box::new([0; CHUNKS_PER_LEASE as usize]);
+        Self { lease, ahead: 0, open: 0, retained: 0, populated: 0, adopted: 0, generations, taken_since }
     }
 
     const fn free(&self) -> u64 {
@@ -103,6 +107,8 @@ pub struct Region {
     chunk_bytes: u64,
     fixed_bytes: u64,
     seen: Seen,
+    /// Ticks of the last look at the leases.
+    looked_ticks: u64,
 }
 
 impl Region {
@@ -130,6 +136,7 @@ impl Region {
             chunk_bytes: 0,
             fixed_bytes: 0,
             seen: Seen::default(),
+            looked_ticks: 0,
         }
     }
 
@@ -172,8 +179,9 @@ impl Region {
     }
 
     /// Looks at all leases: which chunks were taken, which were sealed.
-    pub fn poll(&mut self) -> Polled {
+    pub fn poll(&mut self, now_ticks: u64) -> Polled {
         let mut polled = Polled::default();
+        let before = std::mem::replace(&mut self.looked_ticks, now_ticks);
         for (number, account) in (0_u32..).zip(&mut self.accounts) {
             // First the seals: a chunk sealed by now had its granted bit cleared before, so the second read sees it taken.
             let mut sealed = lease::drain(&self.mapping, number);
@@ -183,6 +191,9 @@ impl Region {
             let taken = account.ahead & !lease::unclaimed(&self.mapping, number);
             account.ahead &= !taken;
             account.open |= taken;
+            if taken != 0 {
+                bits_of(taken).for_each(|bit| account.taken_since[bit as usize] = before);
+            }
             let class = idx(account.lease.class);
             polled.taken[class] += taken.count_ones();
             polled.left[class] += account.ahead.count_ones();
@@ -228,9 +239,8 @@ impl Region {
     }
 
     fn collect(&self, mask: impl Fn(&Account) -> u64) -> Vec<ChunkId> {
-        let bits = |left: u64| (0..CHUNKS_PER_LEASE).filter(move |bit| left >> bit & 1 == 1);
         let leases = (0_u32..).zip(&self.accounts);
-        leases.flat_map(|(number, account)| bits(mask(account)).map(move |bit| ChunkId::new(number, bit))).collect()
+        leases.flat_map(|(number, account)| bits_of(mask(account)).map(move |bit| ChunkId::new(number, bit))).collect()
     }
 
     /// Returns how many chunks threads hold.
@@ -240,7 +250,7 @@ impl Region {
 
     /// Returns how many chunks threads fill, and how many were taken by threads that do not fill them.
     pub fn open_and_limbo(&self) -> (u64, u64) {
-        let named = |number| self.mapping.word(slot_offset(number) + abi_slot::OPEN).load(Relaxed); // a statistic
+        let named = |number| slot::open(&self.mapping, number);
         let open: BTreeSet<u32> = self.slots().map(named).filter_map(|word| (word as u32).checked_sub(1)).collect();
         let held = self.open_chunks();
         let n_open = held.iter().filter(|id| open.contains(&id.code())).count() as u64;
@@ -275,6 +285,11 @@ impl Region {
     /// Returns the generation with which a chunk was granted last.
     pub fn generation_of(&self, id: ChunkId) -> Option<u32> {
         self.account(id)?.generations.get(id.bit() as usize).copied()
+    }
+
+    /// Returns the ticks before which nothing of what a chunk holds was written, by the agent's own clock.
+    pub fn taken_since(&self, id: ChunkId) -> u64 {
+        self.account(id).and_then(|account| account.taken_since.get(id.bit() as usize)).copied().unwrap_or(0)
     }
 
     /// Returns whether a chunk is retained under `generation`.
@@ -369,6 +384,7 @@ impl Region {
         debug_assert!(account.free() & account.populated & id.mask() != 0, "grant of a chunk that is not ready");
         let Some(generation) = account.generations.get_mut(id.bit() as usize) else { return };
         *generation = (*generation + 1) % GENERATIONS;
+        account.taken_since[id.bit() as usize] = self.looked_ticks;
         account.ahead |= id.mask();
         account.adopted &= !id.mask();
         lease::grant(&self.mapping, self.id, account.lease, id, *generation);
@@ -405,4 +421,8 @@ impl Region {
     fn account(&self, id: ChunkId) -> Option<&Account> {
         self.accounts.get(id.lease() as usize)
     }
+}
+
+fn bits_of(mask: u64) -> impl Iterator<Item = u32> {
+    (0..CHUNKS_PER_LEASE).filter(move |bit| mask >> bit & 1 == 1)
 }

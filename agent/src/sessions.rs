@@ -2,6 +2,7 @@
 //!
 //! Called by the daemon's loop. Holds descriptors, knows no shared memory.
 
+pub mod expelled;
 pub mod peer;
 pub mod socket;
 

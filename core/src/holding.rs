@@ -66,7 +66,8 @@ pub struct CrumbTo {
     pub span: SpanId,
 }
 
-/// Records that were given up on a host, by any of its threads, while a trace may have been active there.
+/// Records that were given up on a host, by any of its threads, while a trace may have been active there; or, as `corrupt`, that cannot be read,
+/// of a process in which the trace may have been.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct LossInterval {
     /// The first, in nanoseconds since 1970.
@@ -111,7 +112,7 @@ pub struct Holding {
     pub horizon_ms: Option<u64>,
     /// Where to ask next, ascending, at most [`CRUMBS_MAX`].
     pub crumbs: Vec<CrumbTo>,
-    /// What was lost on the host near the trace, ascending, at most [`LOSSES_MAX`].
+    /// What was lost on the host near the trace, or since where its process damaged it; ascending, at most [`LOSSES_MAX`].
     pub losses: Vec<LossInterval>,
     /// Since when the host has missed nothing, in nanoseconds since 1970: whatever it recorded later for the trace was there when it looked.
     /// What is older may have been overwritten by then, lost for want of room, or recorded before its agent started. `None` where that is

@@ -91,6 +91,12 @@ pub fn state<S: Storage>(store: &S, number: u32) -> Option<State> {
     })
 }
 
+/// Returns what the thread of slot `number` says of the chunk that it fills: its id + 1 in bits 0-31, its generation in 32-63; 0 for none.
+pub fn open<S: Storage>(store: &S, number: u32) -> u64 {
+    // Pairs with the writer's release stores: who sees a chunk let go of sees its sealed bit.
+    store.word(slot_offset(number % SLOTS_MAX) + slot::OPEN).load(Acquire)
+}
+
 /// Returns the numbers of the taken slots, ascending.
 pub fn taken<S: Storage>(store: &S) -> impl Iterator<Item = u32> + '_ {
     (0..SLOTS_MAX / 64).flat_map(move |word| {

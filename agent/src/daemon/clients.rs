@@ -299,12 +299,23 @@ impl Daemon {
 
     /// Closes the session of a member that corrupted its region too often. What it wrote before stays as long as anyone's.
     pub(super) fn close_offender(&mut self, member: u32) {
-        if let Some(number) = self.sessions.of_member(member).map(|(number, _)| number) {
-            let pid = self.remove_session(number).map(|session| session.peer.pid);
-            self.let_go_of_session(member);
-            self.warn_of_client("session closed, its region was corrupted too often", &pid.unwrap_or(0));
+        let (now, region) = (self.now(), self.recorder.region(member).map(|(region, _)| region));
+        self.recorder.expel(member, now);
+        let session = self.sessions.of_member(member).map(|(number, _)| number).and_then(|n| self.remove_session(n));
+        if let (Some(Session { peer, .. }), Some(region)) = (session, region) {
+            self.keep.remove_session(region);
+            self.warn_of_client("session closed, its region was corrupted too often", &peer.pid);
+            self.recorder.open_damage(region, now);
+            if let Some(before) = self.expelled.add(peer, region) {
+                self.recorder.close_damage(before, now);
+            }
         }
-        self.recorder.expel(member, self.now());
+    }
+
+    /// Looks which of the processes that were expelled have ended.
+    pub(super) fn look_at_expelled(&mut self) {
+        let now = self.now();
+        self.expelled.take_ended().into_iter().for_each(|region| self.recorder.close_damage(region, now));
     }
 
     /// Closes connections that never said hello.

@@ -44,6 +44,8 @@ pub struct KeptTrace {
     pub(super) receipt: Option<Receipt>,
     /// See [`Amounts::detail`].
     detail: u8,
+    /// See [`Amounts::has_loose_end`].
+    has_loose_end: bool,
     crumbs: BTreeSet<CrumbTo>,
     n_crumbs_left_out: u64,
     left_out: BTreeSet<SegmentKey>,
@@ -106,6 +108,7 @@ impl KeptTrace {
             looked: None,
             receipt,
             detail: 0,
+            has_loose_end: false,
             crumbs: BTreeSet::new(),
             n_crumbs_left_out: 0,
             left_out: BTreeSet::new(),
@@ -136,6 +139,7 @@ impl KeptTrace {
             detail: details.min().unwrap_or(0),
             interval: [self.interval(), before.interval].into_iter().flatten().reduce(around),
             looked: self.looked.or(before.looked),
+            has_loose_end: self.has_loose_end || before.has_loose_end,
         }
     }
 
@@ -154,6 +158,7 @@ impl KeptTrace {
 
     pub(super) fn add(&mut self, copied: Copied) -> Change {
         let Copied { process, segment, strings, interval, is_open, is_live } = copied;
+        let own = process.agent;
         let slice = self.slices.entry(process.region).or_insert_with(|| KeptSlice {
             process,
             is_live,
@@ -204,6 +209,7 @@ impl KeptTrace {
         if let Some(receipt) = &mut self.receipt {
             receipt.forget(&key);
         }
+        self.has_loose_end |= scanned.has_loose_end || scanned.crumbs.iter().any(|crumb| crumb.agent == own);
         for crumb in scanned.crumbs {
             if self.crumbs.len() < CRUMBS_MAX {
                 self.crumbs.insert(crumb);
@@ -218,6 +224,11 @@ impl KeptTrace {
     /// Notes that a segment does not fit; returns whether that is new.
     pub(super) fn leave_out(&mut self, key: SegmentKey) -> bool {
         self.left_out.len() < LEFT_OUT_MAX && self.left_out.insert(key)
+    }
+
+    /// Returns whether a segment of `region` is kept.
+    pub(super) fn has_of(&self, region: RegionId) -> bool {
+        self.slices.contains_key(&region)
     }
 
     /// Notes that a process writes no more; returns whether it wrote for this trace.

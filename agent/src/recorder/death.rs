@@ -45,6 +45,15 @@ impl Recorder {
         self.bury(position, ending, events, now);
     }
 
+    /// Takes leave of a process that may still run: nothing more is taken from it, and what it wrote stays as long as anyone's.
+    pub fn expel(&mut self, position: u32, now: Now) {
+        if let Some(member) = self.member(position).filter(|member| member.is_live) {
+            region::set_recording(member.region.store(), false);
+            self.totals.closed_sessions += 1;
+            self.end(position, Ending::Expelled, now);
+        }
+    }
+
     /// Returns all chunks of a process that runs no more that hold anything and are not indexed.
     pub(super) fn gather(&mut self, position: u32, now: Now) -> Vec<Full> {
         let mut full = self.look(&[position], now);

@@ -16,7 +16,7 @@ use backsight_ringbuf::abi::{ChunkId, RING_ENTRIES};
 use backsight_ringbuf::reader::{ChunkInfo, SegmentInfo};
 use backsight_ringbuf::ring::{self, Signal};
 use backsight_ringbuf::shm::Mapping;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Signals taken from one process in one round at most: the rings of 32 threads, full.
 const SIGNALS_PER_ROUND: u64 = 32 * RING_ENTRIES;
@@ -194,7 +194,7 @@ impl Recorder {
         }
         let triggered = Triggered { trace, trigger: TriggerId::CLI, base: trace, fired: now.time, fired_ns: None };
         let mut shelf = crate::kept::Kept::new(crate::kept::TRACE_MAX, 0);
-        let found = self.find(&BTreeMap::from([(trace, triggered)]));
+        let found = self.find(&BTreeMap::from([(trace, triggered)]), now);
         let retained = found.iter().filter_map(|found| self.copy(found, now));
         for copied in self.carried.of(trace).cloned().chain(retained) {
             shelf.keep(triggered, copied, &|_| true);
@@ -226,7 +226,7 @@ impl Recorder {
                 self.keep_copied(*trace, copied, now);
             }
         }
-        for found in self.find(wanted) {
+        for found in self.find(wanted, now) {
             self.keep_segment(found.position, found.id, &found.info, &found.segment, now);
         }
         self.trim(now);
@@ -240,30 +240,41 @@ impl Recorder {
         self.pending.extend(events);
     }
 
-    /// Finds the segments of the wanted traces: the sealed ones by the index, the open ones by one walk for all.
-    fn find(&self, wanted: &BTreeMap<TraceId, Triggered>) -> Vec<Found> {
-        let mut sealed: BTreeMap<(u32, ChunkId), u32> = BTreeMap::new();
+    /// Finds the segments of the wanted traces: the sealed ones by the index, the open ones by one walk for all. Where one is not found that
+    /// was indexed, or an open chunk cannot be read, there is damage.
+    fn find(&mut self, wanted: &BTreeMap<TraceId, Triggered>, now: Now) -> Vec<Found> {
+        let mut places = BTreeSet::new();
         for trace in wanted.keys() {
             for place in self.index.find(*trace) {
                 let position = place.chunk.position();
                 let retained = ChunkId::from_code(place.chunk.code()).filter(|id| {
                     self.member(position).is_some_and(|member| member.region.is_retained(*id, place.generation))
                 });
-                sealed.extend(retained.map(|id| ((position, id), place.generation)));
+                places.extend(retained.map(|id| (position, id, place.offset, *trace)));
             }
         }
-        let mut chunks: Vec<(u32, ChunkId)> = sealed.into_keys().collect();
+        let mut chunks: Vec<(u32, ChunkId, bool)> =
+            places.iter().map(|(position, id, ..)| (*position, *id, false)).collect();
+        chunks.dedup();
         for (position, member) in self.live() {
-            chunks.extend(member.region.open_chunks().into_iter().map(|id| (position, id)));
+            chunks.extend(member.region.open_chunks().into_iter().map(|id| (position, id, true)));
         }
-        let mut found = Vec::new();
-        for (position, id) in chunks {
+        let (mut found, mut damaged) = (Vec::new(), BTreeSet::new());
+        for (position, id, is_open) in chunks {
             let Some(region) = self.member(position).map(|member| &member.region) else { continue };
-            let Some(Ok(info)) = region.chunk_info(id) else { continue };
-            let (segments, _) = collect::segments_of(region, id, &info);
-            let of_interest = segments.into_iter().filter(|segment| wanted.contains_key(&segment.trace));
-            found.extend(of_interest.map(|segment| Found { position, id, info, segment }));
+            let Some(info) = region.chunk_info(id) else { continue };
+            let read = info.as_ref().map(|info| collect::segments_of(region, id, info));
+            if is_open && !matches!(read, Ok((_, true))) {
+                damaged.insert((position, id));
+            }
+            let (Ok(info), Ok((segments, _))) = (info, read) else { continue };
+            for segment in segments.into_iter().filter(|segment| wanted.contains_key(&segment.trace)) {
+                places.remove(&(position, id, segment.offset, segment.trace));
+                found.push(Found { position, id, info, segment });
+            }
         }
+        damaged.extend(places.into_iter().map(|(position, id, ..)| (position, id)));
+        damaged.into_iter().for_each(|(position, id)| self.note_damage(position, id, now));
         found
     }
 

@@ -3,12 +3,14 @@
 use super::fire::Found;
 use super::{Member, Now, Recorder};
 use crate::collect;
+use crate::index::Place;
 use crate::kept::Copied;
 use crate::retention::Sealed;
 use backsight_core::ids::{AgentId, RegionId, TraceId};
 use backsight_core::record::seg_flags;
 use backsight_core::units::Nanos;
 use backsight_ringbuf::abi::ChunkId;
+use backsight_ringbuf::reader::SegmentInfo;
 
 /// A trace goes on if another segment of it was sealed so lately, and within half of the horizon: where that is short, most traces have a segment that is
 /// younger, and to carry all of them over would take more than it brings.
@@ -18,8 +20,11 @@ impl Recorder {
     /// Takes leave of a chunk that is evicted, while its bytes are still there.
     pub(super) fn note_lost_segments(&mut self, evicted: &Sealed, now: Now) {
         let Some(region) = self.member(evicted.region).map(|member| &member.region) else { return };
-        let Some(Ok(info)) = region.chunk_info(evicted.chunk) else { return };
-        let (region_id, (segments, _)) = (region.id(), collect::segments_of(region, evicted.chunk, &info));
+        let region_id = region.id();
+        let info = region.chunk_info(evicted.chunk).and_then(Result::ok);
+        let segments = info.map(|info| collect::segments_of(region, evicted.chunk, &info).0).unwrap_or_default();
+        self.remember_damaged(evicted, &segments);
+        let Some(info) = info else { return };
         for segment in segments {
             let found = Found { position: evicted.region, id: evicted.chunk, info, segment };
             if self.is_copied_out(region_id, &found) {
@@ -43,6 +48,17 @@ impl Recorder {
             }
             self.remember(segment.trace, evicted.last_ticks, agents);
         }
+    }
+
+    /// Remembers the segments that were indexed and are not among those that can still be read: their process has written over them.
+    fn remember_damaged(&mut self, evicted: &Sealed, readable: &[SegmentInfo]) {
+        let is_readable = |(trace, place): &(TraceId, Place)| {
+            let found = readable.binary_search_by_key(&place.offset, |segment| segment.offset);
+            found.is_ok_and(|idx| readable[idx].trace == *trace)
+        };
+        let indexed = self.index.run(evicted.first_entry, evicted.n_entries);
+        let damaged: Vec<TraceId> = indexed.filter(|at| !is_readable(at)).map(|(trace, _)| trace).collect();
+        damaged.into_iter().for_each(|trace| self.remember(trace, evicted.last_ticks, Vec::new()));
     }
 
     /// Remembers a segment that was carried over and is gone now.

@@ -61,6 +61,7 @@ impl Recorder {
         let from_log = kept.into_iter().flat_map(|kept| kept.crumbs(self.settings.agent));
         let from_rings = self.ring_crumbs.of(trace).filter(|crumb| crumb.agent != self.settings.agent);
         let gone = self.afterlife.find(trace);
+        let newest_loss = self.losses.newest_ticks().max(self.damage.newest_ticks(now.ticks));
         // Which way the request went is not remembered; whoever asks looks at both ends.
         let lead = |agent: &AgentId| CrumbTo { agent: *agent, direction: CrumbDirection::To, span: SpanId::NONE };
         let from_gone = gone.iter().flat_map(|gone| &gone.agents).map(lead);
@@ -79,8 +80,8 @@ impl Recorder {
             detail: self.detail_of(trace),
             horizon_ms,
             crumbs: crumbs.into_iter().take(CRUMBS_MAX).collect(),
-            losses: self.losses.within(first, last, timeline),
-            whole_since_ns: wall_ns(looked.whole_since.max(self.losses.newest_ticks().unwrap_or(0))),
+            losses: self.losses.within((first, last), self.damage_of(trace, first, now), timeline),
+            whole_since_ns: wall_ns(looked.whole_since.max(newest_loss.unwrap_or(0))),
             looked_ns: Some(looked.last).filter(|last| *last != 0).and_then(wall_ns).unwrap_or(0),
             deaths_ns: self.deaths.recent(now.wall_ns),
         }
@@ -209,7 +210,7 @@ impl Recorder {
         if self.triggers.n_lingering() == 0 {
             return;
         }
-        for found in self.find_open() {
+        for found in self.find_open(now) {
             if self.is_news(&found) {
                 self.note_restless([found.segment.trace], now);
                 self.keep_segment(found.position, found.id, &found.info, &found.segment, now);
@@ -219,21 +220,28 @@ impl Recorder {
     }
 
     /// Finds segments of triggered traces in some of the open chunks; the next call goes on where this one ended.
-    fn find_open(&mut self) -> Vec<Found> {
+    fn find_open(&mut self, now: Now) -> Vec<Found> {
         let mut open: Vec<(u32, ChunkId)> = Vec::new();
         for (position, member) in self.live() {
             open.extend(member.region.open_chunks().into_iter().map(|id| (position, id)));
         }
         let start = if self.next_open < open.len() { self.next_open } else { 0 };
         self.next_open = start + REVISIT_CHUNKS;
-        let mut found = Vec::new();
+        let (mut found, mut damaged) = (Vec::new(), Vec::new());
         for (position, id) in open.into_iter().skip(start).take(REVISIT_CHUNKS) {
             let Some(member) = self.members.get_mut(position as usize).and_then(Option::as_mut) else { continue };
-            let Some(Ok(info)) = member.region.chunk_info(id) else { continue };
+            let Some(Ok(info)) = member.region.chunk_info(id) else {
+                damaged.push((position, id));
+                continue;
+            };
             let (generation, last) = (info.head.generation, info.head.last_segment);
             let looked = member.looked.insert(id.code(), (generation, last));
             let looked = looked.filter(|looked| looked.0 == generation).map_or(0, |looked| looked.1);
-            for segment in member.region.segments(id, &info).into_iter().flatten().map_while(Result::ok) {
+            for segment in member.region.segments(id, &info).into_iter().flatten() {
+                let Ok(segment) = segment else {
+                    damaged.push((position, id));
+                    break;
+                };
                 let may_be_new = segment.offset > looked || segment.offset == last;
                 if !may_be_new && self.restless.is_empty() {
                     break;
@@ -244,6 +252,7 @@ impl Recorder {
                 }
             }
         }
+        damaged.into_iter().for_each(|(position, id)| self.note_damage(position, id, now));
         found
     }
 

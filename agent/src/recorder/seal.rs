@@ -30,7 +30,7 @@ impl Recorder {
         let mut full = Vec::new();
         for position in due {
             let Some(member) = self.members.get_mut(*position as usize).and_then(Option::as_mut) else { continue };
-            let polled = member.region.poll();
+            let polled = member.region.poll(now.ticks);
             member.n_corrupt += polled.n_corrupt;
             member.demand.observe(now.time, polled.taken, polled.left);
             if polled.taken != [0; 3] || !polled.sealed.is_empty() {
@@ -62,6 +62,8 @@ impl Recorder {
                 member.n_corrupt += 1;
                 member.region.free(id);
                 self.totals.drop_n(DropReason::Corrupt, 1);
+                self.note_damage(position, id, now);
+                self.leave_evicted(now.ticks); // a successor finds nothing there
                 return None;
             }
         };
@@ -117,6 +119,9 @@ impl Recorder {
             n_entries: segments.len() as u32,
         });
         self.note_losses(full.position, full.id, &full.info, &segments, now);
+        if !is_sound {
+            self.note_damage(full.position, full.id, now);
+        }
         let chunk = ChunkRef::new(full.position, full.id.code());
         let mut events = Vec::new();
         for segment in &segments {

@@ -135,7 +135,7 @@ impl Recorder {
     }
 
     /// Leaves to a successor that something is gone, before it is.
-    fn leave_evicted(&self, last_ticks: u64) {
+    pub(super) fn leave_evicted(&self, last_ticks: u64) {
         if let Some(journal) = &self.journal {
             journal.note_evicted(last_ticks);
         }

@@ -13,6 +13,7 @@ use backsight_ringbuf::head::{GENERATIONS, Head};
 use backsight_ringbuf::lease;
 use backsight_ringbuf::region::{self, Identity, OpenError};
 use backsight_ringbuf::shm::{self, Mapping, ShmError};
+use backsight_ringbuf::slot;
 use backsight_ringbuf::storage::Storage;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -123,15 +124,36 @@ impl Region {
                     account.ahead |= id.mask();
                 } else if is_full & id.mask() != 0 || !head.sealed {
                     account.open |= id.mask(); // a seal is found by the next look
-                } else if u64::from(head.committed) > CHUNK_HEADER_BYTES {
+                } else {
                     account.adopted |= id.mask();
-                    account.retained |= id.mask(); // nobody is to be granted it before it is indexed
-                    sealed.push(id);
+                    if u64::from(head.committed) > CHUNK_HEADER_BYTES {
+                        account.retained |= id.mask(); // nobody is to be granted it before it is indexed
+                        sealed.push(id);
+                    }
                 }
             }
         }
+        self.leave_to_threads(&mut sealed);
         self.skip_generations(newest);
         sealed
+    }
+
+    /// Takes out of `sealed` what a thread is sealing right now: it sets the sealed bit when it goes on, however late, and another thread that
+    /// had been granted the chunk meanwhile would lose it.
+    fn leave_to_threads(&mut self, sealed: &mut Vec<ChunkId>) {
+        // Read after the heads: a thread that has let go of its chunk by now has set the bit, which the next look takes.
+        let open: Vec<u64> = self.slots().map(|number| slot::open(&self.mapping, number)).collect();
+        for word in open {
+            let Some(id) = (word as u32).checked_sub(1).and_then(ChunkId::from_code) else { continue };
+            let Some(account) = self.accounts.get_mut(id.lease() as usize) else { continue };
+            let is_it = account.generations.get(id.bit() as usize).is_some_and(|known| u64::from(*known) == word >> 32);
+            if is_it && account.adopted & id.mask() != 0 {
+                account.adopted &= !id.mask();
+                account.retained &= !id.mask();
+                account.open |= id.mask();
+                sealed.retain(|other| *other != id);
+            }
+        }
     }
 
     /// Has chunks without pages go on with generations that none of them had: nobody knows any more which those were.

@@ -6,6 +6,7 @@
 mod afterlife;
 mod client;
 mod collector;
+mod damage;
 mod death;
 mod drops;
 mod expressions;

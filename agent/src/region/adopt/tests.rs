@@ -7,9 +7,11 @@ use backsight_core::ids::{AgentId, RegionId};
 use backsight_core::sync::Ordering::Relaxed;
 use backsight_core::units::Bytes;
 use backsight_ringbuf::abi::{CHUNKS_PER_LEASE, ChunkId, Class, chunk, header, lease as abi_lease, lease_offset};
+use backsight_ringbuf::abi::{slot as abi_slot, slot_offset};
 use backsight_ringbuf::head::Head;
 use backsight_ringbuf::lease::{self, Claimed};
 use backsight_ringbuf::region::{CrumbRules, Identity};
+use backsight_ringbuf::slot;
 use backsight_ringbuf::storage::Storage as _;
 use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use std::collections::BTreeMap;
@@ -114,7 +116,7 @@ impl InUse {
             }
             Step::Write(_) | Step::Seal(_) => {}
             Step::Look => {
-                for id in self.region.poll().sealed {
+                for id in self.region.poll(1).sealed {
                     let has_data = self.region.chunk_info(id).is_some_and(|info| info.unwrap().has_data());
                     if has_data { self.region.retain(id) } else { self.region.free(id) }
                 }
@@ -151,7 +153,7 @@ proptest! {
         let theirs: Vec<ChunkId> = new.open_chunks();
         prop_assert!(old.claimed.iter().all(|claimed| theirs.contains(&claimed.id)), "what a thread fills is its own");
         prop_assert_eq!(new.n_retained() as usize, sealed.len());
-        let polled = new.poll();
+        let polled = new.poll(1);
         prop_assert_eq!(polled.n_corrupt, 0);
         sealed.extend(polled.sealed);
         for (id, generation) in &old.data {
@@ -192,7 +194,7 @@ proptest! {
                 new.free(id);
             }
         }
-        let _ = new.poll();
+        let _ = new.poll(1);
         for class in Class::ALL {
             grant(&mut new, class);
         }
@@ -215,6 +217,48 @@ fn a_chunk_without_pages_gets_a_generation_that_is_new() {
     assert_eq!(grant(&mut new, Class::Small), Some(id));
     assert_eq!(new.generation_of(id), Some(GENERATION_STEP + 1));
     assert_eq!(CHUNKS_PER_LEASE as usize, new.accounts[0].generations.len());
+}
+
+/// A thread is held up between the two stores of its seal, for as long as it takes to evict what was sealed and to grant it again.
+#[test]
+fn a_seal_that_comes_late_never_meets_the_chunk_in_another_threads_hands() {
+    let mut old = region();
+    let id = grant(&mut old, Class::Small).unwrap();
+    let store = |region: &Region, offset, value| region.store().word(offset).store(value, Relaxed);
+    let late = slot::claim(old.store(), 1).unwrap();
+    let claimed = lease::claim(old.store(), Class::Small, 0).unwrap();
+    let named = (u64::from(id.code()) + 1) | (u64::from(claimed.generation) << 32);
+    store(&old, slot_offset(late) + abi_slot::OPEN, named);
+    let filled = Head { committed: 1024, last_segment: 64, generation: claimed.generation, sealed: true };
+    store(&old, claimed.offset + chunk::HEAD, filled.pack());
+    let Adopted { region: mut new, sealed } = adopt(&old).unwrap();
+    assert_eq!((sealed.as_slice(), new.open_chunks()), (&[][..], vec![id]), "its thread has not let go of it");
+    sealed.into_iter().for_each(|id| new.free(id)); // evicted
+    grant(&mut new, Class::Small).unwrap();
+    let other = lease::claim(new.store(), Class::Small, 0).unwrap();
+    assert_eq!(new.poll(1).sealed, []);
+    lease::seal(new.store(), id, claimed.offset);
+    store(&new, slot_offset(late) + abi_slot::OPEN, 0);
+    let polled = new.poll(1);
+    assert_eq!((polled.sealed.as_slice(), polled.n_corrupt), (&[id][..], 0));
+    assert_eq!(
+        (new.open_chunks().contains(&other.id), other.id == id),
+        (true, false),
+        "another thread's stays its own"
+    );
+}
+
+#[test]
+fn a_chunk_that_a_slot_names_with_another_generation_is_indexed() {
+    let mut old = region();
+    let id = grant(&mut old, Class::Small).unwrap();
+    let exited = slot::claim(old.store(), 1).unwrap();
+    let claimed = lease::claim(old.store(), Class::Small, 0).unwrap();
+    let named = (u64::from(id.code()) + 1) | (u64::from(claimed.generation - 1) << 32);
+    old.store().word(slot_offset(exited) + abi_slot::OPEN).store(named, Relaxed);
+    let filled = Head { committed: 1024, last_segment: 64, generation: claimed.generation, sealed: true };
+    old.store().word(claimed.offset + chunk::HEAD).store(filled.pack(), Relaxed);
+    assert_eq!(adopt(&old).unwrap().sealed, [id]);
 }
 
 #[test]
