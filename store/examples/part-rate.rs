@@ -151,7 +151,8 @@ fn main() -> Result<(), Failure> {
         batch.push_resource(&[Attribute::new("service.namespace", Value::Str("shop".into()))])?;
         drafts.iter().try_for_each(|draft| push(&mut batch, &words, draft))?;
         let facts = TraceFacts { ingest_ns: 1, completeness: 1, ..TraceFacts::default() };
-        drafts.iter().try_for_each(|draft| batch.set_trace(draft.trace, &facts))?;
+        let roots = drafts.iter().filter(|draft| draft.parent == 0);
+        roots.into_iter().try_for_each(|root| batch.set_trace(root.trace, &facts))?;
         let pushed_cpu = cpu()? - start_cpu;
         let id = PartId::new(1_782_864_000_000 + run as u64, 1);
         let forced = Forced::default();
@@ -183,18 +184,24 @@ fn by_id(objects: &Local, part: &backsight_store::manifest::entry::PartEntry, dr
     let file = |table| File::open(objects, part.file(table).ok_or("no such table")?).map_err(Failure::from);
     let (spans, traces) = (Spans::new(file(Table::Spans)?)?, Traces::new(file(Table::Traces)?)?);
     let mut times = Vec::new();
+    let (mut find_cpu, mut read_cpu) = (Duration::ZERO, Duration::ZERO);
     for draft in drafts.iter().step_by((drafts.len() / 200).max(1)) {
-        let start = Instant::now();
+        let (start, start_cpu) = (Instant::now(), cpu()?);
         let row = traces.find(draft.trace)?.ok_or("a trace is missing")?;
+        let found_cpu = cpu()?;
         let rows = spans.read(row.first_row..row.first_row + u64::from(row.n_rows))?;
         if rows.iter().all(|span| span.id != SpanId(draft.id)) {
             return Err("a span is missing".into());
         }
         times.push(start.elapsed());
+        find_cpu += found_cpu - start_cpu;
+        read_cpu += cpu()? - found_cpu;
     }
     times.sort();
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_micros();
+    let mean = |time: Duration| time.as_micros() / times.len() as u128;
     println!("by id: p50 {} us, p99 {} us of {}", at(0.5), at(0.99), times.len());
+    println!("by id, CPU: {} us to find the trace, {} us to read its spans", mean(find_cpu), mean(read_cpu));
     let start = Instant::now();
     read::verify(objects, part.file(Table::Spans).ok_or("no spans")?)?;
     println!("checksum of the spans: {} ms", start.elapsed().as_millis());

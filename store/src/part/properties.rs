@@ -1,6 +1,7 @@
 //! How each column is encoded: dictionaries, deltas, split bytes, Bloom filters, statistics.
 //!
-//! Called by `write`. Everything that a reader may rely on stands in `docs/spec/parts.md`; the rest follows from measurements.
+//! Called by `write`. Pages are of version 1, which all engines read; there the writer has no dictionary for ids of fixed length. What a
+//! reader may rely on stands in `docs/spec/parts.md`; the rest follows from measurements.
 
 use super::{PAGE_ROWS, ROW_GROUP_ROWS};
 use crate::batch::{Batch, CellValue};
@@ -81,7 +82,6 @@ pub(super) fn spans(
     let mut builder = common(footer, zstd_level)?;
     builder = bloom(builder, path(&["trace_id"]), rows.min(batch.n_traces().max(1) as u64), BLOOM_TRACE_FPP);
     builder = builder
-        .set_column_dictionary_enabled(path(&["span_id"]), false)
         .set_column_compression(path(&["span_id"]), Compression::UNCOMPRESSED)
         .set_column_statistics_enabled(path(&["span_id"]), EnabledStatistics::None)
         .set_column_statistics_enabled(path(&["parent_span_id"]), EnabledStatistics::None);
@@ -103,8 +103,6 @@ pub(super) fn spans(
 pub(super) fn traces(batch: &Batch, footer: &Footer<'_>, zstd_level: i32) -> Result<WriterProperties, ParquetError> {
     let n_traces = ROW_GROUP_ROWS.min(batch.n_traces()).max(1) as u64;
     let mut builder = bloom(common(footer, zstd_level)?, path(&["trace_id"]), n_traces, BLOOM_TRACES_TABLE_FPP)
-        .set_column_dictionary_enabled(path(&["trace_id"]), false)
-        .set_column_dictionary_enabled(path(&["root_span_id"]), false)
         .set_column_statistics_enabled(path(&["root_span_id"]), EnabledStatistics::None);
     for column in ["first_row", "start_ns", "end_ns", "wal_seq", "ingest_ns"] {
         builder = encoded(builder, path(&[column]), Encoding::DELTA_BINARY_PACKED);

@@ -4,11 +4,10 @@
 //! Parquet reader makes of the rest comes back as an error.
 
 use super::source::Source;
-use super::{FOOTER_MAX_BYTES, PartError, decode, footer, properties, resources};
+use super::{FOOTER_MAX_BYTES, PartError, columns::bytes_of_trace, decode, footer, properties, resources};
 use crate::batch::ROWS_MAX;
 use crate::manifest::entry::FileEntry;
 use crate::objects::{Objects, ReadAt};
-use crate::part::columns::bytes_of_trace;
 use crate::rows::{Attribute, SliceRow, SpanRow, TraceRow};
 use crate::schema::{Table, VERSION, Version};
 use arrow_array::{Array, RecordBatch};
@@ -255,6 +254,9 @@ impl Spans {
     ///
     /// # Errors
     /// There are no such rows, or the file is damaged.
+    /// # Cost
+    /// Some milliseconds for the rows of one trace: pages and dictionaries of all columns. About 1 KB a row in memory; the caller bounds
+    /// `rows`, also where they come from a file of traces.
     pub fn read(&self, rows: Range<u64>) -> Result<Vec<SpanRow<'static>>, PartError> {
         self.file.decoded(rows, decode::spans)
     }
@@ -419,8 +421,7 @@ fn check_column(source: &Source, column: &ColumnChunkMetaData) -> Result<(), Par
     if !is_inside(start, column.compressed_size()) || column.num_values() < 0 || column.data_page_offset() < start {
         return Err(beyond());
     }
-    let bloom = (column.bloom_filter_offset(), column.bloom_filter_length());
-    match bloom {
+    match (column.bloom_filter_offset(), column.bloom_filter_length()) {
         (Some(offset), Some(len)) if !is_inside(offset, len.into()) || len > BLOOM_MAX_BYTES => return Err(beyond()),
         _ => {}
     }
