@@ -2,11 +2,22 @@
 //!
 //! Called by the collector alone. What an entry says is its caller's: here it is a trace, a kind and bytes. [`TraceStore`] is the contract;
 //! [`log::Log`] fulfils it by plain files, drawn in `docs/spec/store.md`.
+//!
+//! [`part`]s keep traces by column, for searches: a [`batch::Batch`] takes rows until a cut, [`part::write`] makes Parquet files of it,
+//! [`part::read`] hands the rows back, and a [`manifest`] says which parts there are. Drawn in `docs/spec/parts.md`.
 #![forbid(unsafe_code)]
 
+pub mod batch;
 pub mod error;
 pub mod format;
+pub mod local;
 pub mod log;
+pub mod manifest;
+pub mod objects;
+pub mod part;
+pub mod promote;
+pub mod rows;
+pub mod schema;
 
 pub use error::StoreError;
 
