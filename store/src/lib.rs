@@ -7,6 +7,7 @@
 pub mod error;
 pub mod format;
 pub mod log;
+pub mod wal;
 
 pub use error::StoreError;
 
