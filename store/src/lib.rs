@@ -3,6 +3,8 @@
 //! Called by the collector alone. What an entry says is its caller's: here it is a trace, a kind and bytes. [`TraceStore`] is the contract;
 //! [`log::Log`] fulfils it by plain files, drawn in `docs/spec/store.md`.
 //!
+//! The write-ahead log ([`wal`], `docs/spec/wal.md`) keeps what was taken in until it stands in parts.
+//!
 //! [`part`]s keep traces by column, for searches: a [`batch::Batch`] takes rows until a cut, [`part::write`] makes Parquet files of it,
 //! [`part::read`] hands the rows back, and a [`manifest`] says which parts there are. Drawn in `docs/spec/parts.md`.
 #![forbid(unsafe_code)]
@@ -18,6 +20,7 @@ pub mod part;
 pub mod promote;
 pub mod rows;
 pub mod schema;
+pub mod wal;
 
 pub use error::StoreError;
 
