@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod base64;
 pub mod config;
 pub mod export;
 pub mod otlp;
