@@ -51,6 +51,7 @@ pub mod ids;
 pub mod loglinear;
 pub mod names;
 pub mod priority;
+pub mod quoted;
 pub mod record;
 pub mod segment;
 pub mod session;

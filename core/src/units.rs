@@ -1,5 +1,7 @@
 //! Quantities with their unit in the type, and how people write them.
 
+pub mod scaled;
+
 use std::fmt;
 
 /// A number of bytes.
@@ -83,6 +85,10 @@ impl fmt::Debug for Nanos {
         fmt::Display::fmt(self, f)
     }
 }
+
+/// An energy in nanojoules.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct NanoJoules(pub u64);
 
 #[cfg(test)]
 mod tests {

@@ -1,10 +1,10 @@
 //! What all exports of a trace share: what is known beside it, one clock for all processes, names for what has none.
 //!
-//! Called by `otlp` and `perfetto`. It knows no outside format.
+//! Called by `otlp` and `perfetto`, and by the read side for its rows. It knows no outside format.
 
 mod relations;
 
-pub(crate) use relations::{Part, Relations};
+pub use relations::{Part, Relations};
 
 use backsight_core::certificate::Certificate;
 use backsight_core::ids::AgentId;
@@ -23,13 +23,13 @@ pub struct Extras<'a> {
 
 impl<'a> Extras<'a> {
     /// Returns the name of an agent's host.
-    pub(crate) fn host(self, agent: AgentId) -> Option<&'a str> {
+    pub fn host(self, agent: AgentId) -> Option<&'a str> {
         self.hosts?.get(&agent).map(String::as_str)
     }
 }
 
 /// Returns `trace` with all times in nanoseconds since 1970: ticks of processes without wall time count from the start of the trace.
-pub(crate) fn on_one_clock(trace: &Trace) -> Cow<'_, Trace> {
+pub fn on_one_clock(trace: &Trace) -> Cow<'_, Trace> {
     let is_ticks: Vec<_> = trace.processes.iter().map(|p| matches!(p.clock, ProcessClock::Ticks { .. })).collect();
     if !is_ticks.contains(&true) {
         return Cow::Borrowed(trace);

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod base64;
 pub mod compare_json;
 pub mod config;
 pub mod export;

@@ -3,7 +3,6 @@
 //! Written by the command line and whoever exports; nothing here is read back. Field names and forms are those of OpenTelemetry, and must
 //! never be ours.
 
-mod base64;
 mod convert;
 
 use crate::export::{Extras, on_one_clock};

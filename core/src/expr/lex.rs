@@ -3,6 +3,7 @@
 //! Called by the parser.
 
 use super::parse::ParseError;
+use crate::quoted;
 
 /// A piece of an expression.
 #[derive(Clone, PartialEq, Debug)]
@@ -122,30 +123,15 @@ impl<'a> Lexer<'a> {
     }
 
     fn escape(&mut self) -> Result<char, ParseError> {
-        const EXPECTED: &str = r#"an escape (\", \\, \n, \t or \u{hex digits})"#;
-        let found = |lexer: &Self| format!("`{}`", lexer.rest.chars().take(2).collect::<String>());
-        let of_escape = match self.rest.as_bytes().get(1) {
-            Some(b'"') => Some('"'),
-            Some(b'\\') => Some('\\'),
-            Some(b'n') => Some('\n'),
-            Some(b't') => Some('\t'),
-            _ => None,
-        };
-        if let Some(escaped) = of_escape {
-            self.take(2);
-            return Ok(escaped);
-        }
-        let by_number = || {
-            let digits = self.rest.strip_prefix("\\u{")?;
-            let (digits, _) = digits.split_once('}').filter(|(digits, _)| digits.len() <= 6)?;
-            Some((digits.len() + 4, char::from_u32(u32::from_str_radix(digits, 16).ok()?)?))
-        };
-        match by_number() {
+        match quoted::escape(self.rest) {
             Some((len, escaped)) => {
                 self.take(len);
                 Ok(escaped)
             }
-            None => Err(self.error(found(self), EXPECTED)),
+            None => {
+                let found = format!("`{}`", self.rest.chars().take(2).collect::<String>());
+                Err(self.error(found, quoted::ESCAPES))
+            }
         }
     }
 

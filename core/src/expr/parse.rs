@@ -9,7 +9,7 @@ use super::{
     RATE_MAX, Rate, TESTS_MAX, TEXT_MAX_BYTES, Test, TextField, TextOp, Window,
 };
 use crate::record::{SpanKind, StatusCode};
-use crate::units::Nanos;
+use crate::units::{Nanos, scaled};
 use std::sync::Arc;
 
 /// A text that is no expression.
@@ -174,7 +174,7 @@ impl Parser {
         let order = self.order().ok_or_else(|| self.unexpected(ORDER))?;
         match self.peek().clone() {
             Token::Number(digits) => {
-                let bound = duration_of(&digits).ok_or_else(|| self.unexpected(UNIT))?;
+                let bound = scaled::parse(&digits, scaled::TIME).map(Nanos).ok_or_else(|| self.unexpected(UNIT))?;
                 self.advance();
                 Ok(Test::Duration(order, bound))
             }
@@ -340,34 +340,6 @@ impl Parser {
 
     fn unexpected(&self, expected: &'static str) -> ParseError {
         ParseError::Unexpected { column: self.column(), found: self.peek().found(), expected }
-    }
-}
-
-/// Returns the duration that `digits` with a unit say, to the nanosecond.
-fn duration_of(digits: &str) -> Option<Nanos> {
-    let at = digits.find(|c: char| c.is_ascii_alphabetic())?;
-    let (number, unit) = digits.split_at(at);
-    let unit_ns: u64 = match unit {
-        "ns" => 1,
-        "us" => 1_000,
-        "ms" => 1_000_000,
-        "s" => 1_000_000_000,
-        "m" => 60_000_000_000,
-        "h" => 3_600_000_000_000,
-        _ => return None,
-    };
-    if !number.starts_with(|c: char| c.is_ascii_digit()) {
-        return None;
-    }
-    match number.split_once('.') {
-        None => number.parse::<u64>().ok()?.checked_mul(unit_ns).map(Nanos),
-        Some((whole, part)) => {
-            let is_fraction = (1..=9).contains(&part.len()) && part.bytes().all(|digit| digit.is_ascii_digit());
-            let scale = is_fraction.then(|| 10_u64.pow(9 - part.len() as u32))?;
-            let part = part.parse::<u64>().ok()? * scale;
-            let part_ns = u64::try_from(u128::from(part) * u128::from(unit_ns) / 1_000_000_000).ok()?;
-            whole.parse::<u64>().ok()?.checked_mul(unit_ns)?.checked_add(part_ns).map(Nanos)
-        }
     }
 }
 

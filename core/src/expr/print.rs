@@ -4,7 +4,8 @@ use super::{
     AttributeOf, AttributeTest, Condition, Equality, Expr, Number, Order, Percentile, Rate, Test, TextField, TextOp,
     Window,
 };
-use crate::units::Nanos;
+use crate::quoted::Quoted;
+use crate::units::scaled::{Exact, TIME};
 use std::fmt;
 
 impl fmt::Display for Expr {
@@ -55,7 +56,7 @@ impl fmt::Display for Test {
             Self::Text { field, op, text } => write!(f, "{field} {op} {}", Quoted(text)),
             Self::Kind(equality, kind) => write!(f, "kind {equality} {}", kind.name()),
             Self::Status(equality, status) => write!(f, "status {equality} {}", status.name()),
-            Self::Duration(order, bound) => write!(f, "duration {order} {}", Exact(*bound)),
+            Self::Duration(order, bound) => write!(f, "duration {order} {}", Exact { value: bound.0, units: TIME }),
             Self::Percentile(order, percentile) => write!(f, "duration {order} {percentile}"),
             Self::Attribute { of, key, test } => write!(f, "{of}({}){test}", Quoted(key)),
         }
@@ -148,39 +149,5 @@ impl fmt::Display for Rate {
             Window::Hour => "h",
         };
         write!(f, "rate {order} {}/{unit}", self.n)
-    }
-}
-
-/// A duration in the largest unit of which it is a whole number.
-struct Exact(Nanos);
-
-impl fmt::Display for Exact {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: [(u64, &str); 5] =
-            [(3_600_000_000_000, "h"), (60_000_000_000, "m"), (1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")];
-        let ns = self.0.0;
-        let fits = |(unit_ns, _): &(u64, &str)| ns >= *unit_ns && ns.is_multiple_of(*unit_ns);
-        let (unit_ns, unit) = UNITS.into_iter().find(fits).unwrap_or((1, "ns"));
-        write!(f, "{}{unit}", ns / unit_ns)
-    }
-}
-
-/// A text in double quotes.
-struct Quoted<'a>(&'a str);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("\"")?;
-        for c in self.0.chars() {
-            match c {
-                '"' => f.write_str("\\\"")?,
-                '\\' => f.write_str("\\\\")?,
-                '\n' => f.write_str("\\n")?,
-                '\t' => f.write_str("\\t")?,
-                c if c.is_control() => write!(f, "\\u{{{:x}}}", u32::from(c))?,
-                c => write!(f, "{c}")?,
-            }
-        }
-        f.write_str("\"")
     }
 }

@@ -8,13 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A span or a visit, by its position in the trace.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Part {
+pub enum Part {
+    /// A span.
     Span(usize),
+    /// A visit.
     Visit(usize),
 }
 
 /// See the module.
-pub(crate) struct Relations {
+#[derive(Debug)]
+pub struct Relations {
     spans: BTreeSet<SpanId>,
     /// When each span ended, in the order of the trace.
     span_ends: Vec<u64>,
@@ -31,7 +34,7 @@ impl Relations {
     ///
     /// # Cost
     /// Time `n log n`, memory linear in the trace.
-    pub(crate) fn of(trace: &Trace) -> Self {
+    pub fn of(trace: &Trace) -> Self {
         let spans: BTreeSet<SpanId> = trace.spans.iter().map(|span| span.id).collect();
         let stand_in = |visit| own_calls(visit, &spans).map(move |call| (call, trace.visit_id(visit)));
         let stand_ins = trace.visits.iter().flat_map(stand_in).collect();
@@ -46,12 +49,12 @@ impl Relations {
     }
 
     /// Returns the ids of its calls for which a visit stands.
-    pub(crate) fn own_calls<'v>(&'v self, visit: &'v Visit) -> impl Iterator<Item = SpanId> + 'v {
+    pub fn own_calls<'v>(&'v self, visit: &'v Visit) -> impl Iterator<Item = SpanId> + 'v {
         own_calls(visit, &self.spans)
     }
 
     /// Returns when a part ended: where that is not known, the last instant at which something in it is known to have happened.
-    pub(crate) fn end_ns(&self, part: Part) -> u64 {
+    pub fn end_ns(&self, part: Part) -> u64 {
         let end = match part {
             Part::Span(idx) => self.span_ends.get(idx),
             Part::Visit(idx) => self.visit_ends.get(idx),
@@ -60,12 +63,12 @@ impl Relations {
     }
 
     /// Returns the id under which that stands which a span or visit names as its parent.
-    pub(crate) fn parent(&self, named: SpanId) -> SpanId {
+    pub fn parent(&self, named: SpanId) -> SpanId {
         self.stand_ins.get(&named).copied().unwrap_or(named)
     }
 
     /// Returns when calls of a part went out that were never answered.
-    pub(crate) fn open_calls(&self, part: Part) -> &[u64] {
+    pub fn open_calls(&self, part: Part) -> &[u64] {
         self.open_calls.get(&part).map(Vec::as_slice).unwrap_or_default()
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{
     AnyValue, ArrayValue, EventJson, KeyValue, LinkJson, Resource, ResourceSpans, Scope, ScopeSpans, SpanJson, Status,
-    base64,
 };
+use crate::base64;
 use crate::export::{Extras, Part, Relations};
 use backsight_core::ids::SpanId;
 use backsight_core::record::SpanKind;
