@@ -1,6 +1,6 @@
 //! OTLP/JSON: a trace as any OpenTelemetry back end takes it, the body of a `POST /v1/traces`.
 //!
-//! Written by the command line and whoever exports; nothing here is read back. Field names and forms are those of OpenTelemetry, and must
+//! Written by the command line and whoever exports; what others write is read by [`crate::wire::otlp_json`]. Field names and forms are those of OpenTelemetry, and must
 //! never be ours.
 
 mod convert;

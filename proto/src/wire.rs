@@ -6,6 +6,9 @@
 mod certificate;
 mod coordination;
 mod holding;
+pub mod otlp_json;
+pub mod otlp_reply;
+pub mod otlp_visit;
 mod report;
 mod stored;
 mod summary;
