@@ -11,6 +11,7 @@
 
 pub mod batch;
 pub mod error;
+mod folder;
 pub mod format;
 pub mod local;
 pub mod log;

@@ -3,6 +3,7 @@
 //! Called through [`Objects`]. A file is written under a temporary name, synced, and linked to its own, which fails where that is taken;
 //! then the folder is synced. What a crash leaves is a file with a temporary name, which `manifest::sweep` removes.
 
+use crate::folder;
 use crate::objects::{Listed, ObjectError, Objects, Put, ReadAt, Upload, checked};
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -36,7 +37,7 @@ impl Local {
     /// The folder cannot be made.
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self, ObjectError> {
         let folder = folder.into();
-        make_folder(&folder).map_err(|error| failed("make the folder", &folder.display().to_string(), error))?;
+        folder::make(&folder).map_err(|(_, error)| failed("make the folder", &folder.display().to_string(), error))?;
         Ok(Self { folder, mark: RandomState::new().build_hasher().finish(), n_unfinished: AtomicU64::new(0) })
     }
 
@@ -50,7 +51,8 @@ impl Local {
         let folder = end.parent().unwrap_or(&self.folder).to_owned();
         let n = self.n_unfinished.fetch_add(1, Ordering::Relaxed); // only has to be unique
         let begin = folder.join(format!("{UNFINISHED_PREFIX}{:016x}-{n}", self.mark));
-        let file = make_folder(&folder).and_then(|()| OpenOptions::new().write(true).create_new(true).open(&begin));
+        let made = folder::make(&folder).map_err(|(_, error)| error);
+        let file = made.and_then(|()| OpenOptions::new().write(true).create_new(true).open(&begin));
         let file = file.map_err(|error| failed("create", path, error))?;
         Ok(Unfinished { path: path.to_owned(), file, begin, end, folder })
     }
@@ -74,14 +76,14 @@ impl Unfinished {
             Err(error) => Err(error),
         });
         // Also where it is taken: whoever is told so may rely on it after a power loss.
-        let synced = linked.and_then(|put| sync_folder(&self.folder).map(|()| put));
+        let synced = linked.and_then(|put| folder::sync(&self.folder).map(|()| put));
         synced.map_err(|error| failed("write", &self.path, error))
     }
 
     /// Makes the file durable under its own name, over another that has it.
     fn replace(self) -> Result<(), ObjectError> {
         let renamed = self.file.sync_all().and_then(|()| fs::rename(&self.begin, &self.end));
-        let synced = renamed.and_then(|()| sync_folder(&self.folder));
+        let synced = renamed.and_then(|()| folder::sync(&self.folder));
         synced.map_err(|error| failed("write", &self.path, error))
     }
 }
@@ -237,25 +239,6 @@ fn walk(folder: &Path, name: &str, depth: usize, listed: &mut Vec<Listed>) -> io
         }
     }
     Ok(())
-}
-
-/// Makes a folder durable, with those that it stands in.
-fn make_folder(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() || folder.as_os_str().is_empty() {
-        return Ok(());
-    }
-    let parent = folder.parent().unwrap_or(Path::new(""));
-    make_folder(parent)?;
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    sync_folder(parent)
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    File::open(folder)?.sync_all()
 }
 
 fn failed(what: &'static str, path: &str, error: io::Error) -> ObjectError {

@@ -7,6 +7,7 @@ mod reader;
 mod recover;
 
 use crate::error::Attempt;
+use crate::folder::{self, NotLocked};
 use crate::format::{FILE_HEADER_BYTES, FileHeader, PAYLOAD_MAX_BYTES, encode_entry, entry_bytes, scan};
 use crate::{Entry, Losses, Place, StoreError, StoreReader, TraceStore};
 use reader::Reader;
@@ -294,21 +295,11 @@ fn batch_bytes(entries: &[Entry<'_>]) -> Result<u64, StoreError> {
 }
 
 fn lock(folder: &Path) -> Result<File, StoreError> {
-    let path = folder.join("lock");
-    let open = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
-    let file = open.map_err(|error| at(folder, &path, "create").failed(error))?;
-    match file.try_lock() {
-        Ok(()) => {
-            // For people only: a lock without a name is a lock.
-            let _ = file.set_len(0).and_then(|()| file.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0));
-            Ok(file)
-        }
-        Err(fs::TryLockError::WouldBlock) => {
-            let holder = io::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok());
-            Err(StoreError::Locked { folder: folder.to_path_buf(), holder })
-        }
-        Err(fs::TryLockError::Error(error)) => Err(at(folder, &path, "lock").failed(error)),
-    }
+    folder::lock(folder).map_err(|error| match error {
+        NotLocked::Held { holder } => StoreError::Locked { folder: folder.to_path_buf(), holder },
+        NotLocked::Open(error) => at(folder, &folder::lock_file(folder), "create").failed(error),
+        NotLocked::Lock(error) => at(folder, &folder::lock_file(folder), "lock").failed(error),
+    })
 }
 
 fn path_of(folder: &Path, seq: u64) -> PathBuf {

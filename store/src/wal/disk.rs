@@ -4,9 +4,10 @@
 //! what the bytes mean, and nothing is tried again: whoever calls decides what a failure means.
 
 use super::error::WalError;
+use crate::folder::{self, NotLocked};
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 use std::fmt;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
@@ -119,7 +120,7 @@ impl Folder {
     /// # Errors
     /// Another process has it, or it cannot be made or written.
     pub fn open(path: &Path) -> Result<Self, WalError> {
-        make(path)?;
+        folder::make(path).map_err(|(path, error)| WalError::io("make the folder", &path, error))?;
         let folder = rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
         let folder = folder.map_err(|error| WalError::io("open the folder", path, error.into()))?;
         Ok(Self { _lock: lock(path)?, path: path.to_owned(), folder })
@@ -211,38 +212,11 @@ impl DiskFile for File {
     }
 }
 
-/// Makes a folder and those above it, each durable in the one above.
-fn make(path: &Path) -> Result<(), WalError> {
-    let failed = |path: &Path, error| WalError::io("make the folder", path, error);
-    let missing: Vec<_> = path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
-    for path in missing.into_iter().rev() {
-        match fs::create_dir(path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(path, error)),
-            _ => {}
-        }
-        let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(above).and_then(|above| above.sync_all()).map_err(|error| failed(path, error))?;
-    }
-    Ok(())
-}
-
 fn lock(folder: &Path) -> Result<File, WalError> {
-    let path = folder.join("lock");
-    let failed = |error| WalError::io("lock", &path, error);
-    let file = File::options().create(true).truncate(false).read(true).write(true).open(&path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => {
-            // For people only: a lock without a name is a lock.
-            let holder = format!("{}\n", std::process::id());
-            let _ = file.set_len(0).and_then(|()| FileExt::write_all_at(&file, holder.as_bytes(), 0));
-            Ok(file)
-        }
-        Err(TryLockError::WouldBlock) => {
-            let holder = io::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok());
-            Err(WalError::Locked { folder: folder.to_owned(), holder })
-        }
-        Err(TryLockError::Error(error)) => Err(failed(error)),
-    }
+    folder::lock(folder).map_err(|error| match error {
+        NotLocked::Held { holder } => WalError::Locked { folder: folder.to_owned(), holder },
+        NotLocked::Open(error) | NotLocked::Lock(error) => WalError::io("lock", &folder::lock_file(folder), error),
+    })
 }
 
 #[cfg(test)]
