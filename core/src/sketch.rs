@@ -9,6 +9,8 @@ mod tests;
 
 pub use encoding::DecodeSketchError;
 
+use crate::loglinear::{bounds, bucket};
+
 /// Buckets of an octave.
 const SUB_BUCKETS: u64 = 64;
 const SUB_SHIFT: u32 = SUB_BUCKETS.trailing_zeros();
@@ -63,7 +65,7 @@ impl Sketch {
     #[inline]
     pub fn add_n(&mut self, value: u64, n: u64) {
         if n > 0 {
-            self.add_to(bucket_of(value), n);
+            self.add_to(bucket::<SUB_SHIFT>(value), n);
         }
     }
 
@@ -94,7 +96,7 @@ impl Sketch {
     /// Returns the buckets that hold values, ascending.
     pub fn buckets(&self) -> impl Iterator<Item = Bucket> + '_ {
         self.occupied().map(|(idx, count)| {
-            let (least, width) = bounds_of(idx);
+            let (least, width) = bounds::<SUB_SHIFT>(idx);
             Bucket { least, width, count }
         })
     }
@@ -120,7 +122,7 @@ impl Sketch {
     /// Returns the percentile of `value` in hundredths of a percent, 0 to 10,000: the share of values in lower buckets and of half of those in its own.
     /// `None` for an empty sketch.
     pub fn percentile_of(&self, value: u64) -> Option<u16> {
-        let own = bucket_of(value);
+        let own = bucket::<SUB_SHIFT>(value);
         let mut twice_below = 0_u128;
         for (idx, count) in self.occupied().take_while(|(idx, _)| *idx <= own) {
             twice_below += u128::from(count) * if idx < own { 2 } else { 1 };
@@ -203,20 +205,6 @@ impl Page {
 
 /// All, in millionths.
 const PPM: u32 = 1_000_000;
-
-/// Returns the bucket of `value`: exact below 64, then the six bits behind the leading one.
-#[inline]
-const fn bucket_of(value: u64) -> usize {
-    let shift = (63 - (value | (SUB_BUCKETS - 1)).leading_zeros()).saturating_sub(SUB_SHIFT);
-    // What is left of a value from 64 on has its leading one, worth an octave.
-    ((shift as usize) << SUB_SHIFT) + (value >> shift) as usize
-}
-
-/// Returns the least value of bucket `idx` and the number of values in it.
-const fn bounds_of(idx: usize) -> (u64, u64) {
-    let (octave, sub) = (idx >> SUB_SHIFT, idx as u64 & (SUB_BUCKETS - 1));
-    if octave == 0 { (sub, 1) } else { ((SUB_BUCKETS + sub) << (octave - 1), 1 << (octave - 1)) }
-}
 
 /// Returns the value that stands for a bucket: the one from which both ends are equally far in relation to themselves, 1/129 at most.
 ///

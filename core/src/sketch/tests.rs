@@ -1,6 +1,6 @@
 //! Claims about sketches: exact counts, bounded errors, merging is addition, bytes and back.
 
-use super::{DecodeSketchError, OCTAVES, SKETCH_BUCKETS, Sketch, bounds_of, bucket_of, middle_of};
+use super::{DecodeSketchError, OCTAVES, SKETCH_BUCKETS, SUB_SHIFT, Sketch, bounds, bucket, middle_of};
 use proptest::prelude::{Just, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 /// Values that test an octave's ends as well as what comes in practice.
@@ -40,7 +40,7 @@ fn is_close(estimate: u64, value: u64) -> bool {
 #[test]
 fn what_stands_for_a_bucket_is_at_most_0_78_percent_off_either_end_of_it() {
     for idx in 0..SKETCH_BUCKETS {
-        let (least, width) = bounds_of(idx);
+        let (least, width) = bounds::<SUB_SHIFT>(idx);
         let middle = middle_of(least, width);
         assert!(is_close(middle, least) && is_close(middle, least + (width - 1)), "bucket {idx}");
     }
@@ -48,11 +48,11 @@ fn what_stands_for_a_bucket_is_at_most_0_78_percent_off_either_end_of_it() {
 
 #[test]
 fn buckets_meet_without_gaps() {
-    assert_eq!(bucket_of(u64::MAX), SKETCH_BUCKETS - 1);
+    assert_eq!(bucket::<SUB_SHIFT>(u64::MAX), SKETCH_BUCKETS - 1);
     for idx in 0..SKETCH_BUCKETS {
-        let (least, width) = bounds_of(idx);
-        assert_eq!((bucket_of(least), bucket_of(least + (width - 1))), (idx, idx));
-        assert!(idx + 1 == SKETCH_BUCKETS || bounds_of(idx + 1).0 == least + width);
+        let (least, width) = bounds::<SUB_SHIFT>(idx);
+        assert_eq!((bucket::<SUB_SHIFT>(least), bucket::<SUB_SHIFT>(least + (width - 1))), (idx, idx));
+        assert!(idx + 1 == SKETCH_BUCKETS || bounds::<SUB_SHIFT>(idx + 1).0 == least + width);
         assert!(idx >= 128 || width == 1, "values below 128 stand alone");
     }
 }
