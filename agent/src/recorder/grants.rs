@@ -218,11 +218,12 @@ impl Recorder {
         if self.used() <= self.settings.budget {
             return;
         }
+        let heaviest = self.heaviest();
         for _ in 0..EVICTIONS_PER_TRIM {
             if self.used() <= self.settings.budget {
                 return;
             }
-            let Some(evicted) = self.pop_for_all(now) else { return self.make_do(now) };
+            let Some(evicted) = self.pop_for_all(heaviest, now) else { return self.make_do(now) };
             self.totals.evicted_chunks += 1;
             self.note_gone(&evicted, now);
             self.punch(evicted.region, evicted.chunk);

@@ -104,17 +104,23 @@ impl Recorder {
         }
     }
 
-    /// Takes the chunk that goes first where the pool has grown over its budget: that of whoever is over a share, if it has one, else the oldest.
-    pub(super) fn pop_for_all(&mut self, now: Now) -> Option<Sealed> {
+    /// Returns the process that holds most, and that of the user who does.
+    ///
+    /// # Cost
+    /// A look at each process.
+    pub(super) fn heaviest(&self) -> [Option<u32>; 2] {
         let uid = self.pages.heaviest();
-        let held = |member: &&Member| member.bytes();
         let members = || (0_u32..).zip(&self.members).filter_map(|(at, member)| Some((at, member.as_ref()?)));
-        let heaviest = members().max_by_key(|(_, member)| held(member));
-        let of_heaviest_user =
-            members().filter(|(_, member)| Some(member.uid) == uid).max_by_key(|(_, member)| held(member));
-        let positions = [heaviest, of_heaviest_user].map(|found| found.map(|(position, _)| position));
+        let of_user = members().filter(|(_, member)| Some(member.uid) == uid);
+        let of_all = members().max_by_key(|(_, member)| member.bytes());
+        [of_all, of_user.max_by_key(|(_, member)| member.bytes())].map(|found| found.map(|(position, _)| position))
+    }
+
+    /// Takes the chunk that goes first where the pool has grown over its budget: that of whoever of the `heaviest` is over a share, if it has one,
+    /// else the oldest.
+    pub(super) fn pop_for_all(&mut self, heaviest: [Option<u32>; 2], now: Now) -> Option<Sealed> {
         let excess_of = |position| self.excess_of(position, now, |owner| self.pool_share(owner));
-        let excess = positions.into_iter().flatten().find_map(excess_of);
+        let excess = heaviest.into_iter().flatten().find_map(excess_of);
         excess.and_then(|excess| self.pop_oldest_of(excess.owner)).or_else(|| self.pop_oldest())
     }
 
