@@ -111,8 +111,8 @@ impl CompareJson {
     /// As of [`align`]; some 300 bytes of memory a span.
     pub fn of(a: &Trace, b: &Trace, n_rows_max: usize) -> Self {
         let mut labels = Labels::default();
-        let (columns_a, clocks_a) = on_one_clock(a, &mut labels);
-        let (columns_b, clocks_b) = on_one_clock(b, &mut labels);
+        let (columns_a, clocks_a) = corrected(a, &mut labels);
+        let (columns_b, clocks_b) = corrected(b, &mut labels);
         let trees = [Tree::new(&columns_a, &labels), Tree::new(&columns_b, &labels)];
         let critical = trees.each_ref().map(CriticalPath::of);
         let [side_a, side_b] = [0, 1].map(|idx: usize| Side { tree: &trees[idx], path: &critical[idx] });
@@ -132,13 +132,13 @@ impl CompareJson {
 }
 
 /// Returns the rows of a trace on the clock of its root's host, and the clocks that did not agree with that.
-fn on_one_clock(trace: &Trace, labels: &mut Labels) -> (Columns, Vec<ClockJson>) {
+fn corrected(trace: &Trace, labels: &mut Labels) -> (Columns, Vec<ClockJson>) {
     let columns = Columns::of_trace(trace, labels);
     let tree = Tree::new(&columns, labels);
     let mut bounds = Bounds::default();
     bounds.observe(&columns, &tree);
     let clocks: Clocks = bounds.clocks(&columns, &tree, SKEW_MAX_NS);
-    let corrected = columns.shifted(|host| clocks.offset_ns(host));
+    let shifted = columns.shifted(|host| clocks.offset_ns(host));
     let differ = clocks
         .hosts
         .iter()
@@ -150,7 +150,7 @@ fn on_one_clock(trace: &Trace, labels: &mut Labels) -> (Columns, Vec<ClockJson>)
         is_doubtful: clock.is_doubtful,
     };
     let clocks = differ.map(json).collect();
-    (corrected, clocks)
+    (shifted, clocks)
 }
 
 /// What numbers of a comparison stand for.

@@ -64,7 +64,7 @@ impl Search {
     }
 }
 
-/// What `GET /api/traces/{id}` and `POST /api/archive/{id}` ask for.
+/// What asks for one trace: `GET /api/traces/{id}`, `POST /api/archive/{id}`, and [`super::v3::one`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct One {
     /// The trace.

@@ -3,6 +3,7 @@
 //! Called by the endpoints under `/api/v3`. Names are camelCase; those of earlier versions, in snake_case, are read where the others are
 //! not there.
 
+use super::params::One;
 use super::{BadRequest, Wanted, go, parse_trace_id};
 use crate::params::Params;
 use crate::rows::TraceRows;
@@ -53,37 +54,22 @@ impl Search {
     }
 }
 
-/// What `GET /api/v3/traces/{trace_id}` asks for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct One {
-    /// The trace.
-    pub trace: TraceId,
-    /// When it may have begun at the earliest, in nanoseconds since 1970.
-    pub start_ns: Option<u64>,
-    /// When it may have ended at the latest.
-    pub end_ns: Option<u64>,
-    /// As it was recorded, without what is corrected.
-    pub is_raw: bool,
-}
-
-impl One {
-    /// Returns what the path and `params` say.
-    ///
-    /// # Errors
-    /// No id in the path, or a parameter that is not of its form.
-    pub fn parse(id: &str, params: &Params) -> Result<Self, BadRequest> {
-        let trace = parse_trace_id(id).map_err(|why| malformed("trace_id", &why.0))?;
-        let time = |names| match named(params, names) {
-            ("", _) => Ok(None),
-            (text, name) => go::time(text).map(Some).map_err(|why| malformed(name, &why)),
-        };
-        Ok(Self {
-            trace,
-            start_ns: time(["startTime", "start_time"])?,
-            end_ns: time(["endTime", "end_time"])?,
-            is_raw: flag(params, ["rawTraces", "raw_traces"])?,
-        })
-    }
+/// Returns what `GET /api/v3/traces/{trace_id}` asks for.
+///
+/// # Errors
+/// No id in the path, or a parameter that is not of its form.
+pub fn one(id: &str, params: &Params) -> Result<One, BadRequest> {
+    let trace = parse_trace_id(id).map_err(|why| malformed("trace_id", &why.0))?;
+    let time = |names| match named(params, names) {
+        ("", _) => Ok(None),
+        (text, name) => go::time(text).map(Some).map_err(|why| malformed(name, &why)),
+    };
+    Ok(One {
+        trace,
+        start_ns: time(["startTime", "start_time"])?,
+        end_ns: time(["endTime", "end_time"])?,
+        is_raw: flag(params, ["rawTraces", "raw_traces"])?,
+    })
 }
 
 /// Returns the service and the kind of spans of which `GET /api/v3/operations` asks the operations; an empty kind is any.

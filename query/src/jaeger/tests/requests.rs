@@ -164,7 +164,7 @@ fn v3_is_read_in_both_spellings() {
     assert_eq!((read.start_ns, read.end_ns), (1_769_860_800_000_000_000, 1_769_864_400_500_000_000));
     assert_eq!((read.limit, read.is_raw), (Some(5), true));
     assert_eq!(said(&read.wanted), "service = web operation = GET tag.a = \"b\" duration >= 1s duration <= 1m");
-    let one = v3::One::parse("7", &params("startTime=2026-01-31T12:00:00Z&raw_traces=t")).unwrap();
+    let one = v3::one("7", &params("startTime=2026-01-31T12:00:00Z&raw_traces=t")).unwrap();
     assert_eq!((one.start_ns, one.end_ns, one.is_raw), (Some(1_769_860_800_000_000_000), None, true));
     assert_eq!(v3::operations(&params("service=web&span_kind=client")), ("web", "client"));
 }
@@ -204,7 +204,7 @@ fn v3_refuses_in_jaegers_words() {
     for (query, message) in cases {
         assert_eq!(v3::Search::parse(&params(&query)).unwrap_err().to_string(), message, "{query}");
     }
-    let error = v3::One::parse("xyz!", &Params::default()).unwrap_err().to_string();
+    let error = v3::one("xyz!", &Params::default()).unwrap_err().to_string();
     assert_eq!(error, "malformed parameter trace_id: strconv.ParseUint: parsing \"xyz!\": invalid syntax");
 }
 
@@ -221,7 +221,7 @@ proptest! {
             let query = search_of(&search.wanted).unwrap();
             prop_assert!(parse(&query.to_string(), 0) == Ok(query));
         }
-        let _ = (v3::Search::parse(&params), v3::One::parse(params.get("traceID"), &params));
+        let _ = (v3::Search::parse(&params), v3::one(params.get("traceID"), &params));
         let _ = (One::parse(params.get("traceID"), &params), Operations::parse(&params), quantile(&params));
         let _ = (Dependencies::parse(&params, now_ns), Metrics::parse(&params, now_ns), layout(&params));
     }

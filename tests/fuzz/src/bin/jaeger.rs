@@ -27,6 +27,6 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(search.start_ns < search.end_ns, "a search has a length");
         check(&search.wanted);
     }
-    let _ = (One::parse(id, &params), v3::One::parse(id, &params), Operations::parse(&params), quantile(&params));
+    let _ = (One::parse(id, &params), v3::one(id, &params), Operations::parse(&params), quantile(&params));
     let _ = (Dependencies::parse(&params, 7), Metrics::parse(&params, 7), layout(&params), v3::operations(&params));
 });
