@@ -21,6 +21,7 @@ pub mod part;
 pub mod promote;
 pub mod rows;
 pub mod schema;
+pub mod view;
 pub mod wal;
 
 pub use error::StoreError;
