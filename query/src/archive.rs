@@ -112,7 +112,9 @@ pub struct Calls {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Unanswered {
     /// The traces of an earlier page are gone.
-    #[error("the search began before version {oldest} of what is stored, which is the oldest that is kept: begin at the first page")]
+    #[error(
+        "the search began before version {oldest} of what is stored, which is the oldest that is kept: begin at the first page"
+    )]
     Stale {
         /// The oldest version that can be read.
         oldest: u64,
