@@ -23,7 +23,7 @@ use self::{
 use super::{Op, PAYLOADS, Peer, VISIT_PAYLOAD, unsupported};
 use crate::bench::{
     pace::{self, Load, VISIT_BYTES},
-    threads::{Measurement, per_op},
+    threads::{Measurement, per_op, per_op_in_bursts},
 };
 
 mod mapping;
@@ -79,8 +79,8 @@ impl Peer for HindsightModel {
                 writer.tracepoint::<SPAN_CALL_BYTES>();
             }),
             Op::Attr => in_trace(pool, threads, n, Writer::tracepoint::<ATTR_CALL_BYTES>),
-            Op::BeginEnd => visits(pool, threads, n, 0),
-            Op::Visit { events } => visits(pool, threads, n, events),
+            Op::BeginEnd => per_op_in_bursts(threads, n, || visits(pool, 0)),
+            Op::Visit { events } => per_op(threads, n, || visits(pool, events)),
         })
     }
 
@@ -200,16 +200,14 @@ fn in_trace<'p>(pool: &'p Pool, threads: usize, n: u64, op: impl Fn(&mut Writer<
     })
 }
 
-fn visits(pool: &Pool, threads: usize, n: u64, n_events: usize) -> Result<Measurement> {
-    per_op(threads, n, || {
-        let mut writer = Writer::new(pool);
-        move |n| {
-            for trace in 1..=n {
-                visit(&mut writer, trace, n_events);
-            }
-            writer.take_lost_share()
+fn visits(pool: &Pool, n_events: usize) -> impl FnMut(u64) -> f64 {
+    let mut writer = Writer::new(pool);
+    move |n| {
+        for trace in 1..=n {
+            visit(&mut writer, trace, n_events);
         }
-    })
+        writer.take_lost_share()
+    }
 }
 
 #[inline(always)]

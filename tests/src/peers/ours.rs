@@ -14,7 +14,7 @@ use backsight_ringbuf::{shm::View, slot, writer::Writer};
 use super::{OURS, Op, Peer, VISIT_PAYLOAD};
 use crate::bench::{
     pace::{self, Load, VISIT_BYTES},
-    threads::{Measurement, per_op},
+    threads::{Measurement, per_op, per_op_in_bursts},
 };
 use crate::harness::agent::{Agent, AgentOptions};
 use crate::harness::session;
@@ -58,7 +58,7 @@ impl Peer for Ours {
 
     fn measures(&self) -> &'static str {
         "the Rust API with an agent process that grants, indexes and evicts: event is backsight::raw inside an open segment, begin_end \
-         includes the thread slot's context, span has an interned name; lost_share counts records that found no chunk"
+         includes the thread slot's context and comes in bursts that the agent keeps up with, span has an interned name; lost_share counts records that found no chunk"
     }
 
     fn supports(&self, _: Op) -> bool {
@@ -74,7 +74,7 @@ impl Peer for Ours {
             }),
             Op::Span => per_op(threads, n, || in_segment(|| drop(black_box(backsight::span!("span"))))),
             Op::Attr => per_op(threads, n, || in_segment(|| backsight::attr!("key", black_box(7_i64)))),
-            Op::BeginEnd => per_op(threads, n, || visits(0)),
+            Op::BeginEnd => per_op_in_bursts(threads, n, || visits(0)),
             Op::Visit { events } => per_op(threads, n, || visits(events)),
         }
     }
