@@ -7,8 +7,7 @@ use std::{sync::Barrier, thread, time::Duration};
 
 use super::clock::thread_cpu_ns;
 
-/// Operations of a burst, and the pause behind it: not quite a million a second.
-const BURST: u64 = 4000;
+/// The pause behind each burst.
 const PAUSE: Duration = Duration::from_millis(4);
 /// Bursts take so much longer that fewer operations are timed.
 const BURSTS_PART: u64 = 8;
@@ -55,23 +54,28 @@ where
     Ok(Measurement { cpu_ns: sum.cpu_ns / n_threads as f64, lost_share: sum.lost_share / n_threads as f64 })
 }
 
-/// Does what [`per_op`] does with an eighth of `n`, in bursts with pauses between them, which take no CPU time: an agent that indexes what each operation
-/// writes keeps up, where it would be losses that are timed otherwise.
+/// Does what [`per_op`] does with an eighth of `n`, in bursts of `n_burst` operations with pauses between them, which take no CPU time: an agent that takes
+/// what each operation writes keeps up, where it would be losses that are timed otherwise.
 ///
 /// # Errors
 /// As of [`per_op`].
-pub fn per_op_in_bursts<W>(n_threads: usize, n: u64, make: impl Fn() -> W + Sync) -> anyhow::Result<Measurement>
+pub fn per_op_in_bursts<W>(
+    n_threads: usize,
+    n: u64,
+    n_burst: u64,
+    make: impl Fn() -> W + Sync,
+) -> anyhow::Result<Measurement>
 where
     W: FnMut(u64) -> f64,
 {
-    per_op(n_threads, n / BURSTS_PART + 1, || in_bursts(make()))
+    per_op(n_threads, n / BURSTS_PART + 1, || in_bursts(n_burst, make()))
 }
 
-fn in_bursts(mut work: impl FnMut(u64) -> f64) -> impl FnMut(u64) -> f64 {
+fn in_bursts(n_burst: u64, mut work: impl FnMut(u64) -> f64) -> impl FnMut(u64) -> f64 {
     move |n| {
         let (mut n_left, mut n_lost) = (n, 0.0);
         while n_left > 0 {
-            let n_now = n_left.min(BURST);
+            let n_now = n_left.min(n_burst);
             n_lost += work(n_now) * n_now as f64;
             n_left -= n_now;
             thread::sleep(PAUSE);
