@@ -4,10 +4,15 @@
 //! does no IO. It counts for each attribute's key how many rows have it, which decides what gets a column of its own (`promote`).
 
 mod interner;
+mod reports;
 mod spans;
 mod traces;
+mod undo;
+
+pub use undo::Mark;
 
 pub(crate) use interner::{Interner, NO_CODE};
+pub(crate) use reports::ReportCell;
 pub(crate) use spans::{Cell, CellValue, EventCell, Extra, Head, LinkCell, STATUS_ERROR};
 pub(crate) use traces::TraceHead;
 
@@ -52,6 +57,10 @@ pub struct Batch {
     pub(crate) facts: Vec<TraceFacts<'static>>,
     pub(crate) resources: Vec<Vec<Attribute<'static>>>,
     pub(crate) slices: Vec<SliceRow<'static>>,
+    pub(crate) reports: Vec<ReportCell>,
+    /// What is known of traces of which nothing is said.
+    unknown: TraceFacts<'static>,
+    is_frozen: bool,
     trace_rows: HashMap<TraceId, u32>,
     resource_bytes: usize,
     /// Bytes of texts that slices and facts own.
@@ -78,6 +87,9 @@ impl Batch {
             facts: Vec::new(),
             resources: Vec::new(),
             slices: Vec::new(),
+            reports: Vec::new(),
+            unknown: TraceFacts::default(),
+            is_frozen: false,
             trace_rows: HashMap::new(),
             resource_bytes: 0,
             owned_bytes: 0,
@@ -135,6 +147,21 @@ impl Batch {
         Ok(())
     }
 
+    /// Says what is known of traces of which [`Batch::set_trace`] says nothing.
+    pub fn set_unknown(&mut self, facts: TraceFacts<'static>) {
+        self.unknown = facts;
+    }
+
+    /// Marks the batch as one that is being written: whoever finds it so puts nothing into it.
+    pub fn freeze(&mut self) {
+        self.is_frozen = true;
+    }
+
+    /// Returns whether the batch takes no more.
+    pub fn is_frozen(&self) -> bool {
+        self.is_frozen
+    }
+
     /// Adds a slice.
     ///
     /// # Errors
@@ -180,7 +207,7 @@ impl Batch {
 
     /// Returns whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.traces.is_empty() && self.slices.is_empty()
+        self.traces.is_empty() && self.slices.is_empty() && self.reports.is_empty()
     }
 
     /// Returns the bytes that the batch takes in memory, roughly.
@@ -194,6 +221,7 @@ impl Batch {
             + size_of_val(self.traces.as_slice())
             + size_of_val(self.facts.as_slice())
             + size_of_val(self.slices.as_slice())
+            + size_of_val(self.reports.as_slice())
             + self.resource_bytes
     }
 
@@ -205,6 +233,11 @@ impl Batch {
 
     fn text_bytes(&self) -> usize {
         self.text.len() + self.names.text_bytes() + self.owned_bytes
+    }
+
+    /// Returns what is known of a trace beyond its spans.
+    pub(crate) fn facts_of(&self, trace: &TraceHead) -> &TraceFacts<'static> {
+        trace.facts_idx.map_or(&self.unknown, |idx| &self.facts[idx as usize])
     }
 
     /// Returns the place of `trace` in `traces`; it is made where it is new.

@@ -13,6 +13,7 @@ pub mod batch;
 pub mod error;
 mod folder;
 pub mod format;
+pub mod ingest;
 pub mod local;
 pub mod log;
 pub mod manifest;

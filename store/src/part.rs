@@ -11,6 +11,7 @@ mod name;
 mod order;
 mod properties;
 pub mod read;
+mod reports;
 mod resources;
 mod slices;
 mod source;
@@ -101,4 +102,4 @@ pub enum PartError {
 pub(crate) type ArrowResult<T> = Result<T, ArrowError>;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -386,6 +386,19 @@ pub struct TraceRow {
     pub resources: Vec<Vec<(String, String)>>,
 }
 
+/// What a producer said of a trace, as it said it. Rows of the trace are made again from all its reports where more of them come.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ReportRow<'a> {
+    /// The trace.
+    pub trace: TraceId,
+    /// What the payload is; its reader's business.
+    pub kind: i16,
+    /// When it came.
+    pub ingest_ns: i64,
+    /// The bytes.
+    pub payload: Cow<'a, [u8]>,
+}
+
 /// A visit or a kernel record.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct SliceRow<'a> {

@@ -45,11 +45,13 @@ pub enum Table {
     Traces,
     /// One row a visit or kernel record.
     Slices,
+    /// One row for what a producer said of a trace at a time.
+    Reports,
 }
 
 impl Table {
     /// All tables, in the order in which they are written.
-    pub const ALL: [Self; 3] = [Self::Spans, Self::Traces, Self::Slices];
+    pub const ALL: [Self; 4] = [Self::Spans, Self::Traces, Self::Slices, Self::Reports];
 
     /// Returns its name, which stands in names of files and in the manifest.
     pub const fn name(self) -> &'static str {
@@ -57,6 +59,7 @@ impl Table {
             Self::Spans => "spans",
             Self::Traces => "traces",
             Self::Slices => "slices",
+            Self::Reports => "reports",
         }
     }
 
@@ -284,4 +287,14 @@ pub fn slices() -> SchemaRef {
     fields.extend(["a", "b", "c", "d"].map(|name| required(name, DataType::Int64)));
     fields.extend([nullable("text", DataType::Utf8), nullable("raw", DataType::Binary)]);
     Arc::new(Schema::new(fields))
+}
+
+/// Returns the columns of `reports`.
+pub fn reports() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        required("trace_id", DataType::FixedSizeBinary(16)),
+        required("kind", DataType::Int16),
+        required("ingest_ns", timestamp()),
+        required("payload", DataType::Binary),
+    ]))
 }

@@ -60,6 +60,12 @@ pub(crate) struct Head {
     pub(crate) source: i8,
 }
 
+impl Head {
+    pub(crate) fn is_error(&self) -> bool {
+        self.status == STATUS_ERROR
+    }
+}
+
 /// An attribute.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cell {
@@ -246,7 +252,7 @@ impl Batch {
         }
     }
 
-    fn put_text(&mut self, bytes: &[u8]) -> Text {
+    pub(super) fn put_text(&mut self, bytes: &[u8]) -> Text {
         let at = self.text.len() as u32;
         self.text.extend_from_slice(bytes);
         Text { at, len: bytes.len() as u32 }
@@ -311,7 +317,7 @@ enum Counted {
     No,
 }
 
-fn count(rows: &mut [u32; 4], value: CellValue, step: fn(u32, u32) -> u32) {
+pub(super) fn count(rows: &mut [u32; 4], value: CellValue, step: fn(u32, u32) -> u32) {
     let idx = match value {
         CellValue::Str(_) => 0,
         CellValue::Int(_) => 1,

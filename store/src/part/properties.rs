@@ -119,6 +119,15 @@ pub(super) fn slices(batch: &Batch, footer: &Footer<'_>, zstd_level: i32) -> Res
     Ok(encoded(builder, path(&["duration_ns"]), Encoding::BYTE_STREAM_SPLIT).build())
 }
 
+/// Returns the properties of `reports`. What a payload's least and greatest bytes are helps nobody.
+pub(super) fn reports(batch: &Batch, footer: &Footer<'_>, zstd_level: i32) -> Result<WriterProperties, ParquetError> {
+    let n_traces = ROW_GROUP_ROWS.min(batch.n_traces()).max(1) as u64;
+    let builder = bloom(common(footer, zstd_level)?, path(&["trace_id"]), n_traces, BLOOM_TRACES_TABLE_FPP)
+        .set_column_dictionary_enabled(path(&["payload"]), false)
+        .set_column_statistics_enabled(path(&["payload"]), EnabledStatistics::None);
+    Ok(encoded(builder, path(&["ingest_ns"]), Encoding::DELTA_BINARY_PACKED).build())
+}
+
 fn path(segments: &[&str]) -> ColumnPath {
     ColumnPath::new(segments.iter().map(|segment| (*segment).to_owned()).collect())
 }

@@ -4,7 +4,7 @@
 
 use super::attributes::Slots;
 use super::order::{Order, order, trace_end_ns, trace_start_ns};
-use super::{ArrowResult, PartError, PartId, properties, resources, slices, spans, traces};
+use super::{ArrowResult, PartError, PartId, properties, reports, resources, slices, spans, traces};
 use crate::batch::Batch;
 use crate::manifest::entry::{FileEntry, PartEntry, Services, flag};
 use crate::objects::{Objects, Upload};
@@ -55,9 +55,10 @@ pub fn write(batch: &Batch, cut: &Cut<'_>, objects: &dyn Objects) -> Result<Part
     let mut files = Vec::new();
     for table in Table::ALL {
         let n_rows = match table {
-            Table::Spans => batch.n_spans(),
+            Table::Spans => order.rows.len(),
             Table::Traces => batch.n_traces(),
             Table::Slices => batch.n_slices(),
+            Table::Reports => batch.n_reports(),
         };
         if n_rows > 0 {
             files.push(write_table(batch, &order, &promoted, cut, objects, table)?);
@@ -80,7 +81,7 @@ fn write_table(
         Table::Spans => {
             resources::encode(&batch.resources).map_err(|error| failed(ParquetError::External(error.into())))?
         }
-        Table::Traces | Table::Slices => String::new(),
+        Table::Traces | Table::Slices | Table::Reports => String::new(),
     };
     let footer = properties::Footer { table, writer: cut.writer, commit: cut.commit, resources: &resources };
     match table {
@@ -100,6 +101,12 @@ fn write_table(
             let rows = slices::order(batch);
             let run = |places: Range<usize>| slices::columns(batch, &rows[places]);
             write_file(objects, table, &path, schema::slices(), properties, rows.len(), run)
+        }
+        Table::Reports => {
+            let properties = properties::reports(batch, &footer, cut.zstd_level).map_err(failed)?;
+            let rows = reports::order(batch, order);
+            let run = |places: Range<usize>| reports::columns(batch, &rows[places]);
+            write_file(objects, table, &path, schema::reports(), properties, rows.len(), run)
         }
     }
 }
@@ -171,7 +178,7 @@ fn entry(batch: &Batch, cut: &Cut<'_>, promoted: Vec<Promoted>, files: Vec<FileE
             ends.add(slice.start_ns.saturating_add(slice.duration_ns));
         });
     }
-    batch.facts.iter().for_each(|facts| ingests.add(facts.ingest_ns));
+    batch.traces.iter().for_each(|trace| ingests.add(batch.facts_of(trace).ingest_ns));
     PartEntry {
         id: cut.id,
         files,
@@ -189,7 +196,8 @@ fn entry(batch: &Batch, cut: &Cut<'_>, promoted: Vec<Promoted>, files: Vec<FileE
 }
 
 fn services(batch: &Batch) -> Services {
-    let mut codes: Vec<u32> = batch.heads.iter().map(|head| head.service).collect();
+    let live = batch.heads.iter().enumerate().filter(|(row, head)| batch.is_live(*row, head));
+    let mut codes: Vec<u32> = live.map(|(_, head)| head.service).collect();
     codes.sort_unstable();
     codes.dedup();
     Services::of(codes.into_iter().map(|code| batch.names.text(code)))
