@@ -140,7 +140,7 @@ pub struct EventRow {
 }
 
 /// The attribute of an event that holds its message.
-pub const MESSAGE: &str = "message";
+pub const MESSAGE: &str = backsight_core::flat::key::MESSAGE;
 
 impl TraceRows {
     /// Returns the place of the span from which all others come: the first to start of those that name no cause, else of those whose cause is

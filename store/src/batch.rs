@@ -5,6 +5,7 @@
 
 mod interner;
 mod reports;
+mod resources;
 mod spans;
 mod traces;
 mod undo;
@@ -62,6 +63,8 @@ pub struct Batch {
     unknown: TraceFacts<'static>,
     is_frozen: bool,
     trace_rows: HashMap<TraceId, u32>,
+    /// Resources that were given by their content.
+    known_resources: HashMap<Vec<u8>, ResourceId>,
     resource_bytes: usize,
     /// Bytes of texts that slices and facts own.
     owned_bytes: usize,
@@ -91,6 +94,7 @@ impl Batch {
             unknown: TraceFacts::default(),
             is_frozen: false,
             trace_rows: HashMap::new(),
+            known_resources: HashMap::new(),
             resource_bytes: 0,
             owned_bytes: 0,
             key_rows: Vec::new(),
@@ -176,7 +180,7 @@ impl Batch {
         Ok(())
     }
 
-    /// Adds a resource, and returns its number for spans. The caller gives each once.
+    /// Adds a resource, and returns its number for spans. The caller gives each once; see [`Self::resource`] for one who does not know.
     ///
     /// # Errors
     /// The batch is full, and as before.

@@ -67,7 +67,10 @@ impl Batch {
         self.extras.truncate(mark.n_extras);
         self.events.truncate(mark.n_events);
         self.links.truncate(mark.n_links);
-        self.resources.truncate(mark.n_resources);
+        if self.resources.len() > mark.n_resources {
+            self.resources.truncate(mark.n_resources);
+            self.known_resources.retain(|_, id| (id.0 as usize) < mark.n_resources);
+        }
         self.slices.truncate(mark.n_slices);
         self.reports.truncate(mark.n_reports);
         self.text.truncate(mark.text_bytes);
