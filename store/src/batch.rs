@@ -1,14 +1,16 @@
 //! Rows that wait for a cut, kept by column: names are interned, values stand in one arena, and traces know their rows.
 //!
-//! Filled by whoever decodes spans, read by `part` when it writes them. A batch is bounded and says when it is full; it reads no clock and
+//! Filled by whoever decodes spans, read by `part` when it writes them, and meanwhile by searches (`read`). A batch is bounded and says when it is full; it reads no clock and
 //! does no IO. It counts for each attribute's key how many rows have it, which decides what gets a column of its own (`promote`).
 
 mod interner;
+mod read;
 mod spans;
 mod traces;
 
 pub(crate) use interner::{Interner, NO_CODE};
 pub(crate) use spans::{Cell, CellValue, EventCell, Extra, Head, LinkCell, STATUS_ERROR};
+use traces::NO_ROW;
 pub(crate) use traces::TraceHead;
 
 use crate::rows::{Attribute, ResourceId, SliceRow, SpanRow, TraceFacts, Value};
