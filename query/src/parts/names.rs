@@ -7,7 +7,6 @@ use super::byid::Reader;
 use super::cache::OpenPart;
 use super::recent::overlaps;
 use super::scan;
-use super::skeleton::Skeleton;
 use super::splits::Splits;
 use super::terms::required;
 use crate::archive::{Budget, Calls, Operation, Unanswered};
@@ -39,7 +38,7 @@ pub(super) fn services(
             Services::Names(of_part) if is_within(&part, during) => names.extend(of_part.iter().cloned()),
             _ => {
                 reader.try_part(part.id, |part| {
-                    let rows = rows(part.skeleton()?, during);
+                    let rows = rows_during(part, during, |_| false)?;
                     scan::columns(
                         part,
                         &rows,
@@ -83,7 +82,7 @@ pub(super) fn operations(
     let mut found: BTreeSet<(String, i8)> = BTreeSet::new();
     for part in parts(&reader, during).into_iter().filter(|part| part.services.may_hold(service)) {
         reader.try_part(part.id, |part| {
-            let rows = rows(part.skeleton()?, during);
+            let rows = rows_during(part, during, |_| false)?;
             scan::columns(part, &rows, COLUMNS, budget, &mut |_, batch| {
                 let (services, names) = (texts(batch, "service")?, values(batch, "service")?);
                 let (operations, texts) = (texts(batch, "operation")?, values(batch, "operation")?);
@@ -162,7 +161,8 @@ pub(super) fn calls(
         });
     }
     for part in parts(&reader, &(0..u64::MAX)) {
-        let is_needed = overlaps(during, part.min_start_ns, part.max_end_ns) || !loose.is_empty();
+        let is_needed =
+            overlaps(during, part.min_start_ns, part.max_end_ns.max(part.max_start_ns)) || !loose.is_empty();
         if is_needed {
             reader.try_part(part.id, |part| families(part, during, budget, &mut loose, &mut calls));
         }
@@ -189,8 +189,7 @@ fn families(
 ) -> Result<(), PartError> {
     const COLUMNS: &[&[&str]] = &[&["span_id"], &["parent_span_id"], &["service"], &["start_ns"], &["duration_ns"]];
     let skeleton = part.skeleton()?;
-    let is_tight_during = |place: usize| overlaps(during, skeleton.starts[place], skeleton.ends[place]);
-    let rows = skeleton.rows_where(|place| is_tight_during(place) || loose.contains_key(&skeleton.ids[place]));
+    let rows = rows_during(part, during, |trace| loose.contains_key(&trace))?;
     let (mut place_now, mut family) = (usize::MAX, Family::default());
     scan::columns(part, &rows, COLUMNS, budget, &mut |rows, batch| {
         let ids: &FixedSizeBinaryArray = required(batch, "span_id")?;
@@ -229,8 +228,16 @@ fn is_within(part: &PartEntry, during: &Range<u64>) -> bool {
     starts_within(part.min_start_ns) && starts_within(part.max_end_ns.max(part.max_start_ns))
 }
 
-fn rows(skeleton: &Skeleton, during: &Range<u64>) -> Vec<Range<u64>> {
-    skeleton.rows_where(|place| overlaps(during, skeleton.starts[place], skeleton.ends[place]))
+/// Returns the rows of traces that may have spans in that time, and of those that are `wanted` anyway.
+fn rows_during(
+    part: &OpenPart,
+    during: &Range<u64>,
+    is_wanted: impl Fn(TraceId) -> bool,
+) -> Result<Vec<Range<u64>>, PartError> {
+    let skeleton = part.skeleton()?;
+    let is_odd = part.is_odd()?;
+    let lies_within = |place: usize| overlaps(during, skeleton.starts[place], skeleton.ends[place]);
+    Ok(skeleton.rows_where(|place| is_odd || lies_within(place) || is_wanted(skeleton.ids[place])))
 }
 
 fn is_during(during: &Range<u64>, start_ns: i64, duration_ns: i64) -> bool {

@@ -67,3 +67,14 @@ fn calls_are_counted_once_also_over_the_edges_of_parts() {
     let operations = archive.operations("db", 0..u64::MAX, &Endless).unwrap();
     assert_eq!(operations, [Operation { name: "GET".to_owned(), kind: Some(SpanKind::Server) }]);
 }
+
+#[test]
+fn a_span_that_ends_before_it_begins_is_there_when_it_begins() {
+    let mut odd = span(1, 1, 10);
+    odd.duration_ns = -1;
+    let mut world = World::default();
+    world.cut(&[Item::Span(odd), Item::Span(span(2, 1, 0))]);
+    let archive = world.archive();
+    assert_eq!(archive.services(10..11, &Endless).unwrap(), ["shop"]);
+    assert_eq!(archive.operations("shop", 10..11, &Endless).unwrap().len(), 1);
+}

@@ -44,12 +44,10 @@ impl File {
     /// Returns the limits of the column at `path` in row group `group`, `None` where they are not told.
     pub fn limits(&self, group: usize, path: &[&str]) -> Option<Limits> {
         let (_, column) = self.column(group, path)?;
-        let statistics = column.statistics()?;
-        let is_null = statistics.null_count_opt().is_some_and(|nulls| nulls as i64 == column.num_values());
-        if is_null && column.num_values() > 0 {
+        if is_nothing(column) {
             return Some(Limits::Nothing);
         }
-        match statistics {
+        match column.statistics()? {
             Statistics::Int32(of) => Some(Limits::Int((*of.min_opt()?).into(), (*of.max_opt()?).into())),
             Statistics::Int64(of) => Some(Limits::Int(*of.min_opt()?, *of.max_opt()?)),
             Statistics::Double(of) => Some(Limits::Dbl(*of.min_opt()?, *of.max_opt()?)),
@@ -164,6 +162,12 @@ impl File {
 
 pub(super) fn lazy() -> Arc<Mutex<Lazy>> {
     Arc::default()
+}
+
+/// Returns whether a column has no value but null.
+pub(super) fn is_nothing(column: &ColumnChunkMetaData) -> bool {
+    let n_nulls = column.statistics().and_then(Statistics::null_count_opt);
+    column.num_values() > 0 && n_nulls.is_some_and(|nulls| nulls as i64 == column.num_values())
 }
 
 /// Returns whether all values of a column are in its dictionary.

@@ -2,12 +2,14 @@
 //!
 //! Called by `read` for whole rows, and by searches, which read column after column of ever fewer rows.
 
+use super::prune::is_nothing;
 use super::{File, PartError, guarded, parquet_error};
-use arrow_array::RecordBatch;
+use arrow_array::{RecordBatch, RecordBatchOptions, new_null_array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection};
 use parquet::errors::ParquetError;
+use parquet::schema::types::SchemaDescriptor;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -57,25 +59,59 @@ impl File {
         let (groups, local, n_rows) = self.groups_of(rows);
         let n_selected: usize = local.iter().map(ExactSizeIterator::len).sum();
         let selection = RowSelection::from_consecutive_ranges(local.into_iter(), n_rows);
-        let metadata = match wanted {
-            Wanted::All => self.metadata.clone(),
-            Wanted::Coded(_) => self.coded.clone(),
+        let schema = self.metadata.parquet_schema();
+        let empty = if matches!(wanted, Wanted::All) { self.empty_roots(&groups) } else { Vec::new() };
+        let (metadata, mask) = match wanted {
+            Wanted::All => {
+                let n_roots = schema.root_schema().get_fields().len();
+                let kept = (0..n_roots).filter(|root| !empty.contains(root));
+                (self.metadata.clone(), ProjectionMask::roots(schema, kept))
+            }
+            Wanted::Coded(paths) => (self.coded.clone(), leaves(schema, paths)),
         };
-        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.source.clone(), metadata)
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.source.clone(), metadata)
             .with_row_groups(groups)
             .with_row_selection(selection)
-            .with_batch_size(BATCH_ROWS.min(n_selected));
-        if let Wanted::Coded(paths) = wanted {
-            let schema = self.metadata.parquet_schema();
-            let is_wanted = |leaf: &usize| {
-                let parts = schema.column(*leaf).path().parts().to_vec();
-                paths.iter().any(|path| parts.iter().zip(path.iter()).filter(|(a, b)| a == *b).count() == path.len())
-            };
-            let leaves: Vec<_> = (0..schema.num_columns()).filter(is_wanted).collect();
-            builder = builder.with_projection(ProjectionMask::leaves(schema, leaves));
+            .with_batch_size(BATCH_ROWS.min(n_selected))
+            .with_projection(mask)
+            .build()?;
+        reader.map(|batch| self.with_empty(&batch?, &empty)).collect()
+    }
+
+    /// Returns the columns, by their places, that have no value but null in `groups`: they need not be read to be known.
+    fn empty_roots(&self, groups: &[usize]) -> Vec<usize> {
+        let metadata = self.metadata.metadata();
+        let mut is_empty = vec![true; self.metadata.schema().fields().len()];
+        for group in groups {
+            for (leaf, column) in metadata.row_group(*group).columns().iter().enumerate() {
+                if let Some(is_empty) = is_empty.get_mut(self.metadata.parquet_schema().get_column_root_idx(leaf)) {
+                    *is_empty &= is_nothing(column);
+                }
+            }
         }
-        let batches: Result<Vec<_>, _> = builder.build()?.collect();
-        Ok(batches?)
+        (0..is_empty.len()).filter(|root| is_empty[*root]).collect()
+    }
+
+    /// Returns columns together with those that were not read.
+    fn with_empty(&self, read: &RecordBatch, empty: &[usize]) -> Result<RecordBatch, ParquetError> {
+        if empty.is_empty() {
+            return Ok(read.clone());
+        }
+        let mut columns_read = read.columns().iter();
+        let (mut fields, mut columns) = (Vec::new(), Vec::new());
+        for (root, field) in self.metadata.schema().fields().iter().enumerate() {
+            let field = field.as_ref().clone();
+            if empty.contains(&root) {
+                columns.push(new_null_array(field.data_type(), read.num_rows()));
+                fields.push(field.with_nullable(true));
+            } else if let Some(column) = columns_read.next() {
+                columns.push(column.clone());
+                fields.push(field);
+            }
+        }
+        let schema = Arc::new(Schema::new(fields));
+        let rows = RecordBatchOptions::new().with_row_count(Some(read.num_rows()));
+        Ok(RecordBatch::try_new_with_options(schema, columns, &rows)?)
     }
 
     /// Returns the row groups that hold `rows`, the rows' places within them, and how many rows they have.
@@ -101,6 +137,16 @@ impl File {
         }
         (groups, local, n_before)
     }
+}
+
+/// Returns what picks the leaves below `paths`.
+fn leaves(schema: &SchemaDescriptor, paths: &[&[&str]]) -> ProjectionMask {
+    let is_wanted = |leaf: &usize| {
+        let column = schema.column(*leaf);
+        let parts = column.path().parts();
+        paths.iter().any(|path| parts.len() >= path.len() && parts.iter().zip(*path).all(|(a, b)| a == b))
+    };
+    ProjectionMask::leaves(schema, (0..schema.num_columns()).filter(is_wanted))
 }
 
 /// Returns `schema` with dictionaries for texts of columns and of maps that are columns.
