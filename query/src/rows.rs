@@ -1,10 +1,13 @@
 //! A trace as the read side answers it: spans on one clock, each with everything that the forms of answers say of it.
 //!
-//! Made from what was recorded ([`recorded`]) and, later, from the rows of parts; searched in ([`view`]), and written in the forms of
+//! Made from what was recorded ([`recorded`]) and from the rows of parts ([`stored`]); searched in ([`view`]), and written in the forms of
 //! others, as [`crate::jaeger::v1`].
 
 mod recorded;
+pub(crate) mod stored;
 mod view;
+
+pub use stored::Union;
 
 use backsight_core::certificate::Verdict;
 use backsight_core::ids::{SpanId, TraceId};

@@ -1,9 +1,10 @@
 //! Rows that wait for a cut, kept by column: names are interned, values stand in one arena, and traces know their rows.
 //!
-//! Filled by whoever decodes spans, read by `part` when it writes them. A batch is bounded and says when it is full; it reads no clock and
+//! Filled by whoever decodes spans, read by `part` when it writes them, and meanwhile by searches (`read`). A batch is bounded and says when it is full; it reads no clock and
 //! does no IO. It counts for each attribute's key how many rows have it, which decides what gets a column of its own (`promote`).
 
 mod interner;
+mod read;
 mod reports;
 mod resources;
 mod spans;
@@ -15,6 +16,7 @@ pub use undo::Mark;
 pub(crate) use interner::{Interner, NO_CODE};
 pub(crate) use reports::ReportCell;
 pub(crate) use spans::{Cell, CellValue, EventCell, Extra, Head, LinkCell, STATUS_ERROR};
+use traces::NO_ROW;
 pub(crate) use traces::TraceHead;
 
 use crate::rows::{Attribute, ResourceId, SliceRow, SpanRow, TraceFacts, Value};
@@ -239,8 +241,8 @@ impl Batch {
         self.text.len() + self.names.text_bytes() + self.owned_bytes
     }
 
-    /// Returns what is known of a trace beyond its spans.
-    pub(crate) fn facts_of(&self, trace: &TraceHead) -> &TraceFacts<'static> {
+    /// Returns what is known of a trace beyond its spans, or of those of which nothing is said.
+    pub(crate) fn facts_at(&self, trace: &TraceHead) -> &TraceFacts<'static> {
         trace.facts_idx.map_or(&self.unknown, |idx| &self.facts[idx as usize])
     }
 

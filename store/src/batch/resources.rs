@@ -12,7 +12,7 @@ impl Batch {
     /// The batch is full, and as before.
     /// # Cost
     /// Each new resource is held a second time, by which it is found.
-    pub fn resource(&mut self, attributes: &[Attribute<'_>]) -> Result<ResourceId, BatchFull> {
+    pub fn shared_resource(&mut self, attributes: &[Attribute<'_>]) -> Result<ResourceId, BatchFull> {
         let content = content(attributes);
         if let Some(known) = self.known_resources.get(&content) {
             return Ok(*known);

@@ -5,10 +5,11 @@ use super::interner::Interner;
 use super::{Batch, RESOURCES_MAX, RESOURCES_MAX_BYTES};
 use crate::objects::testing::Memory;
 use crate::part::read::{File, Slices, Spans, Traces};
-use crate::part::tests::{any, batch, cut};
+use crate::part::tests::{any, batch, cut, expected};
 use crate::rows::source::RECORDER;
-use crate::rows::{Attribute, ReportRow, ResourceId, SliceRow, SpanRow, TraceRow, Value};
+use crate::rows::{Attribute, ReportRow, ResourceId, SliceRow, SpanRow, TraceFacts, TraceRow, Value};
 use crate::schema::Table;
+use backsight_core::ids::TraceId;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::{BTreeSet, HashMap};
@@ -52,12 +53,12 @@ fn resources_that_say_the_same_are_one() {
     let of = |key: &'static str, value| [Attribute::new(key, value)];
     let text = of("k", Value::Str("1".into()));
     let others = [of("k", Value::Int(1)), of("k1", Value::Str("".into())), of("k", Value::Dbl(f64::NAN))];
-    let first = batch.resource(&text).unwrap();
-    let others: Vec<_> = others.iter().map(|other| batch.resource(other).unwrap()).collect();
+    let first = batch.shared_resource(&text).unwrap();
+    let others: Vec<_> = others.iter().map(|other| batch.shared_resource(other).unwrap()).collect();
     assert_eq!((first, others), (ResourceId(0), [1, 2, 3].map(ResourceId).into()));
-    assert_eq!(batch.resource(&text), Ok(first));
-    assert_eq!(batch.resource(&of("k", Value::Dbl(f64::NAN))), Ok(ResourceId(3)));
-    assert_eq!(batch.resource(&[]), Ok(ResourceId(4)));
+    assert_eq!(batch.shared_resource(&text), Ok(first));
+    assert_eq!(batch.shared_resource(&of("k", Value::Dbl(f64::NAN))), Ok(ResourceId(3)));
+    assert_eq!(batch.shared_resource(&[]), Ok(ResourceId(4)));
 }
 
 #[test]
@@ -148,4 +149,41 @@ proptest! {
         }
         prop_assert_eq!(rows(&replaced).0, rows(&expected).0);
     }
+}
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// For all spans: a batch hands them back as a part would, in the order in which they came, all of them and those of each trace; and
+    /// counts only those that came first.
+    #[test]
+    fn rows_are_handed_back_while_the_batch_grows(
+        spans in proptest::collection::vec(any::span(), 0..40),
+        n_rows: prop::sample::Index,
+    ) {
+        let mut batch = crate::part::tests::batch();
+        spans.iter().for_each(|span| batch.push_span(span).unwrap());
+        let want: Vec<_> = spans.iter().map(expected).collect();
+        prop_assert_eq!(&batch.spans(0..usize::MAX).collect::<Vec<_>>(), &want);
+        let n_rows = n_rows.index(spans.len() + 1);
+        prop_assert_eq!(batch.times(n_rows..spans.len()).count(), spans.len() - n_rows);
+        for trace in batch.trace_ids(0..usize::MAX).collect::<Vec<_>>() {
+            let of_trace: Vec<_> = want[..n_rows].iter().filter(|span| span.trace == trace).cloned().collect();
+            prop_assert_eq!(batch.starts_of(trace, n_rows).min(), of_trace.iter().map(|span| span.start_ns).min());
+            prop_assert_eq!(batch.spans_of(trace, n_rows), of_trace);
+        }
+        prop_assert_eq!(batch.spans_of(TraceId::new(5, 5), 9).len(), 0);
+    }
+}
+
+#[test]
+fn what_is_known_of_a_trace_is_handed_back() {
+    let mut batch = Batch::new(1);
+    let trace = TraceId::new(1, 2);
+    assert_eq!((batch.has_trace(trace, 9), batch.facts_of(trace)), (false, None));
+    let facts = TraceFacts { completeness: 1, ..TraceFacts::default() };
+    batch.set_trace(trace, &facts).unwrap();
+    assert_eq!((batch.has_trace(trace, 1), batch.has_trace(trace, 0)), (true, false));
+    assert_eq!(batch.facts_of(trace), Some(&facts));
+    let id = batch.push_resource(&[Attribute::new("k", Value::Int(1))]).unwrap();
+    assert_eq!((batch.resource(id).len(), batch.resource(ResourceId(7)).len()), (1, 0));
 }

@@ -21,7 +21,12 @@ pub(crate) struct TraceHead {
     pub(super) last_report: Option<u32>,
     /// Its recorded spans and slices before these places have been replaced.
     pub(super) recorded_from: (u32, u32),
+    /// Its last span that came, from which the others are found; [`NO_ROW`] where it has none.
+    pub(crate) last_row: u32,
 }
+
+/// No span.
+pub(crate) const NO_ROW: u32 = u32::MAX;
 
 impl TraceHead {
     pub(super) fn new(trace: TraceId) -> Self {
@@ -34,6 +39,7 @@ impl TraceHead {
             facts_idx: None,
             last_report: None,
             recorded_from: (0, 0),
+            last_row: NO_ROW,
         }
     }
 

@@ -58,6 +58,9 @@ impl Batch {
         }
         let mut changed: BTreeSet<u32> = self.heads[mark.n_heads..].iter().map(|head| head.trace_idx).collect();
         // Newest first: what stands there in the end is what came before the oldest of a trace.
+        for head in self.heads[mark.n_heads..].iter().rev() {
+            self.traces[head.trace_idx as usize].last_row = head.before_of_trace;
+        }
         for report in self.reports[mark.n_reports..].iter().rev() {
             self.traces[report.trace_idx as usize].last_report = report.before;
         }
@@ -128,8 +131,8 @@ impl Batch {
     fn sum_up_again(&mut self, changed: &BTreeSet<u32>) {
         for idx in changed {
             let trace = &mut self.traces[*idx as usize];
-            let TraceHead { facts_idx, last_report, recorded_from, .. } = *trace;
-            *trace = TraceHead { facts_idx, last_report, recorded_from, ..TraceHead::new(trace.trace) };
+            let TraceHead { facts_idx, last_report, recorded_from, last_row, .. } = *trace;
+            *trace = TraceHead { facts_idx, last_report, recorded_from, last_row, ..TraceHead::new(trace.trace) };
         }
         for row in 0..self.heads.len() {
             let head = self.heads[row];

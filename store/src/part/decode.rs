@@ -13,7 +13,7 @@ pub(super) use slices::slices;
 pub(super) use traces::traces;
 
 use crate::promote::Kind;
-use crate::rows::{Attribute, Dropped, Event, Link, ResourceId, SpanRow, SpecVersion, Value};
+use crate::rows::{Attribute, Dropped, Energy, Event, Link, ResourceId, SpanRow, SpecVersion, Value};
 use crate::schema::PROMOTED_PREFIX;
 use arrow_array::{
     Array, BinaryArray, BooleanArray, FixedSizeBinaryArray, Float64Array, Int8Array, Int32Array, Int64Array, ListArray,
@@ -71,10 +71,10 @@ pub(super) fn spans(batch: &RecordBatch, rows: &mut Vec<SpanRow<'static>>) -> Re
     let dropped_counts = ["attrs", "events", "links"].map(|name| dropped.required::<Int32Array>(name));
     let [dropped_attrs, dropped_events, dropped_links] = dropped_counts;
     let (dropped_attrs, dropped_events, dropped_links) = (dropped_attrs?, dropped_events?, dropped_links?);
-    let mut events = events(batch)?.into_iter();
-    let mut links = links(batch)?.into_iter();
-    let mut energies = nested::energies(batch.required("energy")?)?.into_iter();
-    let mut versions = spec_versions(batch)?.into_iter();
+    let mut events = events_of(batch)?.into_iter();
+    let mut links = links_of(batch)?.into_iter();
+    let mut energies = energies_of(batch)?.into_iter();
+    let mut versions = spec_versions_of(batch)?.into_iter();
     rows.reserve(batch.num_rows());
     for row in 0..batch.num_rows() {
         rows.push(SpanRow {
@@ -208,7 +208,11 @@ fn unsorted(sorted: Vec<Attribute<'static>>, places: &[u8]) -> Option<Vec<Attrib
     Some(attributes)
 }
 
-fn events(batch: &RecordBatch) -> Result<Vec<Vec<Event<'static>>>, String> {
+/// Returns the events of each row.
+///
+/// # Errors
+/// The column is missing, or damaged; told in words.
+pub fn events_of(batch: &RecordBatch) -> Result<Vec<Vec<Event<'static>>>, String> {
     let lists: &ListArray = batch.required("events")?;
     let structs = nested::structs(lists)?;
     let offsets: &Int64Array = structs.required("time_offset_ns")?;
@@ -225,7 +229,11 @@ fn events(batch: &RecordBatch) -> Result<Vec<Vec<Event<'static>>>, String> {
     nested::lists(lists, event)
 }
 
-fn links(batch: &RecordBatch) -> Result<Vec<Vec<Link<'static>>>, String> {
+/// Returns the links of each row.
+///
+/// # Errors
+/// The column is missing, or damaged; told in words.
+pub fn links_of(batch: &RecordBatch) -> Result<Vec<Vec<Link<'static>>>, String> {
     let lists: &ListArray = batch.required("links")?;
     let structs = nested::structs(lists)?;
     let trace_ids = ids(structs, "trace_id", 16)?;
@@ -246,7 +254,19 @@ fn links(batch: &RecordBatch) -> Result<Vec<Vec<Link<'static>>>, String> {
     nested::lists(lists, link)
 }
 
-fn spec_versions(batch: &RecordBatch) -> Result<Vec<Vec<SpecVersion>>, String> {
+/// Returns the energy of each row.
+///
+/// # Errors
+/// The column is missing, or damaged; told in words.
+pub fn energies_of(batch: &RecordBatch) -> Result<Vec<Option<Energy<'static>>>, String> {
+    nested::energies(batch.required("energy")?)
+}
+
+/// Returns the versions of specialised code that ran in each row.
+///
+/// # Errors
+/// The column is missing, or damaged; told in words.
+pub fn spec_versions_of(batch: &RecordBatch) -> Result<Vec<Vec<SpecVersion>>, String> {
     let lists: &ListArray = batch.required("spec_version")?;
     let structs = nested::structs(lists)?;
     let points: &Int32Array = structs.required("point")?;

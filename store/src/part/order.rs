@@ -60,5 +60,5 @@ pub(super) fn trace_end_ns(batch: &Batch, trace_idx: u32) -> i64 {
 }
 
 fn ingest_ns(batch: &Batch, trace_idx: u32) -> i64 {
-    batch.facts_of(&batch.traces[trace_idx as usize]).ingest_ns
+    batch.facts_at(&batch.traces[trace_idx as usize]).ingest_ns
 }

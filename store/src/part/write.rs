@@ -178,7 +178,7 @@ fn entry(batch: &Batch, cut: &Cut<'_>, promoted: Vec<Promoted>, files: Vec<FileE
             ends.add(slice.start_ns.saturating_add(slice.duration_ns));
         });
     }
-    batch.traces.iter().for_each(|trace| ingests.add(batch.facts_of(trace).ingest_ns));
+    batch.traces.iter().for_each(|trace| ingests.add(batch.facts_at(trace).ingest_ns));
     PartEntry {
         id: cut.id,
         files,

@@ -40,7 +40,7 @@ pub trait RowSink {
 
 impl RowSink for Batch {
     fn resource(&mut self, attributes: &[Attribute<'_>]) -> Result<ResourceId, BatchFull> {
-        Self::resource(self, attributes)
+        self.shared_resource(attributes)
     }
 
     fn span(&mut self, span: &SpanRow<'_>) -> Result<(), BatchFull> {

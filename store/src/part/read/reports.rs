@@ -37,7 +37,7 @@ impl Reports {
     pub fn find(&self, trace: TraceId) -> Result<Vec<ReportRow<'static>>, PartError> {
         let rows = self.file.rows_of(trace)?;
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(Vec::new()) };
-        let mut found = self.file.decoded(*first..*last + 1, decode::reports)?;
+        let mut found = self.file.decoded(std::slice::from_ref(&(*first..*last + 1)), decode::reports)?;
         found.retain(|report| report.trace == trace);
         Ok(found)
     }
