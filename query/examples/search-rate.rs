@@ -1,7 +1,8 @@
 //! Prints how long searches over ten parts take: by id, by a promoted key, by a rare value, by a value in a map, by the table of traces alone.
 //!
 //! Run by people: `cargo run --release -p backsight-query --example search-rate [spans] [folder]`. Spans are made by a seeded generator, some
-//! twenty to a trace. A search by `recent` ends when its page is full; one by `duration` looks at all that may match.
+//! twenty to a trace. A search by `recent` ends when its page is full; one by `duration` looks at all that may match. CPU time is the
+//! process's own, of all threads, from `/proc/self/stat`: a mean in steps of 10 ms divided by the runs.
 
 use backsight_core::ids::{SpanId, TraceId};
 use backsight_query::archive::{Archive, Ask, Budget};
@@ -140,13 +141,28 @@ fn parts(objects: &Local, n_spans: usize) -> Result<(State, Vec<TraceId>), Failu
     Ok((state, maker.traces))
 }
 
-fn print(what: &str, mut times: Vec<Duration>, n_found: usize) {
+/// Returns the CPU time of this process, in milliseconds.
+fn cpu_ms() -> Result<u64, Failure> {
+    const TICK_MS: u64 = 10;
+    let text = std::fs::read_to_string("/proc/self/stat")?;
+    let behind_name = text.rsplit(')').next().ok_or("no stat")?;
+    let ticks =
+        |idx: usize| behind_name.split_whitespace().nth(idx).ok_or("no stat")?.parse::<u64>().map_err(Failure::from);
+    Ok((ticks(11)? + ticks(12)?) * TICK_MS)
+}
+
+/// Prints times, and the CPU time that was used since it was `start_cpu_ms`.
+fn print(what: &str, mut times: Vec<Duration>, n_found: usize, start_cpu_ms: u64) -> Result<(), Failure> {
+    let mean_cpu_ms = (cpu_ms()? - start_cpu_ms) as f64 / times.len() as f64;
     times.sort();
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_micros() as f64 / 1000.0;
-    println!("{what}: p50 {:.2} ms, p95 {:.2} ms, p99 {:.2} ms; {n_found} found", at(0.5), at(0.95), at(0.99));
+    let (p50, p95, p99) = (at(0.5), at(0.95), at(0.99));
+    println!("{what}: p50 {p50:.2} ms, p95 {p95:.2} ms, p99 {p99:.2} ms; CPU {mean_cpu_ms:.1} ms; {n_found} found");
+    Ok(())
 }
 
 fn by_id(archive: &Stored, traces: &[TraceId]) -> Result<(), Failure> {
+    let start_cpu_ms = cpu_ms()?;
     let mut times = Vec::new();
     for trace in traces.iter().step_by((traces.len() / 200).max(1)) {
         let start = Instant::now();
@@ -154,8 +170,7 @@ fn by_id(archive: &Stored, traces: &[TraceId]) -> Result<(), Failure> {
         times.push(start.elapsed());
     }
     let n = times.len();
-    print("by id", times, n);
-    Ok(())
+    print("by id", times, n, start_cpu_ms)
 }
 
 fn main() -> Result<(), Failure> {
@@ -184,6 +199,7 @@ fn main() -> Result<(), Failure> {
     for (what, text, sort) in searches {
         let query = parse(text, 0)?;
         let ask = Ask { query, during: 0..u64::MAX, sort, limit: 20, behind: None };
+        let start_cpu_ms = cpu_ms()?;
         let mut times = Vec::new();
         let mut n_found = 0;
         for _ in 0..RUNS {
@@ -191,7 +207,7 @@ fn main() -> Result<(), Failure> {
             n_found = archive.search(&ask, &Endless)?.traces.len();
             times.push(start.elapsed());
         }
-        print(what, times, n_found);
+        print(what, times, n_found, start_cpu_ms)?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 mod any;
 mod broken;
 mod groups;
+mod hostile;
 mod limits;
 mod memory;
 mod model;

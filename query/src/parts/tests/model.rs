@@ -122,7 +122,7 @@ fn found(traces: &BTreeMap<TraceId, TraceRows>, ask: &Ask) -> Vec<TraceRows> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     /// For all rows in parts and batches, and all searches: each trace is found by its id as it is united by the rules; and each search answers,
     /// page by page, exactly the traces that match, each as it is united, in the order that is asked for.
