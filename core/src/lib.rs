@@ -48,6 +48,7 @@ pub mod critical;
 pub mod expr;
 pub mod holding;
 pub mod ids;
+pub mod leb128;
 pub mod loglinear;
 pub mod names;
 pub mod priority;

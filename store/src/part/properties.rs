@@ -119,6 +119,16 @@ pub(super) fn slices(batch: &Batch, footer: &Footer<'_>, zstd_level: i32) -> Res
     Ok(encoded(builder, path(&["duration_ns"]), Encoding::BYTE_STREAM_SPLIT).build())
 }
 
+/// Returns the properties of `agg`: sketches and lists hardly come twice, and nobody looks for one.
+pub(super) fn agg(footer: &Footer<'_>, zstd_level: i32) -> Result<WriterProperties, ParquetError> {
+    let mut builder = common(footer, zstd_level)?;
+    for column in ["sketch", "self_sketch", "list"] {
+        builder = encoded(builder, path(&[column]), Encoding::PLAIN)
+            .set_column_statistics_enabled(path(&[column]), EnabledStatistics::None);
+    }
+    Ok(builder.build())
+}
+
 fn path(segments: &[&str]) -> ColumnPath {
     ColumnPath::new(segments.iter().map(|segment| (*segment).to_owned()).collect())
 }
