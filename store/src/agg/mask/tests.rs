@@ -8,7 +8,7 @@ fn digits_hex_and_quoted_parts_vary_and_names_stay() {
     let check = |text, key| assert_eq!(masked(text), key);
     check("cache.miss", "cache.miss");
     check("GET /api/v1/users/4711", "GET /api/v1/users/#");
-    check("http2 at p99 of db01", "http2 at p99 of db01");
+    check("http2 at p99 of disk01", "http2 at p99 of disk01");
     check("shard 12 took 35ms", "shard # took #ms");
     check("user1234 left", "user# left");
     check("id 550e8400-e29b-41d4-a716-446655440000", "id #-#-#-#-#");
