@@ -96,6 +96,10 @@ impl Labels {
         self.all[idx as usize].get()
     }
 
+    pub(super) fn rank(&self, idx: u32) -> Rank {
+        self.all[idx as usize].rank
+    }
+
     fn hash(&self, label: LabelRef<'_>) -> u64 {
         let mut hasher = self.hasher.build_hasher();
         hasher.write(label.service.as_bytes());

@@ -3,7 +3,7 @@
 //! Called by `tables` with whole traces. Paths are those of [`backsight_core::columns::Paths`] at [`PATH_DEPTH_NORMAL`]. Whatever paths go, the sums of
 //! a root are of all its traces, so that what the paths left of it do not hold is other.
 
-use super::labels::GONE;
+use super::labels::{GONE, Labels, Rank};
 use super::sums::{OCTAVE_BYTES, PathSums, RootSums};
 use backsight_core::columns::{PATH_DEPTH_NORMAL, Tree};
 use backsight_core::critical::CriticalPath;
@@ -19,12 +19,19 @@ struct Step {
     label: u32,
 }
 
+/// What paths are ordered by before all else, the same in every table: the last of their labels, then how deep they are.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Order {
+    last: Rank,
+    depth: u32,
+}
+
 #[derive(Clone, Debug)]
 struct Row {
     /// Above it, and its last label; what is above stands before it.
     step: Step,
     root: u32,
-    depth: u32,
+    order: Order,
     sums: PathSums,
     /// The last trace that had it.
     trace: u64,
@@ -35,6 +42,8 @@ struct Row {
 struct Root {
     sums: RootSums,
     n_paths: usize,
+    /// As of `labels`, where as many paths as may stay.
+    worst: Option<Order>,
 }
 
 /// The paths, each once, and the roots.
@@ -46,6 +55,8 @@ pub(super) struct Paths {
     roots: Vec<Root>,
     /// Traces whose root has no label that stays.
     pub(super) other: RootSums,
+    /// As of a root, of all.
+    worst: Option<Order>,
     n_octaves: usize,
     /// The most paths of one root.
     n_of_root_most: usize,
@@ -74,8 +85,14 @@ impl Paths {
         self.rows.len() > 2 * room.of_all || self.n_of_root_most > 2 * room.of_root
     }
 
-    /// Counts a trace, whose nodes have the labels `labels`.
-    pub(super) fn add_trace(&mut self, tree: &Tree<'_>, critical: &CriticalPath, labels: &[Option<u32>]) {
+    /// Counts a trace, whose nodes have the labels `labels`, numbers of `names`.
+    pub(super) fn add_trace(
+        &mut self,
+        tree: &Tree<'_>,
+        critical: &CriticalPath,
+        labels: &[Option<u32>],
+        names: &Labels,
+    ) {
         let Some(root) = tree.root() else { return };
         self.trace += 1;
         let sums = RootSums { n_traces: 1, n_spans: tree.len() as u64, sum_ns: critical.duration_ns().into() };
@@ -87,10 +104,10 @@ impl Paths {
             let label = labels[node as usize];
             let path = match (tree.parent(node), label) {
                 (_, None) => None,
-                (None, Some(label)) => Some(self.below(NONE, label)),
+                (None, Some(label)) => self.below(NONE, label, names),
                 (Some(parent), Some(label)) => match of_nodes[parent as usize] {
                     NONE => None,
-                    above => Some(self.below(above, label)),
+                    above => self.below(above, label, names),
                 },
             };
             let Some(path) = path else { continue };
@@ -105,23 +122,33 @@ impl Paths {
         self.of_nodes = of_nodes;
     }
 
-    /// Returns the path of a span called `label` under one with the path `above`: as [`backsight_core::columns::Paths::below`].
-    fn below(&mut self, above: u32, label: u32) -> u32 {
-        let (root, depth) = match self.rows.get(above as usize) {
-            Some(row) if row.depth >= PATH_DEPTH_NORMAL || row.step.label == label => return above,
-            Some(row) => (row.root, row.depth + 1),
-            None => (label, 1),
-        };
-        let step = Step { above, label };
-        let next = self.rows.len() as u32;
-        let idx = *self.known.entry(step).or_insert(next);
-        if idx == next {
-            self.rows.push(Row { step, root, depth, sums: PathSums::default(), trace: 0 });
-            let root = self.root(root);
-            root.n_paths += 1;
-            self.n_of_root_most = root.n_paths.max(self.n_of_root_most);
+    /// Returns the path of a span called `label` under one with the path `above`, as [`backsight_core::columns::Paths::below`] does; `None` where so many
+    /// are before it that it cannot stay.
+    fn below(&mut self, above: u32, label: u32, names: &Labels) -> Option<u32> {
+        let row = self.rows.get(above as usize);
+        if row.is_some_and(|row| row.order.depth >= PATH_DEPTH_NORMAL || row.step.label == label) {
+            return Some(above);
         }
-        idx
+        let step = Step { above, label };
+        if let Some(known) = self.known.get(&step) {
+            return Some(*known);
+        }
+        let last = names.rank(label);
+        let (root, order) = match row {
+            Some(row) => (row.root, Order { last: last.max(row.order.last), depth: row.order.depth + 1 }),
+            None => (label, Order { last, depth: 1 }),
+        };
+        let is_behind = |worst: Option<Order>| worst.is_some_and(|worst| order > worst);
+        if is_behind(self.worst) || is_behind(self.root(root).worst) {
+            return None;
+        }
+        let idx = self.rows.len() as u32;
+        self.rows.push(Row { step, root, order, sums: PathSums::default(), trace: 0 });
+        self.known.insert(step, idx);
+        let root = self.root(root);
+        root.n_paths += 1;
+        self.n_of_root_most = root.n_paths.max(self.n_of_root_most);
+        Some(idx)
     }
 
     fn root(&mut self, label: u32) -> &mut Root {
@@ -139,12 +166,14 @@ impl Paths {
         }
     }
 
-    /// Adds sums of the path of these labels, which are not empty. A path one of whose labels has no number is other, which the sums of its root hold.
-    pub(super) fn merge(&mut self, labels: impl Iterator<Item = Option<u32>>, sums: &PathSums) {
+    /// Adds sums of the path of these labels, which are not empty. A path that cannot stay, or one of whose labels has no number, is other: the sums of
+    /// its root hold it.
+    pub(super) fn merge(&mut self, labels: impl Iterator<Item = Option<u32>>, sums: &PathSums, names: &Labels) {
         let mut path = NONE;
         for label in labels {
-            let Some(label) = label else { return };
-            path = self.below(path, label);
+            let below = label.and_then(|label| self.below(path, label, names));
+            let Some(below) = below else { return };
+            path = below;
         }
         if let Some(row) = self.rows.get_mut(path as usize) {
             let n_before = row.sums.selfs.n_octaves();
@@ -163,6 +192,7 @@ impl Paths {
             let labels: Vec<u32> = self.labels(idx).into_iter().map(|label| places[label as usize]).collect();
             sorted.push((labels.iter().copied().max().unwrap_or_default(), labels, idx));
         }
+        // By `Order`, in numbers.
         let key = |(last, labels, _): &(u32, Vec<u32>, u32)| (*last, labels.len());
         sorted.sort_unstable_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.1.cmp(&b.1)));
         let mut stays = vec![false; self.rows.len()];
@@ -173,6 +203,13 @@ impl Paths {
                 *n_of_root += 1;
                 n_kept += 1;
                 stays[idx as usize] = true;
+                let Row { root, order, .. } = self.rows[idx as usize];
+                if *n_of_root == room.of_root.max(1) {
+                    self.roots[root as usize].worst = Some(order);
+                }
+                if n_kept == room.of_all.max(1) {
+                    self.worst = Some(order);
+                }
             }
         }
         self.retain(|idx| stays[idx as usize]);

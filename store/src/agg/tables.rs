@@ -130,7 +130,7 @@ impl Tables {
             self.ops.add_self(*label, *self_ns);
         }
         self.edges.add_trace(tree, labels, |node| trace.label(node));
-        self.paths.add_trace(tree, critical, labels);
+        self.paths.add_trace(tree, critical, labels, &self.labels);
     }
 
     #[inline]
@@ -195,7 +195,7 @@ impl Tables {
             }
             Fact::Path(labels, sums) => {
                 let numbers: Vec<Option<u32>> = labels.iter().map(|label| self.label(*label)).collect();
-                self.paths.merge(numbers.into_iter(), sums);
+                self.paths.merge(numbers.into_iter(), sums, &self.labels);
             }
             Fact::Process(Some(name), sums) => self.contention.merge_process(name, sums),
             Fact::Process(None, sums) => self.contention.merge_other(sums.n_tasks),
