@@ -9,7 +9,7 @@
 //! were the keys that come last, the result would depend on the order. Here the keys that *rank* last go, and the rank of a key is a function of the key
 //! alone. Of all keys that ever came, a table of room for K holds the K least. A key that stays has never been let go, in no table that was merged: where
 //! it went there were K before it, and those are before it still. So its sums are whole, and other is all that came less what stays. Hence, for the
-//! sorted rows of [`Aggregates::settle`]d aggregates: merging is associative and commutative, and whatever is fed, in whatever order, spread over
+//! sorted rows of [`Aggregates::settle`]d aggregates of equal [`Limits`]: merging is associative and commutative, and whatever is fed, in whatever order, spread over
 //! whatever aggregates that are merged in whatever order, gives the same rows. It takes two rules more: what hangs on labels (events, edges, paths) ranks by
 //! the last of its labels first, so that what goes with a label would have gone before all that stays; and a bound within a bound (events of a label,
 //! paths of a root) uses the same order.

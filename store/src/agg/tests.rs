@@ -2,7 +2,8 @@
 
 use super::{AggRow, AggTable, Aggregates, Arrival, Fact, HOUR_NS, Hour, LabelRef, Limits, Population, Window};
 use crate::objects::testing::Memory;
-use crate::part::read::{Aggs, File};
+use crate::part::read::File;
+use crate::part::read::aggs::Aggs;
 use crate::part::tests::{batch, cut_with};
 use crate::rows::{Energy, Event, Joules, SpanRow};
 use crate::schema::Table;
@@ -227,24 +228,6 @@ proptest! {
         }
     }
 
-    /// For all that is fed: what is written is read back, row by row, and can be merged.
-    #[test]
-    fn files_hold_aggregates(all in vec(fed(), 1..40)) {
-        let mut aggregates = fed_with(Limits::default(), &all);
-        aggregates.settle();
-        let objects = Memory::default();
-        let part = cut_with(&batch(), &aggregates, &[], &objects);
-        let file = Aggs::new(File::open(&objects, part.file(Table::Agg).unwrap()).unwrap()).unwrap();
-        let mut read = Aggregates::default();
-        let mut tables = Vec::new();
-        file.visit(0..file.file().n_rows(), &mut |row| {
-            tables.push((row.fact.table(), row.slot));
-            read.merge_row(row);
-        }).unwrap();
-        prop_assert!(tables.is_sorted());
-        prop_assert_eq!(rows(&mut read), aggregates.rows().collect::<Vec<_>>());
-    }
-
     /// For all that is fed and any labels: the rows of a window are those that it wants of all rows.
     #[test]
     fn a_window_is_found_without_looking_at_the_rest(
@@ -272,6 +255,28 @@ proptest! {
         };
         let wanted = aggregates.rows().filter(|row| window.wants(row)).collect();
         prop_assert_eq!(sorted(aggregates.rows_of(&window).collect()), sorted(wanted));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// For all that is fed: what is written is read back, row by row, and can be merged.
+    #[test]
+    fn files_hold_aggregates(all in vec(fed(), 1..40)) {
+        let mut aggregates = fed_with(Limits::default(), &all);
+        aggregates.settle();
+        let objects = Memory::default();
+        let part = cut_with(&batch(), &aggregates, &[], &objects);
+        let file = Aggs::new(File::open(&objects, part.file(Table::Agg).unwrap()).unwrap()).unwrap();
+        let mut read = Aggregates::default();
+        let mut tables = Vec::new();
+        file.visit(0..file.file().n_rows(), &mut |row| {
+            tables.push((row.fact.table(), row.slot));
+            read.merge_row(row);
+        }).unwrap();
+        prop_assert!(tables.is_sorted());
+        prop_assert_eq!(rows(&mut read), aggregates.rows().collect::<Vec<_>>());
     }
 }
 

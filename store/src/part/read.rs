@@ -3,10 +3,6 @@
 //! Called by searches and by compaction. A file may be anything: footers and indexes are checked before they are believed, and what the
 //! Parquet reader makes of the rest comes back as an error.
 
-mod aggs;
-
-pub use aggs::Aggs;
-
 use super::source::Source;
 use super::{FOOTER_MAX_BYTES, PartError, columns::bytes_of_trace, decode, footer, properties, resources};
 use crate::batch::ROWS_MAX;
@@ -499,5 +495,6 @@ fn guarded<T>(path: &str, decode: impl FnOnce() -> Result<T, PartError>) -> Resu
     })
 }
 
+pub mod aggs;
 #[cfg(test)]
 mod tests;

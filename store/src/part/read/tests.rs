@@ -1,6 +1,7 @@
 //! Claims about hostile files: any bytes give rows or an error that names the file, and never a panic.
 
-use super::{Aggs, File, PartError, Slices, Spans, Traces, verify};
+use super::aggs::Aggs;
+use super::{File, PartError, Slices, Spans, Traces, verify};
 use crate::agg::Aggregates;
 use crate::agg::tests::some_aggregates;
 use crate::objects::testing::{Memory, MemoryObject};
