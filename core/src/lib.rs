@@ -50,6 +50,7 @@ pub mod expr;
 pub mod flat;
 pub mod holding;
 pub mod ids;
+pub mod leb128;
 pub mod loglinear;
 pub mod names;
 pub mod priority;

@@ -3,11 +3,13 @@
 //! Called by `read`. Columns are found by name: unknown ones are ignored, as a later minor version may have more; one that is missing, or of
 //! another type, is an error told in words. Numbers in columns are believed by nobody: they come from a file.
 
+mod agg;
 mod nested;
 mod reports;
 mod slices;
 mod traces;
 
+pub(super) use agg::agg;
 pub(super) use reports::reports;
 pub(super) use slices::slices;
 pub(super) use traces::traces;

@@ -128,6 +128,16 @@ pub(super) fn reports(batch: &Batch, footer: &Footer<'_>, zstd_level: i32) -> Re
     Ok(encoded(builder, path(&["ingest_ns"]), Encoding::DELTA_BINARY_PACKED).build())
 }
 
+/// Returns the properties of `agg`: sketches and lists hardly come twice, and nobody looks for one.
+pub(super) fn agg(footer: &Footer<'_>, zstd_level: i32) -> Result<WriterProperties, ParquetError> {
+    let mut builder = common(footer, zstd_level)?;
+    for column in ["sketch", "self_sketch", "list"] {
+        builder = encoded(builder, path(&[column]), Encoding::PLAIN)
+            .set_column_statistics_enabled(path(&[column]), EnabledStatistics::None);
+    }
+    Ok(builder.build())
+}
+
 fn path(segments: &[&str]) -> ColumnPath {
     ColumnPath::new(segments.iter().map(|segment| (*segment).to_owned()).collect())
 }

@@ -479,5 +479,6 @@ fn guarded<T>(path: &str, decode: impl FnOnce() -> Result<T, PartError>) -> Resu
     })
 }
 
+pub mod aggs;
 #[cfg(test)]
 mod tests;

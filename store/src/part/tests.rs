@@ -3,8 +3,9 @@
 pub(crate) mod any;
 
 use super::read::{File, Limits, Slices, Spans, Traces, Wanted, verify};
-use super::write::{Cut, write};
+use super::write::{Cut, write_with_aggregates};
 use super::{PartId, ROW_GROUP_ROWS};
+use crate::agg::Aggregates;
 use crate::batch::Batch;
 use crate::manifest::entry::PartEntry;
 use crate::objects::testing::Memory;
@@ -18,10 +19,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Writes `batch` with columns for `promote`.
 pub(crate) fn cut(batch: &Batch, promote: &[&str], objects: &Memory) -> PartEntry {
+    cut_with(batch, &Aggregates::default(), promote, objects)
+}
+
+/// Writes `batch` and aggregates.
+pub(crate) fn cut_with(batch: &Batch, aggregates: &Aggregates, promote: &[&str], objects: &Memory) -> PartEntry {
     let forced = Forced { promote: promote.iter().map(|key| (*key).to_owned()).collect(), ..Forced::default() };
     let id = PartId::new(1_782_864_000_000, 7);
     let cut = Cut { id, writer: "w", commit: "c", before: &[], forced: &forced, zstd_level: 1, parents: &[] };
-    write(batch, &cut, objects).unwrap()
+    write_with_aggregates(batch, aggregates, &cut, objects).unwrap()
 }
 
 pub(crate) fn open(objects: &Memory, part: &PartEntry, table: Table) -> File {

@@ -4,7 +4,8 @@
 
 use super::attributes::Slots;
 use super::order::{Order, order, trace_end_ns, trace_start_ns};
-use super::{ArrowResult, PartError, PartId, properties, reports, resources, slices, spans, traces};
+use super::{ArrowResult, PartError, PartId, agg, properties, reports, resources, slices, spans, traces};
+use crate::agg::{Aggregates, RowPlace};
 use crate::batch::Batch;
 use crate::manifest::entry::{FileEntry, PartEntry, Services, flag};
 use crate::objects::{Objects, Upload};
@@ -50,38 +51,58 @@ pub struct Cut<'a> {
 /// # Cost
 /// About 2 microseconds a span on one core; the columns of 8,192 rows and the encoded row group in memory.
 pub fn write(batch: &Batch, cut: &Cut<'_>, objects: &dyn Objects) -> Result<PartEntry, PartError> {
-    let order = order(batch);
+    write_with_aggregates(batch, &Aggregates::default(), cut, objects)
+}
+
+/// Writes `batch` as [`write`] does, and beside it what was counted since the cut before: all of it, so that after the commit memory need not hold it.
+///
+/// # Errors
+/// As of [`write`].
+/// # Cost
+/// As of [`write`], and the encoded row group of `agg` in memory.
+pub fn write_with_aggregates(
+    batch: &Batch,
+    aggregates: &Aggregates,
+    cut: &Cut<'_>,
+    objects: &dyn Objects,
+) -> Result<PartEntry, PartError> {
     let promoted = promote(batch, cut.before, cut.forced);
+    let rows = Rows { batch, order: order(batch), promoted: &promoted, aggregates, keys: aggregates.places() };
     let mut files = Vec::new();
     for table in Table::ALL {
         let n_rows = match table {
-            Table::Spans => order.rows.len(),
+            Table::Spans => rows.order.rows.len(),
             Table::Traces => batch.n_traces(),
             Table::Slices => batch.n_slices(),
             Table::Reports => batch.n_reports(),
+            Table::Agg => rows.keys.len(),
         };
         if n_rows > 0 {
-            files.push(write_table(batch, &order, &promoted, cut, objects, table)?);
+            files.push(write_table(&rows, cut, objects, table)?);
         }
     }
     Ok(entry(batch, cut, promoted, files))
 }
 
-fn write_table(
-    batch: &Batch,
-    order: &Order,
-    promoted: &[Promoted],
-    cut: &Cut<'_>,
-    objects: &dyn Objects,
-    table: Table,
-) -> Result<FileEntry, PartError> {
+/// What goes into a part.
+struct Rows<'a> {
+    batch: &'a Batch,
+    order: Order,
+    promoted: &'a [Promoted],
+    aggregates: &'a Aggregates,
+    /// Those of the aggregates, in their order.
+    keys: Vec<RowPlace>,
+}
+
+fn write_table(rows: &Rows<'_>, cut: &Cut<'_>, objects: &dyn Objects, table: Table) -> Result<FileEntry, PartError> {
+    let Rows { batch, order, promoted, aggregates, keys } = rows;
     let path = cut.id.path(table);
     let failed = |error: ParquetError| encode_error(&path, error);
     let resources = match table {
         Table::Spans => {
             resources::encode(&batch.resources).map_err(|error| failed(ParquetError::External(error.into())))?
         }
-        Table::Traces | Table::Slices | Table::Reports => String::new(),
+        Table::Traces | Table::Slices | Table::Reports | Table::Agg => String::new(),
     };
     let footer = properties::Footer { table, writer: cut.writer, commit: cut.commit, resources: &resources };
     match table {
@@ -107,6 +128,11 @@ fn write_table(
             let rows = reports::order(batch, order);
             let run = |places: Range<usize>| reports::columns(batch, &rows[places]);
             write_file(objects, table, &path, schema::reports(), properties, rows.len(), run)
+        }
+        Table::Agg => {
+            let properties = properties::agg(&footer, cut.zstd_level).map_err(failed)?;
+            let run = |places: Range<usize>| agg::columns(aggregates, &keys[places]);
+            write_file(objects, table, &path, schema::agg(), properties, keys.len(), run)
         }
     }
 }
