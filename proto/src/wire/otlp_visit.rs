@@ -251,4 +251,4 @@ impl From<OtlpError> for Stop {
 #[cfg(any(test, feature = "otlp-testing"))]
 pub mod testing;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
