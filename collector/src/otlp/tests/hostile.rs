@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// Short enough for a test, and long enough for a good request beside it.
-const SHORT: Duration = Duration::from_millis(300);
+const SHORT: Duration = Duration::from_secs(1);
 
 /// Returns a body that begins so, and never ends.
 fn unending(begin: Vec<u8>) -> Body {
@@ -126,12 +126,14 @@ async fn who_sends_slowly_or_nothing_is_given_up_and_others_are_served() {
     assert_eq!((slow.status, called.0.as_str(), served.status), (408, "4", 200));
     assert!(counts.refused_requests().any(|count| count == ("slow", 2)));
     // Connections that say nothing, or only begin to, end by themselves.
-    for begin in [&b""[..], b"POST /v1/tr", b"PRI * HTTP/2.0\r\n\r\nSM\r\n"] {
-        for address in [http, listeners.grpc()] {
+    let begins = [&b""[..], b"POST /v1/tr", b"PRI * HTTP/2.0\r\n\r\nSM\r\n"];
+    let silent = begins.into_iter().flat_map(|begin| [(http, begin), (listeners.grpc(), begin)]).map(
+        async |(address, begin)| {
             let mut stream = TcpStream::connect(address).await.unwrap();
             stream.write_all(begin).await.unwrap();
             let _ = stream.read_to_end(&mut Vec::new()).await;
-        }
-    }
+        },
+    );
+    futures_util::future::join_all(silent).await;
     assert!(counts.refused_connections().any(|(why, n)| why == "idle" && n >= 4), "{counts:?}");
 }
