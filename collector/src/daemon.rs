@@ -9,6 +9,7 @@ use crate::door;
 use crate::http;
 use crate::intake::IntakeService;
 use crate::library::{self, Library};
+use crate::otlp::{Counts, ListenError, Listeners, Spans};
 use crate::query::QueryService;
 use crate::status::Watch;
 use crate::tls::Tls;
@@ -61,6 +62,9 @@ pub enum StartError {
         /// Why not.
         source: std::io::Error,
     },
+    /// OTLP cannot be taken.
+    #[error(transparent)]
+    Otlp(#[from] ListenError),
 }
 
 /// A running collector; it stops when this is dropped, or with [`Collector::stop`].
@@ -72,14 +76,24 @@ pub struct Collector {
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<Result<(), tonic::transport::Error>>,
     settles: JoinHandle<()>,
+    /// Open where somebody takes spans.
+    otlp: Option<Listeners>,
 }
 
 impl Collector {
-    /// Opens the store and starts to serve.
+    /// As [`Collector::start_with`], and OTLP is not listened for.
     ///
     /// # Errors
-    /// Certificates that cannot be used, a store that cannot be opened, or an address that cannot be listened on.
+    /// As that.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
+        Self::start_with(config, None).await
+    }
+
+    /// Opens the store and starts to serve; what OTLP exporters send goes to `spans`.
+    ///
+    /// # Errors
+    /// Certificates or rules of redaction that cannot be used, a store that cannot be opened, or an address that cannot be listened on.
+    pub async fn start_with(config: &Config, spans: Option<Arc<dyn Spans>>) -> Result<Self, StartError> {
         let tls = config.collector.tls.clone().map(Tls::read).transpose()?.map(Arc::new);
         let data_dir = config.collector.data_dir.clone();
         let store = config.store.clone();
@@ -102,7 +116,14 @@ impl Collector {
                 coordination.refused().clone(),
             )));
         let refused = coordination.refused().clone();
-        let routes = http::with_metrics(routes, library.clone(), coordination);
+        let counts = Counts::default();
+        let routes = http::with_metrics(routes, library.clone(), coordination, counts.clone());
+        let otlp = match spans.filter(|_| config.intake.otlp) {
+            Some(spans) => {
+                Some(Listeners::start(&config.intake, tls.as_deref(), refused.clone(), spans, counts).await?)
+            }
+            None => None,
+        };
         let (stop, stopped) = oneshot::channel::<()>();
         let server = Server::builder()
             .accept_http1(true)
@@ -122,7 +143,7 @@ impl Collector {
         if tls.is_none() && !address.ip().is_loopback() {
             warn!("whoever reaches this address may read and write traces");
         }
-        Ok(Self { address, library, tls, stop: Some(stop), served, settles })
+        Ok(Self { address, library, tls, stop: Some(stop), served, settles, otlp })
     }
 
     /// Returns its certificates, if it has any.
@@ -135,6 +156,11 @@ impl Collector {
         self.address
     }
 
+    /// Returns where it listens for OTLP, if it does.
+    pub const fn otlp(&self) -> Option<&Listeners> {
+        self.otlp.as_ref()
+    }
+
     /// Waits until a part of it has ended that must not, and returns which: what is left looks well and is not.
     pub async fn broken(&self) -> &'static str {
         let mut ticks = tokio::time::interval(CHECK_EVERY);
@@ -144,6 +170,7 @@ impl Collector {
                 (self.served.is_finished(), "nobody listens any more"),
                 (self.settles.is_finished(), "nobody sums traces up any more"),
                 (self.library.is_closed(), "nobody writes to the store any more"),
+                (self.otlp.as_ref().is_some_and(Listeners::is_closed), "nobody listens for OTLP any more"),
             ];
             if let Some((_, what)) = parts.into_iter().find(|(is_over, _)| *is_over) {
                 return what;
@@ -155,6 +182,9 @@ impl Collector {
     pub async fn stop(mut self) {
         self.stop = None;
         self.settles.abort();
+        if let Some(otlp) = self.otlp.take() {
+            otlp.stop(STOP_WAIT).await;
+        }
         // Streams of agents never end by themselves.
         if tokio::time::timeout(STOP_WAIT, &mut self.served).await.is_err() {
             self.served.abort();

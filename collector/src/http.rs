@@ -3,9 +3,11 @@
 //! Called by the daemon. Metric names follow the conventions: `backsight_collector_<noun>_<unit>[_total]`; times are seconds.
 
 mod exposition;
+mod otlp;
 
 use crate::coordination::{Coordination, Overview};
 use crate::library::{Library, Stats};
+use crate::otlp::Counts;
 use crate::streams::Refused;
 use axum::routing::get;
 use backsight_store::Losses;
@@ -13,17 +15,17 @@ use exposition::{Exposition, Kind};
 use tonic::service::Routes;
 
 /// Adds `/metrics` and `/healthz`.
-pub fn with_metrics(routes: Routes, library: Library, coordination: Coordination) -> Routes {
+pub fn with_metrics(routes: Routes, library: Library, coordination: Coordination, counts: Counts) -> Routes {
     let metrics = move || {
-        let (library, coordination) = (library.clone(), coordination.clone());
-        async move { metrics(&library.stats(), &coordination.overview(), coordination.refused()) }
+        let (library, coordination, counts) = (library.clone(), coordination.clone(), counts.clone());
+        async move { metrics(&library.stats(), &coordination.overview(), coordination.refused(), &counts) }
     };
     let router = routes.into_axum_router().route("/metrics", get(metrics)).route("/healthz", get(async || "ok\n"));
     Routes::from(router)
 }
 
 /// Returns the metrics in Prometheus' text format.
-fn metrics(stats: &Stats, overview: &Overview, refused: &Refused) -> String {
+fn metrics(stats: &Stats, overview: &Overview, refused: &Refused, counts: &Counts) -> String {
     let mut out = Exposition::default();
     of_agents(&mut out, overview);
     of_library(&mut out, stats);
@@ -39,6 +41,7 @@ fn metrics(stats: &Stats, overview: &Overview, refused: &Refused) -> String {
     out.labelled("refused_queries_total", "Questions that have no answer.", "reason", refused.queries());
     let done = overview.counts.iter().filter(|count| !is_refusal(count)).map(|(what, n)| (*what, *n));
     out.labelled("coordination_total", "What the coordinator did.", "what", done);
+    otlp::show(&mut out, counts);
     out.into_text()
 }
 

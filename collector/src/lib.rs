@@ -13,6 +13,7 @@ mod door;
 pub mod http;
 pub mod intake;
 pub mod library;
+pub mod otlp;
 pub mod query;
 mod seldom;
 pub mod status;

@@ -7,6 +7,7 @@
 use anyhow::Context;
 use backsight_collector::config::{Config, Overrides};
 use backsight_collector::daemon::Collector;
+use backsight_collector::otlp::Rules;
 use backsight_collector::tls::{self, Tls};
 use backsight_core::cause::chain;
 use clap::Parser;
@@ -62,6 +63,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = Config::load(config.as_deref(), Overrides { listen, data_dir, insecure })?;
     if check {
         config.collector.tls.as_ref().map_or(Ok(()), tls::check)?;
+        Rules::read(&config.intake)?;
         return Ok(());
     }
     raise_descriptor_limit();

@@ -3,6 +3,7 @@
 use super::metrics;
 use crate::coordination::{AgentStatus, Overview};
 use crate::library::Stats;
+use crate::otlp::Counts;
 use crate::streams::{BadQuery, Reason, Refused};
 use backsight_core::ids::AgentId;
 use backsight_store::Losses;
@@ -48,7 +49,7 @@ fn shown() -> Vec<(String, String)> {
     let refused = Refused::default();
     (0..124).for_each(|_| refused.count(Reason::BadHello));
     (0..125).for_each(|_| drop(refused.query(BadQuery::Limit, String::new())));
-    let text = metrics(&stats(), &overview(), &refused);
+    let text = metrics(&stats(), &overview(), &refused, &Counts::default());
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines.map(|line| line.rsplit_once(' ').unwrap()).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
@@ -75,7 +76,9 @@ fn labels_and_names_are_those_of_the_conventions() {
     assert_eq!(value("refused_streams_total{reason=\"deaf\"}"), Some("0"));
     assert_eq!(value("refused_queries_total{reason=\"bad_limit\"}"), Some("125"));
     assert_eq!(value("refused_queries_total{reason=\"bad_filter\"}"), Some("0"));
-    let text = metrics(&stats(), &overview(), &Refused::default());
+    assert_eq!(value("otlp_refused_requests_total{reason=\"too_large\"}"), Some("0"));
+    assert_eq!(value("otlp_rejected_spans_total{reason=\"trace_id\"}"), Some("0"));
+    let text = metrics(&stats(), &overview(), &Refused::default(), &Counts::default());
     for line in text.lines().filter(|line| line.starts_with("# TYPE ")) {
         let (name, kind) = line.trim_start_matches("# TYPE ").split_once(' ').unwrap();
         assert_eq!(name.ends_with("_total"), kind == "counter", "{line}");

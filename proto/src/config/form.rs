@@ -35,6 +35,8 @@ pub enum Form {
     Flag,
     /// Any text.
     Text,
+    /// One of these words.
+    Choice(&'static [&'static str]),
     /// A path, neither empty nor longer than this.
     Path {
         /// The most bytes.
@@ -141,6 +143,7 @@ impl Form {
             (Self::Share, Value::Float(share)) => *share > 0.0 && *share <= 1.0,
             (Self::Share, Value::Integer(share)) => *share == 1,
             (Self::Flag, Value::Flag(_)) | (Self::Text, Value::Text(_)) => true,
+            (Self::Choice(words), value) => value.text().is_some_and(|text| words.contains(&text)),
             (Self::Path { len_max }, Value::Text(path)) => {
                 let path = path.as_encoded_bytes();
                 (1..=*len_max).contains(&path.len()) && !path.contains(&0)
@@ -199,14 +202,15 @@ impl fmt::Display for Form {
             Self::Share => f.write_str("a number above 0 and at most 1"),
             Self::Flag => f.write_str("true or false"),
             Self::Text => f.write_str("a string"),
+            Self::Choice(words) => write!(f, "one of \"{}\"", words.join("\", \"")),
             Self::Path { len_max } => write!(f, "a path of 1 to {len_max} B, as a string"),
             Self::Address => f.write_str("an address and a port, as \"127.0.0.1:4390\""),
             Self::TriggerName => f.write_str("the name of a trigger that is not reserved"),
             Self::Trigger => f.write_str("the name of a trigger, or its number as 0x2a3b4c5d"),
             Self::Expression => f.write_str("a trigger expression, as 'duration > 250ms and status = error'"),
             Self::Tables(keys) => {
-                let section = keys.first().map_or("", |key| key.in_section().0);
-                write!(f, "a list of tables, each begun by a line [[{section}]]")
+                let list = keys.first().and_then(|key| key.name.rsplit_once('.')).map_or("", |(list, _)| list);
+                write!(f, "a list of tables, each begun by a line [[{list}]]")
             }
             Self::Peers => write!(f, "a list of at most {PEERS_MAX}, none twice, as [\"http://127.0.0.1:4390\"]"),
             Self::Table(keys) => write!(f, "a table with {}", listed(keys)),

@@ -20,6 +20,10 @@ fn samples(form: Form) -> (Vec<String>, Vec<String>) {
         Form::Share => (text(&["1e-9", "1", "0.123"]), text(&["0", "0.0", "-0.1", "1.01", "nan"])),
         Form::Flag => (text(&["true", "false"]), text(&["1"])),
         Form::Text => (text(&["\"\"", "\"x\""]), text(&["1"])),
+        Form::Choice(words) => {
+            let taken = words.iter().map(|word| format!("{word:?}")).collect();
+            (taken, text(&["\"\"", "1"]))
+        }
         Form::Path { len_max } => {
             let of = |len| format!("\"{}\"", "p".repeat(len));
             (vec![of(1), of(len_max)], vec![of(0), of(len_max + 1), "7".to_owned()])
