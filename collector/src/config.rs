@@ -12,7 +12,7 @@ use backsight_proto::config::{ConfigError, Form, Key, Origin, Value, check_flag,
 use backsight_proto::tls::TlsFiles;
 use backsight_proto::wire::otlp_visit::DEPTH_MAX;
 use serde::Deserialize;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// The smallest store that works: two files.
@@ -44,6 +44,14 @@ pub const KEYS: &[Key] = &[
     Key::new("intake.connections_max", Form::Number { min: 1, max: 65_536 }),
     Key::new("intake.redact", Form::Tables(intake::REDACT_KEYS)),
     Key::new("intake.redact_key", Form::Path { len_max: FOLDER_PATH_MAX_BYTES }),
+    Key::new("query.listen", Form::Address),
+    Key::new("query.base_path", Form::BasePath),
+    Key::new("query.cors", Form::Origins),
+    Key::new("query.timeout_s", Form::Number { min: 1, max: 600 }),
+    Key::new("query.results_max", Form::Number { min: 1, max: 10_000 }),
+    Key::new("query.concurrent_max", Form::Number { min: 1, max: 1024 }),
+    Key::new("query.connections_max", Form::Number { min: 1, max: 65_536 }),
+    Key::new("auth.tokens", Form::Path { len_max: FOLDER_PATH_MAX_BYTES }),
 ];
 
 /// The keys of the table `[collector.tls]`.
@@ -65,6 +73,10 @@ pub struct Config {
     pub coordinator: CoordinatorConfig,
     /// What it takes of OTLP.
     pub intake: IntakeConfig,
+    /// How it is read over HTTP.
+    pub query: QueryConfig,
+    /// Who may ask.
+    pub auth: AuthConfig,
 }
 
 /// `[collector]`
@@ -148,6 +160,51 @@ impl Default for CoordinatorConfig {
     }
 }
 
+/// Where the API is where nobody says it; Jaeger's own port.
+pub const QUERY_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 16_686);
+
+/// `[query]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QueryConfig {
+    /// Where the API is. Where nobody says it, it is at [`QUERY_LISTEN`] if that is free, else nowhere.
+    pub listen: Option<SocketAddr>,
+    /// What stands before all its paths.
+    pub base_path: String,
+    /// Origins whose pages may read answers.
+    pub cors: Vec<String>,
+    /// How long a question may take.
+    pub timeout_s: u64,
+    /// Traces of one answer.
+    pub results_max: usize,
+    /// Requests that are answered at a time.
+    pub concurrent_max: usize,
+    /// Connections at a time.
+    pub connections_max: usize,
+}
+
+impl Default for QueryConfig {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            base_path: String::new(),
+            cors: Vec::new(),
+            timeout_s: 10,
+            results_max: 1000,
+            concurrent_max: 16,
+            connections_max: 256,
+        }
+    }
+}
+
+/// `[auth]`
+#[derive(Clone, Debug, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuthConfig {
+    /// The file of tokens; none to answer whoever reaches the API.
+    pub tokens: Option<PathBuf>,
+}
+
 /// What the command line may override.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overrides {
@@ -181,7 +238,22 @@ impl Config {
             listens.push(("intake.otlp_http", config.intake.otlp_http, origin(false)));
         }
         config.collector.check(&listens, of_insecure)?;
+        config.check_query(origin(false))?;
         Ok(config)
+    }
+
+    /// Checks that the API is open to others as the collector is: tokens alone could be read on their way.
+    fn check_query(&self, of_listen: Origin<'_>) -> Result<(), ConfigError> {
+        let open = self.query.listen.filter(|listen| !listen.ip().is_loopback());
+        match open {
+            Some(listen) if self.collector.tls.is_none() && !self.collector.insecure => {
+                let allowed = "an address of this host alone, as 127.0.0.1, unless [collector.tls] names certificates, by which others are \
+                               known, or collector.insecure (--insecure) says that whoever reaches it may read traces";
+                let listen = listen.to_string();
+                Err(ConfigError::beside(of_listen, "query.listen", &listen, allowed.to_owned()))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -2,17 +2,19 @@
 //!
 //! Called by `main` and by tests.
 
+use crate::auth::{Tokens, TokensError};
 use crate::config::{Config, StoreConfig};
 use crate::coordination::Coordination;
 use crate::coordinator::Limits;
 use crate::door;
-use crate::http;
+use crate::http::{self, Edges};
 use crate::intake::IntakeService;
 use crate::library::{self, Library};
 use crate::otlp::{Counts, ListenError, Listeners, Spans};
 use crate::query::QueryService;
 use crate::status::Watch;
-use crate::tls::Tls;
+use crate::tls::{Speaks, Tls};
+use crate::web::{self, Tally, Web};
 use backsight_core::coordination::Greeting;
 use backsight_core::units::Nanos;
 use backsight_proto::tls::TlsError;
@@ -54,9 +56,14 @@ pub enum StartError {
     /// The certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The tokens cannot be used.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
     /// The address is taken, or not ours.
-    #[error("listen on {address}: set collector.listen to another")]
+    #[error("listen on {address}: set {key} to another")]
     Listen {
+        /// What the configuration calls it.
+        key: &'static str,
         /// The address.
         address: SocketAddr,
         /// Why not.
@@ -73,6 +80,8 @@ pub struct Collector {
     address: SocketAddr,
     library: Library,
     tls: Option<Arc<Tls>>,
+    tokens: Option<Arc<Tokens>>,
+    web: Option<Web>,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<Result<(), tonic::transport::Error>>,
     settles: JoinHandle<()>,
@@ -92,9 +101,10 @@ impl Collector {
     /// Opens the store and starts to serve; what OTLP exporters send goes to `spans`.
     ///
     /// # Errors
-    /// Certificates or rules of redaction that cannot be used, a store that cannot be opened, or an address that cannot be listened on.
+    /// Certificates, tokens or rules of redaction that cannot be used, a store that cannot be opened, or an address that cannot be listened on.
     pub async fn start_with(config: &Config, spans: Option<Arc<dyn Spans>>) -> Result<Self, StartError> {
         let tls = config.collector.tls.clone().map(Tls::read).transpose()?.map(Arc::new);
+        let tokens = config.auth.tokens.as_deref().map(Tokens::read).transpose()?.map(Arc::new);
         let data_dir = config.collector.data_dir.clone();
         let store = config.store.clone();
         let opened = tokio::task::spawn_blocking(move || open(&data_dir, &store));
@@ -103,27 +113,34 @@ impl Collector {
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         };
         let address = config.collector.listen;
-        let listen_error = |source| StartError::Listen { address, source };
+        let listen_error = |source| StartError::Listen { key: "collector.listen", address, source };
         let listener = TcpListener::bind(address).await.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
         let limits = Limits { group_life: Nanos::from_ms(1000 * config.coordinator.ttl_s), ..Limits::default() };
         let coordination = Coordination::start(greeting(), limits, config.collector.agents_max, library.clone());
+        let refused = coordination.refused().clone();
+        let source = Arc::new(Watch::new(coordination.clone()));
+        let parts = web::Parts {
+            library: library.clone(),
+            source: source.clone(),
+            refused: refused.clone(),
+            tls: tls.clone(),
+            tokens: tokens.clone(),
+            tally: Tally::default(),
+        };
+        let query = QueryService::new(library.clone(), source, refused.clone());
         let routes = Routes::new(coordination.server())
             .add_service(IntakeService::server(library.clone(), coordination.clone()))
-            .add_service(QueryServer::new(QueryService::new(
-                library.clone(),
-                Arc::new(Watch::new(coordination.clone())),
-                coordination.refused().clone(),
-            )));
-        let refused = coordination.refused().clone();
-        let counts = Counts::default();
-        let routes = http::with_metrics(routes, library.clone(), coordination, counts.clone());
+            .add_service(QueryServer::new(query));
+        let edges = Edges { otlp: Counts::default(), api: parts.tally.clone() };
+        let routes = http::with_metrics(routes, library.clone(), coordination, edges.clone());
         let otlp = match spans.filter(|_| config.intake.otlp) {
             Some(spans) => {
-                Some(Listeners::start(&config.intake, tls.as_deref(), refused.clone(), spans, counts).await?)
+                Some(Listeners::start(&config.intake, tls.as_deref(), refused.clone(), spans, edges.otlp).await?)
             }
             None => None,
         };
+        let web = Web::start(config, parts).await?;
         let (stop, stopped) = oneshot::channel::<()>();
         let server = Server::builder()
             .accept_http1(true)
@@ -134,7 +151,10 @@ impl Collector {
             let _ = stopped.await; // dropped is told as well
         };
         let served = match &tls {
-            Some(tls) => tokio::spawn(server.serve_with_incoming_shutdown(tls.incoming(listener, refused), stopped)),
+            Some(tls) => {
+                let incoming = tls.incoming(listener, refused, Speaks::Http2);
+                tokio::spawn(server.serve_with_incoming_shutdown(incoming, stopped))
+            }
             None => tokio::spawn(server.serve_with_incoming_shutdown(door::plain(listener), stopped)),
         };
         let settles = tokio::spawn(settle(library.clone()));
@@ -143,12 +163,17 @@ impl Collector {
         if tls.is_none() && !address.ip().is_loopback() {
             warn!("whoever reaches this address may read and write traces");
         }
-        Ok(Self { address, library, tls, stop: Some(stop), served, settles, otlp })
+        Ok(Self { address, library, tls, tokens, web, stop: Some(stop), served, settles, otlp })
     }
 
     /// Returns its certificates, if it has any.
     pub const fn tls(&self) -> Option<&Arc<Tls>> {
         self.tls.as_ref()
+    }
+
+    /// Returns the tokens that it knows, if it wants any.
+    pub const fn tokens(&self) -> Option<&Arc<Tokens>> {
+        self.tokens.as_ref()
     }
 
     /// Returns where it listens.
@@ -161,6 +186,11 @@ impl Collector {
         self.otlp.as_ref()
     }
 
+    /// Returns where the HTTP API is, if it is anywhere.
+    pub fn api_address(&self) -> Option<SocketAddr> {
+        self.web.as_ref().map(Web::address)
+    }
+
     /// Waits until a part of it has ended that must not, and returns which: what is left looks well and is not.
     pub async fn broken(&self) -> &'static str {
         let mut ticks = tokio::time::interval(CHECK_EVERY);
@@ -168,6 +198,7 @@ impl Collector {
             ticks.tick().await;
             let parts = [
                 (self.served.is_finished(), "nobody listens any more"),
+                (self.web.as_ref().is_some_and(Web::is_over), "nobody answers the HTTP API any more"),
                 (self.settles.is_finished(), "nobody sums traces up any more"),
                 (self.library.is_closed(), "nobody writes to the store any more"),
                 (self.otlp.as_ref().is_some_and(Listeners::is_closed), "nobody listens for OTLP any more"),
@@ -184,6 +215,9 @@ impl Collector {
         self.settles.abort();
         if let Some(otlp) = self.otlp.take() {
             otlp.stop(STOP_WAIT).await;
+        }
+        if let Some(web) = self.web.take() {
+            web.stop().await;
         }
         // Streams of agents never end by themselves.
         if tokio::time::timeout(STOP_WAIT, &mut self.served).await.is_err() {

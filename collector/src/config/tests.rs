@@ -67,6 +67,19 @@ fn others_reach_it_with_certificates_or_where_somebody_says_so() {
 }
 
 #[test]
+fn the_api_is_open_to_others_as_the_collector_is() {
+    let open = "query.listen = \"0.0.0.0:16686\"\n";
+    let error = load(open, Overrides::default()).unwrap_err();
+    assert!(
+        error.starts_with("FILE: query.listen is \"0.0.0.0:16686\", allowed is an address of this host"),
+        "{error}"
+    );
+    load(&format!("{open}{TLS}"), Overrides::default()).unwrap();
+    load(open, Overrides { insecure: true, ..Overrides::default() }).unwrap();
+    load("query.listen = \"[::1]:0\"", Overrides::default()).unwrap();
+}
+
+#[test]
 fn certificates_and_no_certificates_exclude_each_other() {
     let expected = "collector.insecure is \"true\", allowed is false where [collector.tls] names certificates";
     check(&format!("collector.insecure = true\n{TLS}"), expected);

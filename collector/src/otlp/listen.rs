@@ -11,7 +11,7 @@ use super::{Spans, grpc, http};
 use crate::config::IntakeConfig;
 use crate::door;
 use crate::streams::Refused;
-use crate::tls::Tls;
+use crate::tls::{Speaks, Tls};
 use futures_util::Stream;
 use std::io;
 use std::net::SocketAddr;
@@ -167,7 +167,7 @@ impl Shared<'_> {
     fn serve(&self, (listener, address): (TcpListener, SocketAddr), server: Server, routes: axum::Router) -> Listening {
         let (stop, stopped) = oneshot::channel();
         let served = match self.tls {
-            Some(tls) => self.spawn(tls.incoming(listener, self.refused.clone()), stopped, server, routes),
+            Some(tls) => self.spawn(tls.incoming(listener, self.refused.clone(), Speaks::Http2), stopped, server, routes),
             None => self.spawn(door::plain(listener), stopped, server, routes),
         };
         Listening { address, stop: Some(stop), served }

@@ -33,6 +33,16 @@ fn samples(form: Form) -> (Vec<String>, Vec<String>) {
             let taken = ["[]", "[\"http://a:1\"]", "[\"http://a:1\", \"http://b:1\"]"];
             (text(&taken), text(&["\"http://a:1\"", "[\"a:1\"]", "[\"http://a:1\", \"http://a:1\"]"]))
         }
+        Form::Origins => {
+            let taken = ["[]", "[\"http://a\", \"https://b:8443\", \"http://[::1]:1\", \"http://[::1]\"]"];
+            (
+                text(&taken),
+                text(&["\"http://a\"", "[\"a\"]", "[\"*\"]", "[\"http://a/\"]", "[\"http://a\", \"http://a\"]"]),
+            )
+        }
+        Form::BasePath => {
+            (text(&["\"\"", "\"/a/b-c.d\""]), text(&["\"a\"", "\"/\"", "\"/a/\"", "\"/{a}\"", "\"/a/..\"", "1"]))
+        }
         Form::TriggerName => (text(&["\"x\""]), text(&["\"\"", "\"cli\"", "\"\\n\"", "1"])),
         Form::Trigger => (text(&["\"x\"", "\"cli\"", "\"0x1f0\""]), text(&["\"\"", "1"])),
         Form::Expression => (text(&["\"duration > 1s\""]), text(&["\"\"", "\"duration >\"", "1"])),
