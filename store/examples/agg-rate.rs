@@ -10,6 +10,7 @@ use backsight_core::ids::{SpanId, TraceId};
 use backsight_core::record::SpanKind;
 use backsight_store::agg::{Aggregates, Arrival, Decided, LabelRef, Population, View, Window, columns_of};
 use backsight_store::rows::{Event, SpanRow};
+use std::hint::black_box;
 use std::time::Duration;
 
 const RUNS: usize = 3;
@@ -151,21 +152,15 @@ fn measure(traces: &[Vec<SpanRow<'_>>]) -> Result<(), Failure> {
         let start = cpu()?;
         traces.iter().flatten().for_each(|span| aggregates.add_span(span, arrival));
         let received = cpu()? - start;
-        // What whoever shows or stores the trace needs as well is counted apart.
-        let (mut made, mut decided) = (Duration::ZERO, Duration::ZERO);
+        // What whoever shows or stores the trace needs as well is counted apart: once without aggregates, once with them. The kernel counts CPU time by
+        // ticks, so that one trace cannot be timed.
         let mut names = Labels::default();
-        for some in traces.chunks(256) {
-            let start = cpu()?;
-            let columns: Vec<_> = some.iter().map(|spans| columns_of(spans, &mut names)).collect();
-            let trees: Vec<_> = columns.iter().map(|(columns, start)| (Tree::new(columns, &names), *start)).collect();
-            let trees: Vec<_> = trees.iter().map(|(tree, start)| (tree, CriticalPath::of(tree), *start)).collect();
-            made += cpu()? - start;
-            let start = cpu()?;
-            for (tree, critical, start_ns) in &trees {
-                aggregates.add_trace(Decided { tree, critical, names: &names, start_ns: *start_ns }, arrival);
-            }
-            decided += cpu()? - start;
-        }
+        let start = cpu()?;
+        traces.iter().for_each(|spans| decide(spans, &mut names, |trace| _ = black_box(trace)));
+        let made = cpu()? - start;
+        let start = cpu()?;
+        traces.iter().for_each(|spans| decide(spans, &mut names, |trace| aggregates.add_trace(trace, arrival)));
+        let decided = (cpu()? - start).saturating_sub(made);
         let start = cpu()?;
         let taken = aggregates.take();
         let n_rows = taken.rows().count();
@@ -179,7 +174,6 @@ fn measure(traces: &[Vec<SpanRow<'_>>]) -> Result<(), Failure> {
             (cpu()? - start).as_secs_f64() * 1e3,
             taken.memory_bytes() >> 20,
         );
-        // The kernel counts CPU time by ticks: many contexts, not one.
         let start = cpu()?;
         let some = traces.iter().step_by((traces.len() / CONTEXTS).max(1));
         let n_labels: usize = some.map(|spans| n_labels_of_context(&taken, spans)).sum();
@@ -187,6 +181,14 @@ fn measure(traces: &[Vec<SpanRow<'_>>]) -> Result<(), Failure> {
         println!("context of {} labels: {ms:.2} ms", n_labels / CONTEXTS);
     }
     Ok(())
+}
+
+/// Shows a trace as it is decided on.
+fn decide(spans: &[SpanRow<'_>], names: &mut Labels, mut see: impl FnMut(Decided<'_>)) {
+    let (columns, start_ns) = columns_of(spans, names);
+    let tree = Tree::new(&columns, names);
+    let critical = CriticalPath::of(&tree);
+    see(Decided { tree: &tree, critical: &critical, names, start_ns });
 }
 
 /// Asks for the context of a trace, and returns how many labels it has.

@@ -110,13 +110,15 @@ impl Paths {
                     above => self.below(above, label, names),
                 },
             };
-            let Some(path) = path else { continue };
-            of_nodes[node as usize] = path;
-            let row = &mut self.rows[path as usize];
+            of_nodes[node as usize] = path.unwrap_or(NONE);
+        }
+        // In a loop of its own, whose rows do not depend on each other: they are seldom in a cache.
+        for (path, self_ns) in of_nodes.iter().zip(&critical.self_ns) {
+            let Some(row) = self.rows.get_mut(*path as usize) else { continue };
             let is_first = std::mem::replace(&mut row.trace, self.trace) != self.trace;
             row.sums.n_traces += u64::from(is_first);
             let n_before = row.sums.selfs.n_octaves();
-            row.sums.add_span(critical.self_ns.get(node as usize).copied().unwrap_or_default());
+            row.sums.add_span(*self_ns);
             self.n_octaves += row.sums.selfs.n_octaves() - n_before;
         }
         self.of_nodes = of_nodes;
