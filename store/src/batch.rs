@@ -4,6 +4,7 @@
 //! does no IO. It counts for each attribute's key how many rows have it, which decides what gets a column of its own (`promote`).
 
 mod interner;
+mod resources;
 mod spans;
 mod traces;
 
@@ -53,6 +54,8 @@ pub struct Batch {
     pub(crate) resources: Vec<Vec<Attribute<'static>>>,
     pub(crate) slices: Vec<SliceRow<'static>>,
     trace_rows: HashMap<TraceId, u32>,
+    /// Resources that were given by their content.
+    known_resources: HashMap<Vec<u8>, ResourceId>,
     resource_bytes: usize,
     /// Bytes of texts that slices and facts own.
     owned_bytes: usize,
@@ -79,6 +82,7 @@ impl Batch {
             resources: Vec::new(),
             slices: Vec::new(),
             trace_rows: HashMap::new(),
+            known_resources: HashMap::new(),
             resource_bytes: 0,
             owned_bytes: 0,
             key_rows: Vec::new(),
@@ -149,7 +153,7 @@ impl Batch {
         Ok(())
     }
 
-    /// Adds a resource, and returns its number for spans. The caller gives each once.
+    /// Adds a resource, and returns its number for spans. The caller gives each once; see [`Self::resource`] for one who does not know.
     ///
     /// # Errors
     /// The batch is full, and as before.
@@ -194,7 +198,7 @@ impl Batch {
             + size_of_val(self.traces.as_slice())
             + size_of_val(self.facts.as_slice())
             + size_of_val(self.slices.as_slice())
-            + self.resource_bytes
+            + 2 * self.resource_bytes
     }
 
     /// Returns for each key of attributes how many rows have it with a string, an integer, a double or a bool.

@@ -101,4 +101,4 @@ pub enum PartError {
 pub(crate) type ArrowResult<T> = Result<T, ArrowError>;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

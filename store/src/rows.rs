@@ -1,7 +1,11 @@
 //! Rows as producers fill them and as readers hand them back: spans, traces and slices, with attributes typed as OTLP has them.
 //!
 //! Called by whoever has spans to keep, by `batch`, which stores rows by column until a cut, and by `part`, which reads them back. Each type
-//! owns or borrows its texts (`Cow`): a decoder lends them from its request, a reader returns `SpanRow<'static>`. Plain data, no rules.
+//! owns or borrows its texts (`Cow`): a decoder lends them from its request, a reader returns `SpanRow<'static>`. Plain data, no rules; [`recorded`]
+//! makes rows of what agents recorded.
+
+mod any_value;
+pub mod recorded;
 
 use backsight_core::ids::{SpanId, TraceId};
 use std::borrow::Cow;

@@ -40,6 +40,20 @@ fn a_batch_takes_so_many_resources_and_no_more() {
 }
 
 #[test]
+fn resources_that_say_the_same_are_one() {
+    let mut batch = Batch::new(1);
+    let of = |key: &'static str, value| [Attribute::new(key, value)];
+    let text = of("k", Value::Str("1".into()));
+    let others = [of("k", Value::Int(1)), of("k1", Value::Str("".into())), of("k", Value::Dbl(f64::NAN))];
+    let first = batch.resource(&text).unwrap();
+    let others: Vec<_> = others.iter().map(|other| batch.resource(other).unwrap()).collect();
+    assert_eq!((first, others), (ResourceId(0), [1, 2, 3].map(ResourceId).into()));
+    assert_eq!(batch.resource(&text), Ok(first));
+    assert_eq!(batch.resource(&of("k", Value::Dbl(f64::NAN))), Ok(ResourceId(3)));
+    assert_eq!(batch.resource(&[]), Ok(ResourceId(4)));
+}
+
+#[test]
 fn a_batch_that_is_full_is_as_before() {
     let mut batch = Batch::new(1);
     batch.push_resource(&[]).unwrap();
