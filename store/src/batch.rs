@@ -228,7 +228,7 @@ impl Batch {
             + size_of_val(self.facts.as_slice())
             + size_of_val(self.slices.as_slice())
             + size_of_val(self.reports.as_slice())
-            + self.resource_bytes
+            + 2 * self.resource_bytes
     }
 
     /// Returns for each key of attributes how many rows have it with a string, an integer, a double or a bool.
