@@ -6,10 +6,12 @@
 //! The write-ahead log ([`wal`], `docs/spec/wal.md`) keeps what was taken in until it stands in parts.
 //!
 //! [`part`]s keep traces by column, for searches: a [`batch::Batch`] takes rows until a cut, [`part::write`] makes Parquet files of it,
-//! [`part::read`] hands the rows back, and a [`manifest`] says which parts there are. Drawn in `docs/spec/parts.md`.
+//! [`part::read`] hands the rows back, and a [`manifest`] says which parts there are. [`compact`] joins small ones, [`retain`] lets old ones
+//! go. Drawn in `docs/spec/parts.md`.
 #![forbid(unsafe_code)]
 
 pub mod batch;
+pub mod compact;
 pub mod error;
 mod folder;
 pub mod format;
@@ -19,8 +21,10 @@ pub mod manifest;
 pub mod objects;
 pub mod part;
 pub mod promote;
+pub mod retain;
 pub mod rows;
 pub mod schema;
+pub mod unite;
 pub mod view;
 pub mod wal;
 

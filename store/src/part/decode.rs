@@ -1,12 +1,15 @@
-//! Rows from columns: spans here, traces and slices in files of their own.
+//! Rows from columns: spans here, traces, slices and where they stand in files of their own.
 //!
 //! Called by `read`. Columns are found by name: unknown ones are ignored, as a later minor version may have more; one that is missing, or of
 //! another type, is an error told in words. Numbers in columns are believed by nobody: they come from a file.
 
 mod nested;
+mod places;
 mod slices;
 mod traces;
 
+pub(crate) use places::{SlicePlace, TracePlace};
+pub(super) use places::{slice_places, trace_places};
 pub(super) use slices::slices;
 pub(super) use traces::traces;
 

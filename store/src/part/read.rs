@@ -3,6 +3,13 @@
 //! Called by searches and by compaction. A file may be anything: footers and indexes are checked before they are believed, and what the
 //! Parquet reader makes of the rest comes back as an error.
 
+mod check;
+mod scan;
+
+pub use check::verify;
+pub(crate) use check::verify_until;
+pub(crate) use scan::Scan;
+
 use super::source::Source;
 use super::{FOOTER_MAX_BYTES, PartError, columns::bytes_of_trace, decode, footer, properties, resources};
 use crate::batch::ROWS_MAX;
@@ -11,12 +18,9 @@ use crate::objects::{Objects, ReadAt};
 use crate::rows::{Attribute, SliceRow, SpanRow, TraceRow};
 use crate::schema::{Table, VERSION, Version};
 use arrow_array::{Array, RecordBatch};
-use backsight_core::checksum::Running;
 use backsight_core::ids::TraceId;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
-};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::bloom_filter::Sbbf;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
@@ -31,8 +35,6 @@ const MAGIC: &[u8; 4] = b"PAR1";
 const TAIL_BYTES: u64 = 8;
 /// The longest Bloom filter: one for all values of a full row group.
 const BLOOM_MAX_BYTES: i32 = 16 << 20;
-/// What is read at once to check a file's checksum.
-const CHECK_BYTES: u64 = 1 << 20;
 
 /// An open file of a part.
 #[derive(Clone)]
@@ -125,40 +127,17 @@ impl File {
             let path = self.path().to_owned();
             return Err(PartError::NoSuchRows { path, n_rows: self.n_rows(), end: rows.end });
         }
-        guarded(self.path(), || self.read_columns(&rows, names).map_err(|error| parquet_error(self.path(), error)))
+        guarded(self.path(), || self.read_columns(rows, names).map_err(|error| parquet_error(self.path(), error)))
     }
 
-    fn read_columns(&self, rows: &Range<u64>, names: Option<&[&str]>) -> Result<Vec<RecordBatch>, ParquetError> {
-        let (groups, local) = self.groups_of(rows);
-        let n_rows_of_groups: usize =
-            groups.iter().map(|group| self.metadata.metadata().row_group(*group).num_rows() as usize).sum();
-        let selection = RowSelection::from_consecutive_ranges(std::iter::once(local.clone()), n_rows_of_groups);
-        let mut builder =
-            ParquetRecordBatchReaderBuilder::new_with_metadata(self.source.clone(), self.metadata.clone())
-                .with_row_groups(groups)
-                .with_row_selection(selection)
-                .with_batch_size(BATCH_ROWS.min(local.len()));
-        if let Some(names) = names {
-            let mask = ProjectionMask::columns(self.metadata.parquet_schema(), names.iter().copied());
-            builder = builder.with_projection(mask);
-        }
-        let batches: Result<Vec<_>, _> = builder.build()?.collect();
+    fn read_columns(&self, rows: Range<u64>, names: Option<&[&str]>) -> Result<Vec<RecordBatch>, ParquetError> {
+        let n_rows = BATCH_ROWS.min((rows.end - rows.start) as usize);
+        let mask = match names {
+            Some(names) => ProjectionMask::columns(self.metadata.parquet_schema(), names.iter().copied()),
+            None => ProjectionMask::all(),
+        };
+        let batches: Result<Vec<_>, _> = self.reader(&[rows], mask, n_rows)?.collect();
         Ok(batches?)
-    }
-
-    /// Returns the row groups that hold `rows`, and the rows' places within them.
-    fn groups_of(&self, rows: &Range<u64>) -> (Vec<usize>, Range<usize>) {
-        let (mut groups, mut start, mut skipped) = (Vec::new(), 0, 0);
-        for (idx, group) in self.metadata.metadata().row_groups().iter().enumerate() {
-            let end = start + group.num_rows() as u64;
-            if end <= rows.start {
-                skipped = end;
-            } else if start < rows.end {
-                groups.push(idx);
-            }
-            start = end;
-        }
-        (groups, (rows.start - skipped) as usize..(rows.end - skipped) as usize)
     }
 
     /// Returns the rows of each row group whose Bloom filter does not exclude `trace`.
@@ -341,28 +320,6 @@ impl Slices {
         found.retain(|slice| slice.trace == trace);
         Ok(found)
     }
-}
-
-/// Holds a file's bytes against the checksum in its manifest.
-///
-/// # Errors
-/// It is missing, or its bytes are not those that were written.
-/// # Cost
-/// Reads the whole file, 1 MiB at a time.
-pub fn verify(objects: &dyn Objects, entry: &FileEntry) -> Result<(), PartError> {
-    let source = Source(objects.open(&entry.path)?);
-    let len = source.0.bytes();
-    let mut sum = Running::new();
-    let mut offset = 0;
-    while offset < len && len == entry.bytes {
-        let n_bytes = CHECK_BYTES.min(len - offset);
-        sum.add(&source.bytes_at(offset, n_bytes)?);
-        offset += n_bytes;
-    }
-    if len == entry.bytes && sum.sum() == entry.xxh3 {
-        return Ok(());
-    }
-    Err(PartError::Changed { path: entry.path.clone(), expected: entry.xxh3, found: sum.sum() })
 }
 
 /// Returns the metadata of a file, every claim in it checked against the file's length.

@@ -37,7 +37,7 @@ impl<'a> Trace<'a> {
         let first_row = order.first_rows[place];
         let rows = &order.rows[first_row as usize..first_row as usize + head.n_rows as usize];
         let facts = head.facts_idx.map_or(&*UNKNOWN, |idx| &batch.facts[idx as usize]);
-        Self { batch, idx, first_row, rows, facts }
+        Self { batch, idx, first_row: order.base + first_row, rows, facts }
     }
 
     fn head(&self) -> &'a TraceHead {
