@@ -118,6 +118,11 @@ impl File {
         (groups, local, base)
     }
 
+    /// Returns the one range of all rows.
+    fn all(&self) -> [Range<u64>; 1] {
+        std::array::from_fn(|_| 0..self.n_rows())
+    }
+
     /// Returns the columns that are called `names`; one that there is not is passed over.
     fn roots(&self, names: &[&str]) -> ProjectionMask {
         let schema = self.metadata.parquet_schema();
@@ -134,7 +139,7 @@ impl File {
             batches.push(batch.clone());
             Ok(())
         };
-        Scan::new(self, &[0..self.n_rows()], Some(names), SCAN_ROWS, keep)
+        Scan::new(self, &self.all(), Some(names), SCAN_ROWS, keep)
     }
 }
 
@@ -154,7 +159,7 @@ impl Traces {
     /// Reads where all traces stand.
     pub(crate) fn scan_places(&self) -> Result<Scan<TracePlace>, PartError> {
         let names = ["trace_id", "first_row", "n_rows", "start_ns"];
-        Scan::new(&self.file, &[0..self.file.n_rows()], Some(&names), BATCH_ROWS, decode::trace_places)
+        Scan::new(&self.file, &self.file.all(), Some(&names), BATCH_ROWS, decode::trace_places)
     }
 }
 
@@ -167,6 +172,6 @@ impl Slices {
     /// Reads where all slices stand.
     pub(crate) fn scan_places(&self) -> Result<Scan<SlicePlace>, PartError> {
         let names = ["trace_id", "start_ns"];
-        Scan::new(&self.file, &[0..self.file.n_rows()], Some(&names), BATCH_ROWS, decode::slice_places)
+        Scan::new(&self.file, &self.file.all(), Some(&names), BATCH_ROWS, decode::slice_places)
     }
 }
