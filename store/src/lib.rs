@@ -23,6 +23,8 @@ pub mod part;
 pub mod promote;
 pub mod retain;
 pub mod rows;
+#[cfg(feature = "s3")]
+pub mod s3;
 pub mod schema;
 pub mod unite;
 pub mod view;
