@@ -259,8 +259,17 @@ impl Region {
 
     /// Returns the bytes of the chunks that threads hold or have granted ahead.
     pub fn held_bytes(&self) -> Bytes {
-        let held = |account: &Account| u64::from((account.ahead | account.open).count_ones());
-        Bytes(self.accounts.iter().map(|account| held(account) * account.lease.class.bytes()).sum())
+        self.bytes_of(|account| account.ahead | account.open)
+    }
+
+    /// Returns the bytes of the free chunks that have pages.
+    pub fn spare_bytes(&self) -> Bytes {
+        self.bytes_of(|account| account.free() & account.populated)
+    }
+
+    fn bytes_of(&self, mask: impl Fn(&Account) -> u64) -> Bytes {
+        let bytes = |account: &Account| u64::from(mask(account).count_ones()) * account.lease.class.bytes();
+        Bytes(self.accounts.iter().map(bytes).sum())
     }
 
     /// Returns how many chunks of each class are granted ahead.

@@ -2,11 +2,17 @@
 //!
 //! Called once, by `main` and by tests. Every error names the file or the command line, the key, the value and what is allowed.
 
+mod intake;
+
+pub(crate) use intake::pattern;
+pub use intake::{IntakeConfig, REDACT_MAX, RedactAction, RedactRule};
+
 use backsight_core::units::Bytes;
 use backsight_proto::config::{ConfigError, Form, Key, Origin, Value, check_flag, read};
 use backsight_proto::tls::TlsFiles;
+use backsight_proto::wire::otlp_visit::DEPTH_MAX;
 use serde::Deserialize;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// The smallest store that works: two files.
@@ -25,6 +31,27 @@ pub const KEYS: &[Key] = &[
     Key::new("store.traces_max", Form::Number { min: 1, max: 100_000_000 }),
     Key::new("store.queue_bytes", Form::Size { min: Bytes::mib(1), max: Bytes(16 << 30) }),
     Key::new("coordinator.ttl_s", Form::Number { min: 1, max: 3600 }),
+    Key::new("intake.otlp", Form::Flag),
+    Key::new("intake.otlp_grpc", Form::Address),
+    Key::new("intake.otlp_http", Form::Address),
+    Key::new("intake.body_max", intake::REQUEST_FORM),
+    Key::new("intake.decompressed_max", intake::REQUEST_FORM),
+    Key::new("intake.attr_value_max", Form::Size { min: Bytes(64), max: Bytes::mib(16) }),
+    Key::new("intake.attrs_max", Form::Number { min: 1, max: 65_536 }),
+    Key::new("intake.events_max", Form::Number { min: 1, max: 65_536 }),
+    Key::new("intake.depth_max", Form::Number { min: 1, max: DEPTH_MAX as u64 }),
+    Key::new("intake.in_flight_bytes", Form::Size { min: Bytes::mib(1), max: Bytes(64 << 30) }),
+    Key::new("intake.connections_max", Form::Number { min: 1, max: 65_536 }),
+    Key::new("intake.redact", Form::Tables(intake::REDACT_KEYS)),
+    Key::new("intake.redact_key", Form::Path { len_max: FOLDER_PATH_MAX_BYTES }),
+    Key::new("query.listen", Form::Address),
+    Key::new("query.base_path", Form::BasePath),
+    Key::new("query.cors", Form::Origins),
+    Key::new("query.timeout_s", Form::Number { min: 1, max: 600 }),
+    Key::new("query.results_max", Form::Number { min: 1, max: 10_000 }),
+    Key::new("query.concurrent_max", Form::Number { min: 1, max: 1024 }),
+    Key::new("query.connections_max", Form::Number { min: 1, max: 65_536 }),
+    Key::new("auth.tokens", Form::Path { len_max: FOLDER_PATH_MAX_BYTES }),
 ];
 
 /// The keys of the table `[collector.tls]`.
@@ -44,6 +71,12 @@ pub struct Config {
     pub store: StoreConfig,
     /// How it follows requests.
     pub coordinator: CoordinatorConfig,
+    /// What it takes of OTLP.
+    pub intake: IntakeConfig,
+    /// How it is read over HTTP.
+    pub query: QueryConfig,
+    /// Who may ask.
+    pub auth: AuthConfig,
 }
 
 /// `[collector]`
@@ -75,22 +108,21 @@ impl Default for CollectorConfig {
 }
 
 impl CollectorConfig {
-    /// Returns whether nobody but processes of this host reaches it.
-    pub const fn is_of_this_host(&self) -> bool {
-        self.listen.ip().is_loopback()
-    }
-
-    /// Checks that it is open to others only with certificates, or where somebody says that it may be.
-    fn check(&self, of_listen: Origin<'_>, of_insecure: Origin<'_>) -> Result<(), ConfigError> {
+    /// Checks that it is open to others only with certificates, or where somebody says that it may be; of each address, with its key and origin.
+    fn check(
+        &self,
+        listens: &[(&'static str, SocketAddr, Origin<'_>)],
+        of_insecure: Origin<'_>,
+    ) -> Result<(), ConfigError> {
         if self.tls.is_some() && self.insecure {
             let allowed = "false where [collector.tls] names certificates".to_owned();
             return Err(ConfigError::beside(of_insecure, "collector.insecure", "true", allowed));
         }
-        if self.tls.is_none() && !self.insecure && !self.is_of_this_host() {
+        let open = listens.iter().find(|(_, address, _)| !address.ip().is_loopback());
+        if let (false, false, Some((key, address, origin))) = (self.tls.is_some(), self.insecure, open) {
             let allowed = "an address of this host alone, as 127.0.0.1, unless [collector.tls] names certificates, by which others are known, \
                            or collector.insecure (--insecure) says that whoever reaches it may read and write traces";
-            let listen = self.listen.to_string();
-            return Err(ConfigError::beside(of_listen, "collector.listen", &listen, allowed.to_owned()));
+            return Err(ConfigError::beside(*origin, key, &address.to_string(), allowed.to_owned()));
         }
         Ok(())
     }
@@ -128,6 +160,51 @@ impl Default for CoordinatorConfig {
     }
 }
 
+/// Where the API is where nobody says it; Jaeger's own port.
+pub const QUERY_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 16_686);
+
+/// `[query]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QueryConfig {
+    /// Where the API is. Where nobody says it, it is at [`QUERY_LISTEN`] if that is free, else nowhere.
+    pub listen: Option<SocketAddr>,
+    /// What stands before all its paths.
+    pub base_path: String,
+    /// Origins whose pages may read answers.
+    pub cors: Vec<String>,
+    /// How long a question may take.
+    pub timeout_s: u64,
+    /// Traces of one answer.
+    pub results_max: usize,
+    /// Requests that are answered at a time.
+    pub concurrent_max: usize,
+    /// Connections at a time.
+    pub connections_max: usize,
+}
+
+impl Default for QueryConfig {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            base_path: String::new(),
+            cors: Vec::new(),
+            timeout_s: 10,
+            results_max: 1000,
+            concurrent_max: 16,
+            connections_max: 256,
+        }
+    }
+}
+
+/// `[auth]`
+#[derive(Clone, Debug, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuthConfig {
+    /// The file of tokens; none to answer whoever reaches the API.
+    pub tokens: Option<PathBuf>,
+}
+
 /// What the command line may override.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overrides {
@@ -154,8 +231,29 @@ impl Config {
             check_flag(KEYS, "collector.data_dir", &Value::Text(dir.as_os_str()))?;
             config.collector.data_dir = dir;
         }
-        config.collector.check(of_listen, of_insecure)?;
+        config.intake.check(origin(false))?;
+        let mut listens = vec![("collector.listen", config.collector.listen, of_listen)];
+        if config.intake.otlp {
+            listens.push(("intake.otlp_grpc", config.intake.otlp_grpc, origin(false)));
+            listens.push(("intake.otlp_http", config.intake.otlp_http, origin(false)));
+        }
+        config.collector.check(&listens, of_insecure)?;
+        config.check_query(origin(false))?;
         Ok(config)
+    }
+
+    /// Checks that the API is open to others as the collector is: tokens alone could be read on their way.
+    fn check_query(&self, of_listen: Origin<'_>) -> Result<(), ConfigError> {
+        let open = self.query.listen.filter(|listen| !listen.ip().is_loopback());
+        match open {
+            Some(listen) if self.collector.tls.is_none() && !self.collector.insecure => {
+                let allowed = "an address of this host alone, as 127.0.0.1, unless [collector.tls] names certificates, by which others are \
+                               known, or collector.insecure (--insecure) says that whoever reaches it may read traces";
+                let listen = listen.to_string();
+                Err(ConfigError::beside(of_listen, "query.listen", &listen, allowed.to_owned()))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -2,16 +2,19 @@
 //!
 //! Called by `main` and by tests.
 
+use crate::auth::{Tokens, TokensError};
 use crate::config::{Config, StoreConfig};
 use crate::coordination::Coordination;
 use crate::coordinator::Limits;
 use crate::door;
-use crate::http;
+use crate::http::{self, Edges};
 use crate::intake::IntakeService;
 use crate::library::{self, Library};
+use crate::otlp::{Counts, ListenError, Listeners, Spans};
 use crate::query::QueryService;
 use crate::status::Watch;
-use crate::tls::Tls;
+use crate::tls::{Speaks, Tls};
+use crate::web::{self, Tally, Web};
 use backsight_core::coordination::Greeting;
 use backsight_core::units::Nanos;
 use backsight_proto::tls::TlsError;
@@ -53,14 +56,22 @@ pub enum StartError {
     /// The certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The tokens cannot be used.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
     /// The address is taken, or not ours.
-    #[error("listen on {address}: set collector.listen to another")]
+    #[error("listen on {address}: set {key} to another")]
     Listen {
+        /// What the configuration calls it.
+        key: &'static str,
         /// The address.
         address: SocketAddr,
         /// Why not.
         source: std::io::Error,
     },
+    /// OTLP cannot be taken.
+    #[error(transparent)]
+    Otlp(#[from] ListenError),
 }
 
 /// A running collector; it stops when this is dropped, or with [`Collector::stop`].
@@ -69,18 +80,31 @@ pub struct Collector {
     address: SocketAddr,
     library: Library,
     tls: Option<Arc<Tls>>,
+    tokens: Option<Arc<Tokens>>,
+    web: Option<Web>,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<Result<(), tonic::transport::Error>>,
     settles: JoinHandle<()>,
+    /// Open where somebody takes spans.
+    otlp: Option<Listeners>,
 }
 
 impl Collector {
-    /// Opens the store and starts to serve.
+    /// As [`Collector::start_with`], and OTLP is not listened for.
     ///
     /// # Errors
-    /// Certificates that cannot be used, a store that cannot be opened, or an address that cannot be listened on.
+    /// As that.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
+        Self::start_with(config, None).await
+    }
+
+    /// Opens the store and starts to serve; what OTLP exporters send goes to `spans`.
+    ///
+    /// # Errors
+    /// Certificates, tokens or rules of redaction that cannot be used, a store that cannot be opened, or an address that cannot be listened on.
+    pub async fn start_with(config: &Config, spans: Option<Arc<dyn Spans>>) -> Result<Self, StartError> {
         let tls = config.collector.tls.clone().map(Tls::read).transpose()?.map(Arc::new);
+        let tokens = config.auth.tokens.as_deref().map(Tokens::read).transpose()?.map(Arc::new);
         let data_dir = config.collector.data_dir.clone();
         let store = config.store.clone();
         let opened = tokio::task::spawn_blocking(move || open(&data_dir, &store));
@@ -89,20 +113,34 @@ impl Collector {
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         };
         let address = config.collector.listen;
-        let listen_error = |source| StartError::Listen { address, source };
+        let listen_error = |source| StartError::Listen { key: "collector.listen", address, source };
         let listener = TcpListener::bind(address).await.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
         let limits = Limits { group_life: Nanos::from_ms(1000 * config.coordinator.ttl_s), ..Limits::default() };
         let coordination = Coordination::start(greeting(), limits, config.collector.agents_max, library.clone());
+        let refused = coordination.refused().clone();
+        let source = Arc::new(Watch::new(coordination.clone()));
+        let parts = web::Parts {
+            library: library.clone(),
+            source: source.clone(),
+            refused: refused.clone(),
+            tls: tls.clone(),
+            tokens: tokens.clone(),
+            tally: Tally::default(),
+        };
+        let query = QueryService::new(library.clone(), source, refused.clone());
         let routes = Routes::new(coordination.server())
             .add_service(IntakeService::server(library.clone(), coordination.clone()))
-            .add_service(QueryServer::new(QueryService::new(
-                library.clone(),
-                Arc::new(Watch::new(coordination.clone())),
-                coordination.refused().clone(),
-            )));
-        let refused = coordination.refused().clone();
-        let routes = http::with_metrics(routes, library.clone(), coordination);
+            .add_service(QueryServer::new(query));
+        let edges = Edges { otlp: Counts::default(), api: parts.tally.clone() };
+        let routes = http::with_metrics(routes, library.clone(), coordination, edges.clone());
+        let otlp = match spans.filter(|_| config.intake.otlp) {
+            Some(spans) => {
+                Some(Listeners::start(&config.intake, tls.as_deref(), refused.clone(), spans, edges.otlp).await?)
+            }
+            None => None,
+        };
+        let web = Web::start(config, parts).await?;
         let (stop, stopped) = oneshot::channel::<()>();
         let server = Server::builder()
             .accept_http1(true)
@@ -113,7 +151,10 @@ impl Collector {
             let _ = stopped.await; // dropped is told as well
         };
         let served = match &tls {
-            Some(tls) => tokio::spawn(server.serve_with_incoming_shutdown(tls.incoming(listener, refused), stopped)),
+            Some(tls) => {
+                let incoming = tls.incoming(listener, refused, Speaks::Http2);
+                tokio::spawn(server.serve_with_incoming_shutdown(incoming, stopped))
+            }
             None => tokio::spawn(server.serve_with_incoming_shutdown(door::plain(listener), stopped)),
         };
         let settles = tokio::spawn(settle(library.clone()));
@@ -122,7 +163,7 @@ impl Collector {
         if tls.is_none() && !address.ip().is_loopback() {
             warn!("whoever reaches this address may read and write traces");
         }
-        Ok(Self { address, library, tls, stop: Some(stop), served, settles })
+        Ok(Self { address, library, tls, tokens, web, stop: Some(stop), served, settles, otlp })
     }
 
     /// Returns its certificates, if it has any.
@@ -130,9 +171,24 @@ impl Collector {
         self.tls.as_ref()
     }
 
+    /// Returns the tokens that it knows, if it wants any.
+    pub const fn tokens(&self) -> Option<&Arc<Tokens>> {
+        self.tokens.as_ref()
+    }
+
     /// Returns where it listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Returns where it listens for OTLP, if it does.
+    pub const fn otlp(&self) -> Option<&Listeners> {
+        self.otlp.as_ref()
+    }
+
+    /// Returns where the HTTP API is, if it is anywhere.
+    pub fn api_address(&self) -> Option<SocketAddr> {
+        self.web.as_ref().map(Web::address)
     }
 
     /// Waits until a part of it has ended that must not, and returns which: what is left looks well and is not.
@@ -142,8 +198,10 @@ impl Collector {
             ticks.tick().await;
             let parts = [
                 (self.served.is_finished(), "nobody listens any more"),
+                (self.web.as_ref().is_some_and(Web::is_over), "nobody answers the HTTP API any more"),
                 (self.settles.is_finished(), "nobody sums traces up any more"),
                 (self.library.is_closed(), "nobody writes to the store any more"),
+                (self.otlp.as_ref().is_some_and(Listeners::is_closed), "nobody listens for OTLP any more"),
             ];
             if let Some((_, what)) = parts.into_iter().find(|(is_over, _)| *is_over) {
                 return what;
@@ -155,6 +213,12 @@ impl Collector {
     pub async fn stop(mut self) {
         self.stop = None;
         self.settles.abort();
+        if let Some(otlp) = self.otlp.take() {
+            otlp.stop(STOP_WAIT).await;
+        }
+        if let Some(web) = self.web.take() {
+            web.stop().await;
+        }
         // Streams of agents never end by themselves.
         if tokio::time::timeout(STOP_WAIT, &mut self.served).await.is_err() {
             self.served.abort();

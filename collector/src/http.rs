@@ -1,29 +1,42 @@
 //! Plain HTTP beside gRPC, on the same port: metrics and health.
 //!
-//! Called by the daemon. Metric names follow the conventions: `backsight_collector_<noun>_<unit>[_total]`; times are seconds.
+//! Called by the daemon. Metric names follow the conventions: `backsight_collector_<noun>_<unit>[_total]`, and `backsight_query_` of the HTTP API; times are
+//! seconds.
 
 mod exposition;
+mod otlp;
 
 use crate::coordination::{Coordination, Overview};
 use crate::library::{Library, Stats};
+use crate::otlp::Counts;
 use crate::streams::Refused;
+use crate::web::Tally;
 use axum::routing::get;
 use backsight_store::Losses;
 use exposition::{Exposition, Kind};
 use tonic::service::Routes;
 
+/// What is counted where strangers come in.
+#[derive(Clone, Debug, Default)]
+pub struct Edges {
+    /// OTLP.
+    pub otlp: Counts,
+    /// The HTTP API.
+    pub api: Tally,
+}
+
 /// Adds `/metrics` and `/healthz`.
-pub fn with_metrics(routes: Routes, library: Library, coordination: Coordination) -> Routes {
+pub fn with_metrics(routes: Routes, library: Library, coordination: Coordination, edges: Edges) -> Routes {
     let metrics = move || {
-        let (library, coordination) = (library.clone(), coordination.clone());
-        async move { metrics(&library.stats(), &coordination.overview(), coordination.refused()) }
+        let (library, coordination, edges) = (library.clone(), coordination.clone(), edges.clone());
+        async move { metrics(&library.stats(), &coordination.overview(), coordination.refused(), &edges) }
     };
     let router = routes.into_axum_router().route("/metrics", get(metrics)).route("/healthz", get(async || "ok\n"));
     Routes::from(router)
 }
 
 /// Returns the metrics in Prometheus' text format.
-fn metrics(stats: &Stats, overview: &Overview, refused: &Refused) -> String {
+fn metrics(stats: &Stats, overview: &Overview, refused: &Refused, edges: &Edges) -> String {
     let mut out = Exposition::default();
     of_agents(&mut out, overview);
     of_library(&mut out, stats);
@@ -39,6 +52,10 @@ fn metrics(stats: &Stats, overview: &Overview, refused: &Refused) -> String {
     out.labelled("refused_queries_total", "Questions that have no answer.", "reason", refused.queries());
     let done = overview.counts.iter().filter(|count| !is_refusal(count)).map(|(what, n)| (*what, *n));
     out.labelled("coordination_total", "What the coordinator did.", "what", done);
+    otlp::show(&mut out, &edges.otlp);
+    let times = edges.api.endpoints().map(|of| (of.name, of.n, of.ns));
+    out.summary("query", "seconds", "The time until answers of the HTTP API were ready.", "endpoint", times);
+    out.of("query", "refused_total", "Requests to it that were refused.", "reason", edges.api.refusals());
     out.into_text()
 }
 

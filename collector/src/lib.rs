@@ -4,6 +4,8 @@
 //! network, in the messages of `backsight-proto`, and none of it is believed unchecked.
 #![forbid(unsafe_code)]
 
+pub mod archive;
+pub mod auth;
 pub mod certify;
 pub mod config;
 pub mod coordination;
@@ -13,8 +15,10 @@ mod door;
 pub mod http;
 pub mod intake;
 pub mod library;
+pub mod otlp;
 pub mod query;
 mod seldom;
 pub mod status;
 pub mod streams;
 pub mod tls;
+pub mod web;

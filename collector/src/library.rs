@@ -4,6 +4,7 @@
 //! the store. Times are passed in.
 
 mod index;
+mod likely;
 mod line;
 mod names;
 mod stats;
@@ -247,6 +248,20 @@ impl Library {
             found.traces.extend(lines.into_iter().take(n_wanted).map(|line| line.summary.clone()));
             if cursor.is_none() || found.n_more >= MORE_MAX {
                 return found;
+            }
+        }
+    }
+
+    /// Returns the lines of all traces that match, newest first.
+    ///
+    /// # Cost
+    /// Looks at all traces; a pointer for each that is returned. Not on a thread that serves others.
+    pub fn lines(&self, filter: &Filter) -> Vec<Arc<Line>> {
+        let (mut lines, mut cursor) = (Vec::new(), None);
+        loop {
+            cursor = self.shared.index().search(filter, cursor, SEARCH_STEP, &mut lines);
+            if cursor.is_none() {
+                return lines;
             }
         }
     }

@@ -1,15 +1,17 @@
-//! `backsight-collector`: reads the configuration, starts the collector, has it read its certificates again on SIGHUP, and stops it on SIGTERM
-//! or SIGINT.
+//! `backsight-collector`: reads the configuration, starts the collector, has it read its certificates and tokens again on SIGHUP, and stops it on
+//! SIGTERM or SIGINT.
 //!
 //! Everything else is the library's.
 #![forbid(unsafe_code)]
 
 use anyhow::Context;
+use backsight_collector::auth::{self, Role, Tokens};
 use backsight_collector::config::{Config, Overrides};
 use backsight_collector::daemon::Collector;
+use backsight_collector::otlp::Rules;
 use backsight_collector::tls::{self, Tls};
 use backsight_core::cause::chain;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
@@ -43,10 +45,43 @@ struct Arguments {
     /// Reads and checks the configuration, and ends.
     #[arg(long)]
     check: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Tokens by which people and programs are let in (auth.tokens).
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum TokenCommand {
+    /// Makes a token: prints it, and the line to add to the file of tokens.
+    New {
+        /// What it is for: ingest, read or admin.
+        #[arg(long)]
+        role: Role,
+        /// What it is called in the file.
+        #[arg(long, default_value = "unnamed", value_parser = name)]
+        name: String,
+    },
+}
+
+/// Returns a name that can stand in a line.
+fn name(text: &str) -> Result<String, String> {
+    let is_plain = !text.trim().is_empty() && !text.chars().any(char::is_control);
+    if is_plain { Ok(text.trim().to_owned()) } else { Err("expected a name in one line".to_owned()) }
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let mut arguments = Arguments::parse();
+    if let Some(Command::Token { command: TokenCommand::New { role, name } }) = arguments.command.take() {
+        return make_token(role, &name);
+    }
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
@@ -57,11 +92,27 @@ fn main() -> ExitCode {
     }
 }
 
+/// Prints a token to the one who wants it, and its line to be added to the file.
+fn make_token(role: Role, name: &str) -> ExitCode {
+    match auth::make(role, name) {
+        Ok(made) => {
+            println!("token, shown this once:\n{}\n\nline for auth.tokens:\n{}", made.token, made.line);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("backsight-collector: {}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { config, listen, data_dir, insecure, check } = arguments;
+    let Arguments { config, listen, data_dir, insecure, check, command: _ } = arguments;
     let config = Config::load(config.as_deref(), Overrides { listen, data_dir, insecure })?;
     if check {
         config.collector.tls.as_ref().map_or(Ok(()), tls::check)?;
+        Rules::read(&config.intake)?;
+        config.auth.tokens.as_deref().map(Tokens::read).transpose()?;
         return Ok(());
     }
     raise_descriptor_limit();
@@ -79,11 +130,9 @@ fn n_workers() -> usize {
 async fn serve(config: &Config) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("catch SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("catch SIGINT")?;
-    let hangup = signal(SignalKind::hangup()).context("catch SIGHUP")?; // without certificates it says nothing
+    let hangup = signal(SignalKind::hangup()).context("catch SIGHUP")?; // without certificates and tokens it says nothing
     let collector = Collector::start(config).await?;
-    if let Some(tls) = collector.tls() {
-        tokio::spawn(renew(tls.clone(), hangup));
-    }
+    tokio::spawn(renew(collector.tls().cloned(), collector.tokens().cloned(), hangup));
     tell_manager(NotifyState::Ready);
     let broken = tokio::select! {
         _ = terminate.recv() => None,
@@ -101,12 +150,20 @@ fn raise_descriptor_limit() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }); // else it accepts fewer
 }
 
-/// Reads the certificates again on each SIGHUP; what cannot be used leaves those that are in use.
-async fn renew(tls: Arc<Tls>, mut hangup: Signal) {
+/// Reads certificates and tokens again on each SIGHUP; what cannot be used leaves those that are in use.
+async fn renew(tls: Option<Arc<Tls>>, tokens: Option<Arc<Tokens>>, mut hangup: Signal) {
     while hangup.recv().await.is_some() {
-        match tls.read_again() {
-            Ok(()) => tracing::info!("certificates read again"),
-            Err(error) => tracing::error!(cause = chain(&error), "certificates not read again, those in use stay"),
+        match tls.as_ref().map(|tls| tls.read_again()) {
+            Some(Ok(())) => tracing::info!("certificates read again"),
+            Some(Err(error)) => {
+                tracing::error!(cause = chain(&error), "certificates not read again, those in use stay")
+            }
+            None => {}
+        }
+        match tokens.as_ref().map(|tokens| tokens.read_again()) {
+            Some(Ok(())) => tracing::info!("tokens read again"),
+            Some(Err(error)) => tracing::error!(cause = chain(&error), "tokens not read again, those in use stay"),
+            None => {}
         }
     }
 }

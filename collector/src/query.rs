@@ -132,7 +132,8 @@ fn tell(
     }
 }
 
-fn drops(stats: &Stats, of_others: Vec<(String, u64)>, refused: &Refused) -> HashMap<String, u64> {
+/// Returns all that was refused or given up, by reason.
+pub(crate) fn drops(stats: &Stats, of_others: Vec<(String, u64)>, refused: &Refused) -> HashMap<String, u64> {
     let mut drops: HashMap<String, u64> = of_others.into_iter().collect();
     let streams = refused.counts().filter(|(_, n)| *n > 0);
     drops.extend(streams.map(|(reason, n)| (format!("refused_streams_{reason}"), n)));

@@ -25,6 +25,15 @@ const HANDSHAKES_MAX: usize = 256;
 /// How long a handshake may take: two messages each way, and a network may lose any of them twice.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 
+/// What is spoken on connections.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Speaks {
+    /// HTTP/2, or HTTP/1.1 with those who speak nothing else.
+    Http2,
+    /// HTTP/1.1 alone.
+    Http1,
+}
+
 /// A collector's certificates.
 #[derive(Debug)]
 pub struct Tls {
@@ -68,9 +77,11 @@ impl Tls {
         &self,
         listener: TcpListener,
         refused: Refused,
+        speaks: Speaks,
     ) -> ReceiverStream<std::io::Result<TlsStream<TcpStream>>> {
         let (known, stream) = mpsc::channel(1);
-        let doorman = Doorman { known, handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)), log: Log::new(refused) };
+        let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+        let doorman = Doorman { known, handshakes, log: Log::new(refused), speaks };
         tokio::spawn(doorman.accept(listener, self.config.subscribe()));
         ReceiverStream::new(stream)
     }
@@ -82,6 +93,7 @@ struct Doorman {
     known: mpsc::Sender<std::io::Result<TlsStream<TcpStream>>>,
     handshakes: Arc<Semaphore>,
     log: Log,
+    speaks: Speaks,
 }
 
 impl Doorman {
@@ -104,7 +116,10 @@ impl Doorman {
     }
 
     /// Asks for a certificate, and passes the connection on if it is known.
-    async fn ask(&self, stream: TcpStream, peer: SocketAddr, config: Arc<ServerConfig>) {
+    async fn ask(&self, stream: TcpStream, peer: SocketAddr, mut config: Arc<ServerConfig>) {
+        if self.speaks == Speaks::Http1 {
+            Arc::make_mut(&mut config).alpn_protocols = vec![b"http/1.1".to_vec()];
+        }
         match tokio::time::timeout(HANDSHAKE_WITHIN, TlsAcceptor::from(config).accept(stream)).await {
             Ok(Ok(stream)) => {
                 let _ = self.known.send(Ok(stream)).await; // nobody: the collector stops

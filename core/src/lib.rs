@@ -26,6 +26,7 @@
 //! - **group**: a symptomatic trace and its laterals, followed from host to host by the coordinator.
 //! - **coordinator**: who follows crumbs from agent to agent, and asks each for its part.
 //! - **certificate**: what a stored trace says about its own completeness.
+//! - **flat span**: a span, or a visit that stands for one, as others know spans ([`flat`]).
 //! - **row**: a span as the read side computes with it: ids, times, label, host ([`columns`]).
 //! - **label**: service, operation and kind of a span; a **label path** leads from the root down to it, repetitions folded.
 //! - **critical path**: to which span each nanosecond of a trace's root belongs ([`critical`]).
@@ -46,8 +47,10 @@ pub mod context;
 pub mod coordination;
 pub mod critical;
 pub mod expr;
+pub mod flat;
 pub mod holding;
 pub mod ids;
+pub mod leb128;
 pub mod loglinear;
 pub mod names;
 pub mod priority;

@@ -4,10 +4,12 @@
 //! percentiles that are learnt and forgotten; these are kept, merged in any order, and written to files.
 
 mod encoding;
+mod histogram;
 #[cfg(test)]
 mod tests;
 
 pub use encoding::DecodeSketchError;
+pub use histogram::{HISTOGRAM_PER_OCTAVE, Histogram};
 
 use crate::loglinear::{bounds, bucket};
 
@@ -91,6 +93,12 @@ impl Sketch {
     /// Returns whether no value was counted.
     pub fn is_empty(&self) -> bool {
         self.pages.is_empty()
+    }
+
+    /// Returns how many octaves there are from the lowest to the highest that values fell into: what its memory grows by.
+    #[inline]
+    pub fn n_octaves(&self) -> usize {
+        self.pages.len()
     }
 
     /// Returns the buckets that hold values, ascending.

@@ -186,6 +186,13 @@ pub struct Attribute {
     pub value: AttributeValue,
 }
 
+impl Attribute {
+    /// Returns an attribute.
+    pub fn new(key: &str, value: AttributeValue) -> Self {
+        Self { key: key.into(), value }
+    }
+}
+
 /// The value of an attribute, with interned strings resolved.
 #[derive(Clone, PartialEq, Debug)]
 pub enum AttributeValue {
@@ -201,6 +208,30 @@ pub enum AttributeValue {
     Bytes(Vec<u8>),
     /// Values in order.
     Array(Vec<Self>),
+}
+
+impl From<bool> for AttributeValue {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<i64> for AttributeValue {
+    fn from(value: i64) -> Self {
+        Self::I64(value)
+    }
+}
+
+impl From<&str> for AttributeValue {
+    fn from(text: &str) -> Self {
+        Self::Str(text.into())
+    }
+}
+
+impl From<String> for AttributeValue {
+    fn from(text: String) -> Self {
+        Self::Str(text.into())
+    }
 }
 
 /// Something that happened at an instant.

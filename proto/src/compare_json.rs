@@ -1,4 +1,4 @@
-//! Two traces held against each other, as JSON: what `backsight trace compare --json` prints.
+//! Two traces held against each other, as JSON: what `backsight trace compare --json` prints, and the collector answers.
 //!
 //! All numbers are computed here, by `core`; whoever shows them only makes words of them.
 
@@ -111,19 +111,29 @@ impl CompareJson {
     /// As of [`align`]; some 300 bytes of memory a span.
     pub fn of(a: &Trace, b: &Trace, n_rows_max: usize) -> Self {
         let mut labels = Labels::default();
-        let (columns_a, clocks_a) = corrected(a, &mut labels);
-        let (columns_b, clocks_b) = corrected(b, &mut labels);
-        let trees = [Tree::new(&columns_a, &labels), Tree::new(&columns_b, &labels)];
+        let sides = [a, b].map(|trace| (trace.id, Columns::of_trace(trace, &mut labels)));
+        Self::of_columns(&sides, &labels, n_rows_max)
+    }
+
+    /// Does what [`CompareJson::of`] does with rows of two traces whose labels are in `labels`.
+    ///
+    /// # Cost
+    /// As of [`CompareJson::of`].
+    pub fn of_columns(sides: &[(TraceId, Columns); 2], labels: &Labels, n_rows_max: usize) -> Self {
+        let [(a, of_a), (b, of_b)] = sides;
+        let (columns_a, clocks_a) = corrected(of_a, labels);
+        let (columns_b, clocks_b) = corrected(of_b, labels);
+        let trees = [Tree::new(&columns_a, labels), Tree::new(&columns_b, labels)];
         let critical = trees.each_ref().map(CriticalPath::of);
         let [side_a, side_b] = [0, 1].map(|idx: usize| Side { tree: &trees[idx], path: &critical[idx] });
         let mut paths = Paths::new(u32::MAX);
-        let alignment = align(side_a.tree, side_b.tree, &labels);
-        let comparison = Comparison::of(side_a, side_b, &alignment, &mut paths, &labels);
+        let alignment = align(side_a.tree, side_b.tree, labels);
+        let comparison = Comparison::of(side_a, side_b, &alignment, &mut paths, labels);
         let (rows, rest) = comparison.first(n_rows_max);
-        let said = Said { trees: &trees, paths: &paths, labels: &labels };
+        let said = Said { trees: &trees, paths: &paths, labels };
         Self {
-            a: said.compared(a.id, 0, comparison.duration_a_ns, clocks_a),
-            b: said.compared(b.id, 1, comparison.duration_b_ns, clocks_b),
+            a: said.compared(*a, 0, comparison.duration_a_ns, clocks_a),
+            b: said.compared(*b, 1, comparison.duration_b_ns, clocks_b),
             delta_ns: narrow(i128::from(comparison.duration_b_ns) - i128::from(comparison.duration_a_ns)),
             rows: rows.iter().map(|row| said.delta(row)).collect(),
             rest: RestJson { n_rows: rest.n_rows, delta_ns: narrow(rest.delta_ns) },
@@ -132,12 +142,14 @@ impl CompareJson {
 }
 
 /// Returns the rows of a trace on the clock of its root's host, and the clocks that did not agree with that.
-fn corrected(trace: &Trace, labels: &mut Labels) -> (Columns, Vec<ClockJson>) {
-    let columns = Columns::of_trace(trace, labels);
-    let tree = Tree::new(&columns, labels);
+///
+/// # Cost
+/// That of [`Bounds::clocks`], and a copy of the rows.
+pub fn corrected(columns: &Columns, labels: &Labels) -> (Columns, Vec<ClockJson>) {
+    let tree = Tree::new(columns, labels);
     let mut bounds = Bounds::default();
-    bounds.observe(&columns, &tree);
-    let clocks: Clocks = bounds.clocks(&columns, &tree, SKEW_MAX_NS);
+    bounds.observe(columns, &tree);
+    let clocks: Clocks = bounds.clocks(columns, &tree, SKEW_MAX_NS);
     let shifted = columns.shifted(|host| clocks.offset_ns(host));
     let differ = clocks
         .hosts

@@ -5,17 +5,19 @@
 
 mod convert;
 
-use crate::export::{Extras, on_one_clock};
+use crate::export::Extras;
+use backsight_core::flat::FlatTrace;
 use backsight_core::trace::Trace;
 use serde::Serialize;
 
 /// A trace as an OTLP `ExportTraceServiceRequest`.
 ///
 /// # Shape
-/// One resource a process. Ids are hex, 64-bit integers are text, bytes are base64. Attributes of ours begin with `backsight.`: on resources
+/// The spans of the trace's flat form ([`FlatTrace`]), with one resource for each process and each further service of it. Ids are hex, 64-bit
+/// integers are text, bytes are base64. Attributes of ours begin with `backsight.`: on resources
 /// `agent`, `region`, `verdict`, `gaps`, `clock`, `triggers` (names, or ids where no name is known) with
 /// `trigger_ids` beside it, `lost_records`, `death.signal`; on spans `open` (the end is not known, and
-/// reads as the last that is), `cut` (by the death of the process), `start_lost`, `tid`. A visit that has no span is an internal span
+/// reads as the last that is), `cut` (by the death of the process), `start_lost`, `tid`. A visit is an internal span
 /// `visit`; payloads are events `raw`, open edges events `call without answer`.
 ///
 /// Times of a process without wall time are ticks behind the start of the trace; its resource has `backsight.clock` = `ticks`.
@@ -31,9 +33,9 @@ impl ExportRequest {
     /// Returns `trace` with what is known beside it.
     ///
     /// # Cost
-    /// Time and memory linear in the trace; bytes grow by a third.
+    /// That of the flat form; memory linear in the trace, bytes grow by a third.
     pub fn new(trace: &Trace, extras: Extras<'_>) -> Self {
-        Self { resource_spans: convert::resources(&on_one_clock(trace), extras) }
+        Self { resource_spans: convert::resources(&FlatTrace::of(trace), extras) }
     }
 }
 

@@ -17,22 +17,24 @@ mod schema {
     tonic::include_proto!("perfetto.protos");
 }
 
-use crate::export::{Extras, on_one_clock};
+use crate::export::Extras;
+use backsight_core::flat::FlatTrace;
 use backsight_core::trace::Trace;
 use prost::Message;
 
 /// Returns `trace` as a Perfetto trace.
 ///
 /// # Shape
-/// A track for each process and each thread; spans are slices on their thread, on a child track of it where they overlap without nesting.
+/// A track for each process and each thread; spans of the flat form ([`FlatTrace`]) are slices on their thread, on a child track of it where they
+/// overlap without nesting.
 /// Events, payloads and open edges are instants, attributes are debug annotations. A span whose parent is in another process is the end of
 /// a flow from there. Process and thread ids are those of their hosts; one that a second host has too is replaced by a free one above all
-/// real ones, and the label of the process says so. Visits without a span are slices `visit`; ends that are not known are the last instant
+/// real ones, and the label of the process says so. Visits are slices `visit`; ends that are not known are the last instant
 /// that is.
 /// # Cost
 /// Time `n log n` in what is recorded, and linear in how many spans of one thread overlap.
 pub fn export(trace: &Trace, extras: Extras<'_>) -> Vec<u8> {
-    schema::Trace { packet: convert::packets(&on_one_clock(trace), extras) }.encode_to_vec()
+    schema::Trace { packet: convert::packets(&FlatTrace::of(trace), extras) }.encode_to_vec()
 }
 
 #[cfg(test)]

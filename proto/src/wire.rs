@@ -7,6 +7,7 @@ mod certificate;
 mod coordination;
 mod holding;
 pub mod otlp_json;
+pub mod otlp_redact;
 pub mod otlp_reply;
 pub mod otlp_visit;
 mod report;

@@ -29,6 +29,7 @@ mod print;
 mod value;
 
 pub use complete::{Completion, Offer, complete};
+pub(crate) use eval::holds;
 pub use eval::{Operand, SpanView, TraceView, matches, span_matches};
 pub use field::{Field, Operator, SpanField, TraceField, Type};
 pub use parse::{ParseError, parse};

@@ -5,7 +5,9 @@
 //! # Source
 //! RFC 9457.
 
+use crate::archive::Unanswered;
 use crate::cursor::CursorError;
+use crate::jaeger::BadRequest;
 use crate::language::ParseError;
 use crate::params::ParamsError;
 use crate::time::TimeError;
@@ -27,6 +29,8 @@ pub enum Code {
     Forbidden,
     /// There is no such thing.
     NotFound,
+    /// It is there, and not for this method.
+    BadMethod,
     /// It took too long.
     Timeout,
     /// The request is too large.
@@ -49,6 +53,7 @@ impl Code {
             Self::Unauthorized => 401,
             Self::Forbidden => 403,
             Self::NotFound => 404,
+            Self::BadMethod => 405,
             Self::Timeout => 408,
             Self::TooLarge => 413,
             Self::Unprocessable => 422,
@@ -66,6 +71,7 @@ impl Code {
             Self::Unauthorized => "unauthorized",
             Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
+            Self::BadMethod => "bad_method",
             Self::Timeout => "timeout",
             Self::TooLarge => "too_large",
             Self::Unprocessable => "unprocessable",
@@ -83,6 +89,7 @@ impl Code {
             Self::Unauthorized => "Say who you are",
             Self::Forbidden => "You may not do this",
             Self::NotFound => "There is no such thing here",
+            Self::BadMethod => "It is not for this method",
             Self::Timeout => "It took too long",
             Self::TooLarge => "The request is too large",
             Self::Unprocessable => "It cannot be done",
@@ -167,6 +174,11 @@ impl Problem {
         self.status
     }
 
+    /// Returns what it is in this case, for people.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// Returns what the header `retry-after` says, in seconds.
     pub const fn retry_after_s(&self) -> Option<u32> {
         self.retry_after_s
@@ -209,6 +221,22 @@ impl From<CursorError> for Problem {
 impl From<(&str, TimeError)> for Problem {
     fn from((name, error): (&str, TimeError)) -> Self {
         Self::of_parameter(name, error)
+    }
+}
+
+impl From<BadRequest> for Problem {
+    fn from(error: BadRequest) -> Self {
+        Self::new(Code::BadParameter, error.0)
+    }
+}
+
+impl From<Unanswered> for Problem {
+    fn from(error: Unanswered) -> Self {
+        let code = match error {
+            Unanswered::Stale { .. } => Code::Unprocessable,
+            Unanswered::Unreadable(_) => Code::Unavailable,
+        };
+        Self::new(code, error.to_string())
     }
 }
 

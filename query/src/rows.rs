@@ -1,15 +1,20 @@
 //! A trace as the read side answers it: spans on one clock, each with everything that the forms of answers say of it.
 //!
-//! Made from what was recorded ([`recorded`]) and, later, from the rows of parts; searched in ([`view`]), and written in the forms of
+//! Made from what was recorded ([`recorded`]) and from the rows of parts ([`stored`]); searched in ([`view`]), and written in the forms of
 //! others, as [`crate::jaeger::v1`].
 
+mod columns;
 mod recorded;
+pub(crate) mod stored;
 mod view;
+
+pub use columns::columns_of;
+pub use stored::Union;
 
 use backsight_core::certificate::Verdict;
 use backsight_core::ids::{SpanId, TraceId};
 use backsight_core::record::{SpanKind, StatusCode};
-use backsight_core::trace::{Attribute, Link};
+use backsight_core::trace::{Attribute, AttributeValue, Link};
 use backsight_core::units::NanoJoules;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -140,7 +145,7 @@ pub struct EventRow {
 }
 
 /// The attribute of an event that holds its message.
-pub const MESSAGE: &str = "message";
+pub const MESSAGE: &str = backsight_core::flat::key::MESSAGE;
 
 impl TraceRows {
     /// Returns the place of the span from which all others come: the first to start of those that name no cause, else of those whose cause is
@@ -167,10 +172,24 @@ impl TraceRows {
         intervals.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
 
+    /// Returns the number of the thread that a span ran on, where somebody said it.
+    pub fn thread(span: &SpanRow) -> Option<u32> {
+        let number = ["backsight.tid", "thread.id"].iter().find_map(|key| match value_of(&span.attributes, key) {
+            Some(AttributeValue::I64(number)) => Some(*number),
+            _ => None,
+        });
+        number.and_then(|number| u32::try_from(number).ok())
+    }
+
     /// Returns the service of a span; empty where its process is missing.
     pub fn service(&self, span: &SpanRow) -> &str {
         self.processes.get(span.process_idx).map_or("", |process| &process.service)
     }
+}
+
+/// Returns the value of the attribute `key`.
+pub fn value_of<'a>(attributes: &'a [Attribute], key: &str) -> Option<&'a AttributeValue> {
+    attributes.iter().find(|attribute| &*attribute.key == key).map(|attribute| &attribute.value)
 }
 
 #[cfg(test)]

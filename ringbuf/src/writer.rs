@@ -226,8 +226,8 @@ impl<S: Storage> Writer<S> {
             return false;
         }
         // SAFETY: there is an open chunk: `chunk_limit` is not 0.
-        if unsafe { self.has_threshold(header::RECORD_THRESHOLD) } {
-            return false; // which traces are below it is found out of line
+        if unsafe { self.has_threshold(header::RECORD_THRESHOLD) } && self.sheds_trace(trace) {
+            return false; // told out of line
         }
         (self.segment.trace, self.segment.parent_span, self.segment.span) = (trace, parent_span, span);
         self.segment.carried = *carried;

@@ -1,14 +1,22 @@
 //! Rows that wait for a cut, kept by column: names are interned, values stand in one arena, and traces know their rows.
 //!
-//! Filled by whoever decodes spans, read by `part` when it writes them. A batch is bounded and says when it is full; it reads no clock and
+//! Filled by whoever decodes spans, read by `part` when it writes them, and meanwhile by searches (`read`). A batch is bounded and says when it is full; it reads no clock and
 //! does no IO. It counts for each attribute's key how many rows have it, which decides what gets a column of its own (`promote`).
 
 mod interner;
+mod read;
+mod reports;
+mod resources;
 mod spans;
 mod traces;
+mod undo;
+
+pub use undo::Mark;
 
 pub(crate) use interner::{Interner, NO_CODE};
+pub(crate) use reports::ReportCell;
 pub(crate) use spans::{Cell, CellValue, EventCell, Extra, Head, LinkCell, STATUS_ERROR};
+use traces::NO_ROW;
 pub(crate) use traces::TraceHead;
 
 use crate::rows::{Attribute, ResourceId, SliceRow, SpanRow, TraceFacts, Value};
@@ -52,7 +60,13 @@ pub struct Batch {
     pub(crate) facts: Vec<TraceFacts<'static>>,
     pub(crate) resources: Vec<Vec<Attribute<'static>>>,
     pub(crate) slices: Vec<SliceRow<'static>>,
+    pub(crate) reports: Vec<ReportCell>,
+    /// What is known of traces of which nothing is said.
+    unknown: TraceFacts<'static>,
+    is_frozen: bool,
     trace_rows: HashMap<TraceId, u32>,
+    /// Resources that were given by their content.
+    known_resources: HashMap<Vec<u8>, ResourceId>,
     resource_bytes: usize,
     /// Bytes of texts that slices and facts own.
     owned_bytes: usize,
@@ -78,7 +92,11 @@ impl Batch {
             facts: Vec::new(),
             resources: Vec::new(),
             slices: Vec::new(),
+            reports: Vec::new(),
+            unknown: TraceFacts::default(),
+            is_frozen: false,
             trace_rows: HashMap::new(),
+            known_resources: HashMap::new(),
             resource_bytes: 0,
             owned_bytes: 0,
             key_rows: Vec::new(),
@@ -135,6 +153,21 @@ impl Batch {
         Ok(())
     }
 
+    /// Says what is known of traces of which [`Batch::set_trace`] says nothing.
+    pub fn set_unknown(&mut self, facts: TraceFacts<'static>) {
+        self.unknown = facts;
+    }
+
+    /// Marks the batch as one that is being written: whoever finds it so puts nothing into it.
+    pub fn freeze(&mut self) {
+        self.is_frozen = true;
+    }
+
+    /// Returns whether the batch takes no more.
+    pub fn is_frozen(&self) -> bool {
+        self.is_frozen
+    }
+
     /// Adds a slice.
     ///
     /// # Errors
@@ -149,7 +182,7 @@ impl Batch {
         Ok(())
     }
 
-    /// Adds a resource, and returns its number for spans. The caller gives each once.
+    /// Adds a resource, and returns its number for spans. The caller gives each once; see [`Self::resource`] for one who does not know.
     ///
     /// # Errors
     /// The batch is full, and as before.
@@ -180,7 +213,7 @@ impl Batch {
 
     /// Returns whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.traces.is_empty() && self.slices.is_empty()
+        self.traces.is_empty() && self.slices.is_empty() && self.reports.is_empty()
     }
 
     /// Returns the bytes that the batch takes in memory, roughly.
@@ -194,7 +227,8 @@ impl Batch {
             + size_of_val(self.traces.as_slice())
             + size_of_val(self.facts.as_slice())
             + size_of_val(self.slices.as_slice())
-            + self.resource_bytes
+            + size_of_val(self.reports.as_slice())
+            + 2 * self.resource_bytes
     }
 
     /// Returns for each key of attributes how many rows have it with a string, an integer, a double or a bool.
@@ -215,6 +249,7 @@ impl Batch {
         self.traces.clear();
         self.facts.clear();
         self.slices.clear();
+        self.reports.clear();
         self.trace_rows.clear();
         self.owned_bytes = 0;
         self.key_rows.clear();
@@ -224,6 +259,11 @@ impl Batch {
 
     fn text_bytes(&self) -> usize {
         self.text.len() + self.names.text_bytes() + self.owned_bytes
+    }
+
+    /// Returns what is known of a trace beyond its spans, or of those of which nothing is said.
+    pub(crate) fn facts_at(&self, trace: &TraceHead) -> &TraceFacts<'static> {
+        trace.facts_idx.map_or(&self.unknown, |idx| &self.facts[idx as usize])
     }
 
     /// Returns the place of `trace` in `traces`; it is made where it is new.

@@ -115,7 +115,8 @@ pub fn pick(state: &State, now_ms: u64, passed_over: &BTreeSet<PartId>) -> Optio
 }
 
 fn can_be_joined(window: &[&PartEntry], passed_over: &BTreeSet<PartId>) -> bool {
-    let is_known = |file: &FileEntry| Table::of_name(&file.table).is_some();
+    let is_known =
+        |file: &FileEntry| matches!(Table::of_name(&file.table), Some(Table::Spans | Table::Traces | Table::Slices));
     let n_rows = |table: Table| window.iter().filter_map(|part| part.file(table)).map(|file| file.rows).sum::<u64>();
     window.iter().all(|part| {
         part.bytes() < SMALL_MAX_BYTES && part.files.iter().all(is_known) && !passed_over.contains(&part.id)

@@ -8,13 +8,17 @@
 //! [`part`]s keep traces by column, for searches: a [`batch::Batch`] takes rows until a cut, [`part::write`] makes Parquet files of it,
 //! [`part::read`] hands the rows back, and a [`manifest`] says which parts there are. [`compact`] joins small ones, [`retain`] lets old ones
 //! go. Drawn in `docs/spec/parts.md`.
+//!
+//! [`agg`] counts over all traces what one is held against; a cut writes it beside its part.
 #![forbid(unsafe_code)]
 
+pub mod agg;
 pub mod batch;
 pub mod compact;
 pub mod error;
 mod folder;
 pub mod format;
+pub mod ingest;
 pub mod local;
 pub mod log;
 pub mod manifest;

@@ -3,6 +3,7 @@
 //! [`write::write`] is called at a cut, [`read`] by searches, both by compaction, which writes row by row (`stream`). What is read may be cut short, foreign or hostile: any bytes give rows or an
 //! error that names the file, never a panic, and no allocation is larger than what the file's length warrants.
 
+mod agg;
 mod attributes;
 mod columns;
 mod decode;
@@ -11,6 +12,7 @@ mod name;
 mod order;
 mod properties;
 pub mod read;
+mod reports;
 mod resources;
 mod slices;
 mod source;

@@ -48,7 +48,8 @@ impl Limits {
     }
 
     fn age_ns(&self, part: &PartEntry) -> i64 {
-        let is_known = part.files.iter().all(|file| Table::of_name(&file.table).is_some());
+        let is_known =
+            part.files.iter().all(|file| Table::of_name(&file.table).is_some_and(|table| table != Table::Agg));
         if is_known { self.age_ns } else { self.age_ns.max(self.agg_age_ns) }
     }
 }

@@ -1,7 +1,11 @@
 //! Rows as producers fill them and as readers hand them back: spans, traces and slices, with attributes typed as OTLP has them.
 //!
 //! Called by whoever has spans to keep, by `batch`, which stores rows by column until a cut, and by `part`, which reads them back. Each type
-//! owns or borrows its texts (`Cow`): a decoder lends them from its request, a reader returns `SpanRow<'static>`. Plain data, no rules.
+//! owns or borrows its texts (`Cow`): a decoder lends them from its request, a reader returns `SpanRow<'static>`. Plain data, no rules; [`recorded`]
+//! makes rows of what agents recorded.
+
+mod any_value;
+pub mod recorded;
 
 use backsight_core::ids::{SpanId, TraceId};
 use std::borrow::Cow;
@@ -384,6 +388,19 @@ pub struct TraceRow {
     pub facts: TraceFacts<'static>,
     /// The resources of its spans, in the order of their numbers, values as text.
     pub resources: Vec<Vec<(String, String)>>,
+}
+
+/// What a producer said of a trace, as it said it. Rows of the trace are made again from all its reports where more of them come.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ReportRow<'a> {
+    /// The trace.
+    pub trace: TraceId,
+    /// What the payload is; its reader's business.
+    pub kind: i16,
+    /// When it came.
+    pub ingest_ns: i64,
+    /// The bytes.
+    pub payload: Cow<'a, [u8]>,
 }
 
 /// A visit or a kernel record.

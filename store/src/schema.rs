@@ -45,11 +45,15 @@ pub enum Table {
     Traces,
     /// One row a visit or kernel record.
     Slices,
+    /// One row for what a producer said of a trace at a time.
+    Reports,
+    /// One row a key of the aggregates, hour and population.
+    Agg,
 }
 
 impl Table {
     /// All tables, in the order in which they are written.
-    pub const ALL: [Self; 3] = [Self::Spans, Self::Traces, Self::Slices];
+    pub const ALL: [Self; 5] = [Self::Spans, Self::Traces, Self::Slices, Self::Reports, Self::Agg];
 
     /// Returns its name, which stands in names of files and in the manifest.
     pub const fn name(self) -> &'static str {
@@ -57,6 +61,8 @@ impl Table {
             Self::Spans => "spans",
             Self::Traces => "traces",
             Self::Slices => "slices",
+            Self::Reports => "reports",
+            Self::Agg => "agg",
         }
     }
 
@@ -284,4 +290,56 @@ pub fn slices() -> SchemaRef {
     fields.extend(["a", "b", "c", "d"].map(|name| required(name, DataType::Int64)));
     fields.extend([nullable("text", DataType::Utf8), nullable("raw", DataType::Binary)]);
     Arc::new(Schema::new(fields))
+}
+
+/// Returns the columns of `reports`.
+pub fn reports() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        required("trace_id", DataType::FixedSizeBinary(16)),
+        required("kind", DataType::Int16),
+        required("ingest_ns", timestamp()),
+        required("payload", DataType::Binary),
+    ]))
+}
+
+/// Digits of a sum of nanoseconds, none of them behind the point.
+pub(crate) const SUM_DIGITS: u8 = 38;
+
+/// The fields of a label.
+pub(crate) fn label_fields() -> Fields {
+    Fields::from(vec![
+        required("service", DataType::Utf8),
+        required("operation", DataType::Utf8),
+        required("kind", DataType::Int8),
+    ])
+}
+
+/// The fields of sums of energy.
+pub(crate) fn energy_sum_fields() -> Fields {
+    Fields::from(ENERGY_COMPONENTS.map(|name| required(name, DataType::Struct(joules_fields()))).to_vec())
+}
+
+/// Returns the columns of `agg`.
+pub fn agg() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        required("table", DataType::Int8),
+        nullable("hour", timestamp()),
+        required("population", DataType::Int8),
+        nullable("service", DataType::Utf8),
+        nullable("operation", DataType::Utf8),
+        nullable("kind", DataType::Int8),
+        required("below", list(DataType::Struct(label_fields()))),
+        nullable("text", DataType::Utf8),
+        nullable("sync", DataType::Boolean),
+        nullable("second", timestamp()),
+        required("n", DataType::Int64),
+        required("n_having", DataType::Int64),
+        required("n_errors", DataType::Int64),
+        required("sum_ns", DataType::Decimal128(SUM_DIGITS, 0)),
+        nullable("peak", DataType::Int64),
+        nullable("sketch", DataType::Binary),
+        nullable("self_sketch", DataType::Binary),
+        nullable("list", DataType::Binary),
+        nullable("energy", DataType::Struct(energy_sum_fields())),
+    ]))
 }

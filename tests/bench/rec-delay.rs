@@ -32,7 +32,7 @@ type Found = (String, &'static str, Better, Vec<f64>, Option<&'static str>);
 
 fn main() -> Result<ExitCode> {
     let options = Options::parse();
-    binaries::freshen(&["backsight-agent", "backsight-collector", "backsight-tests"])?;
+    binaries::freshen(&["backsight-agent", "backsight-collector", "bks-hop"])?;
     let mut report = Report::new("rec-delay", options.quick);
     let cases = cases(&options);
     let longest = cases.iter().map(Case::total).max().unwrap_or_default();

@@ -58,7 +58,7 @@ struct Seen {
 
 fn main() -> Result<ExitCode> {
     let options = Options::parse();
-    binaries::freshen(&["backsight-agent", "backsight-tests"])?;
+    binaries::freshen(&["backsight-agent", "bks-writer"])?;
     let mut report = Report::new("rec-horizon", options.quick);
     let cases = cases(&options);
     let longest = cases.iter().map(|case| case.duration()).max().unwrap_or_default();

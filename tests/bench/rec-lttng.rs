@@ -38,7 +38,7 @@ const ASKED: [Asked; 3] = [
 
 fn main() -> Result<ExitCode> {
     let options = Options::parse();
-    binaries::freshen(&["backsight-agent", "backsight-collector", "backsight-tests"])?;
+    binaries::freshen(&["backsight-agent", "backsight-collector", "bks-requests"])?;
     let mut report = Report::new("rec-lttng", options.quick);
     let mut ours = Ours::start(LOAD)?;
     let mut lttng = Lttng::start(LOAD).inspect_err(|why| println!("{why:#}")).ok();

@@ -118,7 +118,7 @@ struct Findings {
 
 fn main() -> Result<ExitCode> {
     let options = Options::parse();
-    binaries::freshen(&["backsight-agent", "backsight-tests"])?;
+    binaries::freshen(&["backsight-agent", "bks-writer"])?;
     let mut report = Report::new("rec-restart", options.quick);
     let outage = Duration::from_millis(20);
     let n_kills = options.pick(8, 100);

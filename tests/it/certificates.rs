@@ -96,7 +96,7 @@ fn until_logged(collector: &Collector, what: &str) {
 }
 
 fn backsight(tls: Option<&TlsFiles>, args: &[&str]) -> Output {
-    let mut command = Command::new(binaries::find("backsight-cli", "backsight").unwrap());
+    let mut command = Command::new(binaries::find("backsight").unwrap());
     for variable in ["ADMIN", "COLLECTOR", "TLS_CA", "TLS_CERT", "TLS_KEY"] {
         command.env_remove(format!("BACKSIGHT_{variable}"));
     }
@@ -232,7 +232,7 @@ fn a_collector_reads_its_certificates_again_when_it_is_hung_up_on() {
 fn check(daemon: &str, folder: &Path, config: &str) -> Output {
     let file: PathBuf = folder.join("config.toml");
     std::fs::write(&file, config).unwrap();
-    let mut command = Command::new(binaries::find(daemon, daemon).unwrap());
+    let mut command = Command::new(binaries::find(daemon).unwrap());
     command.arg("--check").arg("--config").arg(file).env("NO_COLOR", "1").output().unwrap()
 }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 
 /// Requests that the example itself says were bad: what they were, and their traces.
 fn serve(agent: &Agent, seconds: u32, rate: u32) -> Vec<(String, String)> {
-    let mut command = Command::new(binaries::find("checkout", "checkout").unwrap());
+    let mut command = Command::new(binaries::find("checkout").unwrap());
     command.env("BACKSIGHT_SOCKET", agent.socket());
     command.args(["--seconds", &seconds.to_string(), "--rate", &rate.to_string()]);
     let output = command.output().unwrap();

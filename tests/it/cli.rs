@@ -10,7 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 /// Runs `backsight` with nothing in its environment that would answer for the test.
 fn backsight(args: &[&str]) -> Output {
-    let mut command = Command::new(binaries::find("backsight-cli", "backsight").unwrap());
+    let mut command = Command::new(binaries::find("backsight").unwrap());
     command.env_remove("BACKSIGHT_ADMIN").env_remove("BACKSIGHT_COLLECTOR").args(args).output().unwrap()
 }
 
@@ -191,7 +191,7 @@ impl Drop for Running {
 #[test]
 fn tail_goes_on_after_its_collector_was_restarted() {
     let mut cluster = Cluster::start(1);
-    let mut command = Command::new(binaries::find("backsight-cli", "backsight").unwrap());
+    let mut command = Command::new(binaries::find("backsight").unwrap());
     command.env_remove("BACKSIGHT_ADMIN").env_remove("BACKSIGHT_COLLECTOR");
     command.args(["--collector", &cluster.collector.url(), "trace", "tail"]);
     let mut tail = Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());

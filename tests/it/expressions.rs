@@ -10,7 +10,7 @@ use std::process::Command;
 
 /// Asks the command that people type for JSON.
 fn asked(agent: &Agent, args: &[&str]) -> Value {
-    let mut command = Command::new(binaries::find("backsight-cli", "backsight").unwrap());
+    let mut command = Command::new(binaries::find("backsight").unwrap());
     let output =
         command.arg("--json").arg("--agent").arg(agent.folder().join("admin.sock")).args(args).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

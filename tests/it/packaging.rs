@@ -9,7 +9,7 @@ fn packaging(file: &str) -> PathBuf {
 }
 
 fn agent() -> PathBuf {
-    binaries::find("backsight-agent", "backsight-agent").unwrap()
+    binaries::find("backsight-agent").unwrap()
 }
 
 /// Returns the value of `key` in a unit; the last one counts.
@@ -24,7 +24,7 @@ fn systemd_takes_the_units() {
         let unit = std::fs::read_to_string(packaging(&format!("systemd/{name}.service"))).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join(format!("{name}.service"));
-        let binary = binaries::find(name, name).unwrap();
+        let binary = binaries::find(name).unwrap();
         let installed = unit.replace(&format!("/usr/bin/{name}"), binary.to_str().unwrap());
         assert_ne!(unit, installed, "the unit starts {name}");
         std::fs::write(&file, installed).unwrap();

@@ -78,7 +78,7 @@ impl Shards {
 }
 
 fn backsight(agent: &Agent, args: &[&str]) -> Value {
-    let mut command = Command::new(binaries::find("backsight-cli", "backsight").unwrap());
+    let mut command = Command::new(binaries::find("backsight").unwrap());
     command.env_remove("BACKSIGHT_COLLECTOR").arg("--agent").arg(agent.folder().join("admin.sock")).arg("--json");
     let output = command.args(args).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -334,7 +334,7 @@ impl Hop {
     }
 
     fn start_at(host: Option<&Host>, socket: &Path, service: &str, threads: Threads) -> Result<Self> {
-        let mut command = Command::new(binaries::find("backsight-tests", "bks-hop")?);
+        let mut command = Command::new(binaries::find("bks-hop")?);
         command.arg("--socket").arg(socket).arg("--service").arg(service);
         if let Threads::Pool(n_threads) = threads {
             command.arg("--threads").arg(n_threads.to_string());

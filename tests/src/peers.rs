@@ -27,6 +27,12 @@ pub const PAYLOADS: [usize; 5] = [8, 32, 128, 512, 2048];
 /// The payload of each event of a visit, in bytes.
 pub const VISIT_PAYLOAD: usize = 32;
 
+/// How many traces a recorder begins and ends between two pauses: not quite a million a second.
+const VISITS_PER_BURST: u64 = 4000;
+
+/// How many bytes a recorder writes between two pauses: half a GB a second.
+const BYTES_PER_BURST: usize = 2 << 20;
+
 /// How many spans, or attributes, a peer hangs under one parent before it starts another, where it needs a parent at all.
 pub const CHILDREN: u64 = 100;
 
@@ -117,4 +123,15 @@ pub fn all() -> Vec<Box<dyn Peer>> {
 /// Returns the error for an operation that `peer` does not have.
 fn unsupported(peer: &dyn Peer, op: Op) -> anyhow::Error {
     anyhow::anyhow!("{} has no {op:?}", peer.name())
+}
+
+/// Returns how many operations come between two pauses that write a header and `payload` bytes each.
+const fn ops_per_burst(payload: usize) -> u64 {
+    (BYTES_PER_BURST / (8 + payload)) as u64
+}
+
+/// Returns how many visits with `events` events come between two pauses.
+const fn visits_per_burst(events: usize) -> u64 {
+    let by_bytes = ops_per_burst(events * (8 + VISIT_PAYLOAD));
+    if by_bytes < VISITS_PER_BURST { by_bytes } else { VISITS_PER_BURST }
 }

@@ -135,7 +135,7 @@ impl Writer {
     /// # Errors
     /// The binary cannot be had.
     pub fn start_with(socket: &Path, pace: Pace, trace_hi: u64, truth: Option<&Path>) -> Result<Self> {
-        let mut command = Command::new(binaries::find("backsight-tests", "bks-writer")?);
+        let mut command = Command::new(binaries::find("bks-writer")?);
         command.arg("--socket").arg(socket).arg("--visits-per-s").arg(pace.visits_per_s.to_string());
         command.arg("--seconds").arg(pace.duration.as_secs_f64().to_string());
         command.arg("--trace-hi").arg(trace_hi.to_string());

@@ -11,6 +11,7 @@ use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The prefixes of the parts that have benchmarks.
 const PREFIXES: &[&str] = &["rec-", "scale-"];
@@ -174,9 +175,9 @@ fn run(workspace: &Workspace, name: &str, options: &Options) -> Result<PathBuf> 
     if json.exists() {
         std::fs::remove_file(&json).with_context(|| format!("remove {}", json.display()))?;
     }
-    let mut command = process::cargo(&workspace.root);
-    command.env("BACKSIGHT_BENCH_DIR", &folder);
-    command.args(["run", "--release", "--package", "backsight-tests", "--bin", name, "--"]);
+    process::build(workspace, &[name])?;
+    let mut command = Command::new(workspace.target.join("release").join(name));
+    command.current_dir(&workspace.root).env("BACKSIGHT_BENCH_DIR", &folder);
     if options.quick {
         command.arg("--quick");
     }

@@ -30,7 +30,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 /// What the demo builds.
-const PACKAGES: [&str; 4] = ["backsight-agent", "backsight-collector", "backsight-cli", "bricks"];
+const BINARIES: [&str; 4] = ["backsight-agent", "backsight-collector", "backsight", "bricks"];
 /// The memory of each agent: small, so that its horizon shows.
 const BUDGET_BYTES: u64 = 64 << 20;
 /// Callers that ask as fast as they get answers, where the highest rate is looked for.
@@ -159,9 +159,7 @@ pub(crate) fn demo(workspace: &Workspace, options: &Options) -> Result<()> {
 
 fn build(workspace: &Workspace) -> Result<()> {
     story::heading("Building agent, collector, command line and application (some minutes the first time)");
-    let mut cargo = process::cargo(&workspace.root);
-    cargo.args(["build", "--release"]).args(PACKAGES.iter().flat_map(|package| ["--package", package]));
-    process::run(&mut cargo)
+    process::build(workspace, &BINARIES)
 }
 
 /// Measures what recording costs; returns that, and the rate for the main act.

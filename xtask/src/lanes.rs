@@ -73,9 +73,16 @@ fn chosen(name: Option<&str>) -> Result<&'static [Lane]> {
 }
 
 /// Nextest itself fails where no test is found. It builds no binary of another package than a test's own, so those that tests start are built
-/// first: they would run what somebody built before.
+/// first: they would run what somebody built before. With the tests and as they are, so that dependencies are compiled once.
 fn run_nextest(workspace: &Workspace) -> Result<()> {
-    process::run(process::cargo(&workspace.root).args(["build", "--workspace", "--bins"]))?;
+    process::run(process::cargo(&workspace.root).args([
+        "build",
+        "--profile",
+        "test",
+        "--workspace",
+        "--bins",
+        "--tests",
+    ]))?;
     process::run(process::cargo(&workspace.root).args(["nextest", "run", "--workspace"]))
 }
 

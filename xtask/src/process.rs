@@ -2,6 +2,7 @@
 //!
 //! Called by every task. It never starts a shell.
 
+use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail};
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -29,6 +30,17 @@ fn forget_own_package(command: &mut Command) {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_own)) {
         command.env_remove(name);
     }
+}
+
+/// Builds binaries of the workspace for release. As a part of the whole workspace: dependencies have the features then that they have in every
+/// other build, and are compiled once.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn build(workspace: &Workspace, binaries: &[&str]) -> Result<()> {
+    let mut command = cargo(&workspace.root);
+    command.args(["build", "--release", "--workspace"]);
+    run(command.args(binaries.iter().flat_map(|name| ["--bin", name])))
 }
 
 /// Prints `command`, runs it, and waits.

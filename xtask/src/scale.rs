@@ -5,6 +5,7 @@
 use crate::process;
 use crate::workspace::Workspace;
 use anyhow::Result;
+use std::process::Command;
 
 /// What `cargo xtask scale` is asked to do.
 #[derive(clap::Args)]
@@ -22,9 +23,9 @@ pub(crate) struct Options {
 /// # Errors
 /// The document is not what its costs come to, or something cannot be read or built.
 pub(crate) fn scale(workspace: &Workspace, options: &Options) -> Result<()> {
-    let mut command = process::cargo(&workspace.root);
-    command.args(["run", "--release", "--package", "backsight-tests", "--bin", "bks-scale", "--", "--root"]);
-    command.arg(&workspace.root);
+    process::build(workspace, &["bks-scale"])?;
+    let mut command = Command::new(workspace.target.join("release/bks-scale"));
+    command.arg("--root").arg(&workspace.root);
     if options.write {
         command.arg("--write").arg(workspace.target.join("bench/scale-costs.json"));
     }

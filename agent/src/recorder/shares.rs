@@ -76,9 +76,21 @@ impl Recorder {
             (Owner::User(member.uid), self.settings.user_share),
         ];
         owners.into_iter().any(|(owner, share)| {
+            let most = (share * self.settings.budget.0 as f64) as u64;
             let held = self.bytes_of(owner).saturating_sub(self.retention.bytes_of(owner).0);
-            held as f64 > share * self.settings.budget.0 as f64
+            // What is free and has its pages is there to be granted. It is looked for seldom, as that is a look at all leases.
+            held > most && held.saturating_sub(self.spare_bytes_of(owner)) > most
         })
+    }
+
+    fn spare_bytes_of(&self, owner: Owner) -> u64 {
+        let spare = |member: &Member| member.region.spare_bytes().0;
+        match owner {
+            Owner::Process(position) => self.member(position).map_or(0, spare),
+            Owner::User(uid) => {
+                self.live().filter(|(_, member)| member.uid == uid).map(|(_, member)| spare(member)).sum()
+            }
+        }
     }
 
     /// Returns who has more than its share, of the process at `position` and its user, where what would go else is another's and not as old

@@ -65,6 +65,19 @@ fn a_process_of_many_tiny_segments_evicts_its_own_from_the_index() {
 }
 
 #[test]
+fn a_process_whose_segments_become_tiny_gets_the_chunks_that_its_large_ones_had() {
+    let agent = Agent::start(POOL);
+    let client = Client::connect(&agent.socket(), "changing");
+    let mut thread = client.thread(1);
+    // Fills the pool; what the index has no room for later leaves chunks that are free, and keep their pages.
+    write(&mut thread, 1..9_000, &[7; 1000]);
+    write(&mut thread, 10_000..200_000, b"");
+    let evicted = agent.metric("backsight_agent_index_evicted_chunks_total").unwrap();
+    assert!(evicted > 0, "the index was full");
+    assert_eq!(agent.get(&format!("/v1/traces/{}", trace(199_999))).0, 200, "the newest is there");
+}
+
+#[test]
 fn a_process_that_seals_nothing_gets_no_more_than_its_share() {
     let agent = Agent::start(POOL);
     let quiet = quiet(&agent);

@@ -1,6 +1,6 @@
 //! Claims about the configuration: every key is checked, and every error names its origin, key, value and what is allowed.
 
-use super::{Config, KEYS, Overrides};
+use super::{Config, KEYS, Overrides, REDACT_MAX};
 use backsight_proto::config::testing;
 use proptest::prelude::{prop, prop_assert, proptest};
 
@@ -67,11 +67,69 @@ fn others_reach_it_with_certificates_or_where_somebody_says_so() {
 }
 
 #[test]
+fn the_api_is_open_to_others_as_the_collector_is() {
+    let open = "query.listen = \"0.0.0.0:16686\"\n";
+    let error = load(open, Overrides::default()).unwrap_err();
+    assert!(
+        error.starts_with("FILE: query.listen is \"0.0.0.0:16686\", allowed is an address of this host"),
+        "{error}"
+    );
+    load(&format!("{open}{TLS}"), Overrides::default()).unwrap();
+    load(open, Overrides { insecure: true, ..Overrides::default() }).unwrap();
+    load("query.listen = \"[::1]:0\"", Overrides::default()).unwrap();
+}
+
+#[test]
 fn certificates_and_no_certificates_exclude_each_other() {
     let expected = "collector.insecure is \"true\", allowed is false where [collector.tls] names certificates";
     check(&format!("collector.insecure = true\n{TLS}"), expected);
     let error = load(TLS, Overrides { insecure: true, ..Overrides::default() }).unwrap_err();
     assert_eq!(error, format!("command line: {expected}"));
+}
+
+#[test]
+fn addresses_for_otlp_are_open_to_others_only_as_its_own_is() {
+    for key in ["intake.otlp_grpc", "intake.otlp_http"] {
+        let listen = format!("{key} = \"0.0.0.0:1\"\n");
+        let error = load(&listen, Overrides::default()).unwrap_err();
+        assert!(
+            error.starts_with(&format!("FILE: {key} is \"0.0.0.0:1\", allowed is an address of this host")),
+            "{error}"
+        );
+        load(&listen, Overrides { insecure: true, ..Overrides::default() }).unwrap();
+        load(&format!("{listen}{TLS}"), Overrides::default()).unwrap();
+        load(&format!("intake.otlp = false\n{listen}"), Overrides::default()).unwrap();
+    }
+}
+
+#[test]
+fn a_rule_of_redaction_that_cannot_be_used_is_named() {
+    let rules = |rules: &[&str]| rules.iter().map(|rule| format!("[[intake.redact]]\n{rule}\n")).collect::<String>();
+    let drops = "key = \"a\"\naction = \"drop\"";
+    let refused = |all: &[&str], name: &str, allowed: &str| {
+        check(&rules(all), &format!("intake.redact is \"{name}\", allowed is {allowed}"));
+    };
+    let of_b = |rest: &str| format!("key = \"b\"\n{rest}");
+    refused(&[drops, &of_b("action = \"mask\"")], "rule 2 of b", "the action mask beside a pattern");
+    let paren = of_b("action = \"mask\"\npattern = \"(\"");
+    refused(&[&paren], "rule 1 of b", "a regular expression as pattern; error: unclosed group");
+    let wide = of_b("action = \"mask\"\npattern = '\\w{9999}'");
+    assert!(load(&rules(&[&wide]), Overrides::default()).unwrap_err().contains("a regular expression as pattern; "));
+    let both = of_b("action = \"drop\"\npattern = \"x\"");
+    refused(&[&both], "rule 1 of b", "a pattern beside the action mask");
+    let hash = of_b("action = \"hash\"");
+    let file = "the action hash where intake.redact_key names a file with a key";
+    refused(&[drops, &hash], "rule 2 of b", file);
+    load(&format!("intake.redact_key = \"/k\"\n{}", rules(&[&hash])), Overrides::default()).unwrap();
+    refused(&[drops, drops], "rule 2 of a", "each key once");
+    refused(&["key = \"\"\naction = \"drop\""], "rule 1 of ", "a key, or the beginning of keys with * behind it");
+    check(
+        &rules(&["key = \"a\"\naction = \"hide\""]),
+        "intake.redact.action is \"hide\", allowed is one of \"drop\", \"hash\", \"mask\"",
+    );
+    let many: Vec<_> = (0..=REDACT_MAX).map(|n| format!("key = \"{n}\"\naction = \"drop\"")).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    refused(&many, "rule 65 of 64", "64 rules");
 }
 
 proptest! {

@@ -1,11 +1,15 @@
 //! Claims about the start, that what was not found whole on disk is said, and about streams, that whoever is refused is counted.
 
 use super::{Collector, open};
-use crate::config::{CollectorConfig, Config, StoreConfig};
+use crate::config::{CollectorConfig, Config, IntakeConfig, StoreConfig};
+use crate::otlp::{Refused, Request, Spans};
 use backsight_proto::v1;
 use backsight_proto::v1::coordinator_client::CoordinatorClient;
 use backsight_proto::v1::intake_client::IntakeClient;
 use backsight_proto::v1::query_client::QueryClient;
+use backsight_proto::wire::otlp_visit::Decoded;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -108,6 +112,50 @@ async fn streams_that_are_refused_are_counted_by_reason() {
     for (reason, n) in expected {
         assert_eq!(drops.get(&format!("refused_streams_{reason}")), Some(&n), "{reason}: {drops:?}");
         assert!(text.contains(&format!("refused_streams_total{{reason=\"{reason}\"}} {n}\n")), "{reason}: {text}");
+    }
+    collector.stop().await;
+}
+
+/// Says of each request that all of it was taken.
+#[derive(Debug)]
+struct Taking;
+
+impl Spans for Taking {
+    fn add(&self, request: Request) -> BoxFuture<'_, Result<Decoded, Refused>> {
+        std::future::ready(Ok(*request.decoded())).boxed()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn otlp_is_listened_for_where_somebody_takes_spans_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    let place = CollectorConfig { listen, data_dir: folder.path().to_owned(), ..CollectorConfig::default() };
+    let intake = IntakeConfig { otlp_grpc: listen, otlp_http: listen, ..IntakeConfig::default() };
+    let config = Config { collector: place, intake, ..Config::default() };
+    let collector = Collector::start(&config).await.unwrap();
+    assert!(collector.otlp().is_none());
+    collector.stop().await;
+    let off = Config { intake: IntakeConfig { otlp: false, ..config.intake.clone() }, ..config.clone() };
+    let collector = Collector::start_with(&off, Some(Arc::new(Taking))).await.unwrap();
+    assert!(collector.otlp().is_none());
+    collector.stop().await;
+    let collector = Collector::start_with(&config, Some(Arc::new(Taking))).await.unwrap();
+    let (metrics_of, http) = (collector.address(), collector.otlp().unwrap().http());
+    let text = tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(http).unwrap();
+        let head =
+            "POST /v1/traces HTTP/1.1\r\nHost: collector\r\nConnection: close\r\nContent-Type: application/json\r\n";
+        let body = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{},{"traceId":"01000000000000000000000000000000","spanId":"0100000000000000"}]}]}]}"#;
+        write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+        stream.read_to_string(&mut String::new()).unwrap();
+        metrics(metrics_of)
+    });
+    let text = text.await.unwrap();
+    for line in
+        ["requests_total 1", "spans_total 1", "rejected_spans_total{reason=\"trace_id\"} 1", "in_flight_bytes 0"]
+    {
+        assert!(text.contains(&format!("backsight_collector_otlp_{line}\n")), "{line}: {text}");
     }
     collector.stop().await;
 }

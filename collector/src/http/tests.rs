@@ -1,10 +1,13 @@
 //! Claims about metrics: everything that is counted is shown, in the form that Prometheus reads.
 
-use super::metrics;
+use super::{Edges, metrics};
 use crate::coordination::{AgentStatus, Overview};
 use crate::library::Stats;
+use crate::otlp::Counts;
 use crate::streams::{BadQuery, Reason, Refused};
+use crate::web::Tally;
 use backsight_core::ids::AgentId;
+use backsight_query::api::{Done, Refusal};
 use backsight_store::Losses;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,7 +51,10 @@ fn shown() -> Vec<(String, String)> {
     let refused = Refused::default();
     (0..124).for_each(|_| refused.count(Reason::BadHello));
     (0..125).for_each(|_| drop(refused.query(BadQuery::Limit, String::new())));
-    let text = metrics(&stats(), &overview(), &refused);
+    let tally = Tally::default();
+    let done = Done { endpoint: "search", refusal: Some(Refusal::Host), took_ns: 500_000_000 };
+    (0..126).for_each(|_| tally.count(done));
+    let text = metrics(&stats(), &overview(), &refused, &Edges { otlp: Counts::default(), api: tally });
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines.map(|line| line.rsplit_once(' ').unwrap()).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
@@ -56,7 +62,7 @@ fn shown() -> Vec<(String, String)> {
 #[test]
 fn every_number_that_is_counted_is_shown() {
     let values: BTreeSet<String> = shown().into_iter().map(|(_, value)| value).collect();
-    for n in (101..=116).chain(119..=125) {
+    for n in (101..=116).chain(119..=126) {
         assert!(values.contains(&n.to_string()), "{n} is not shown: {:?}", shown());
     }
     assert!(values.contains("117.000000001") && values.contains("118.500000000"), "{values:?}");
@@ -75,7 +81,13 @@ fn labels_and_names_are_those_of_the_conventions() {
     assert_eq!(value("refused_streams_total{reason=\"deaf\"}"), Some("0"));
     assert_eq!(value("refused_queries_total{reason=\"bad_limit\"}"), Some("125"));
     assert_eq!(value("refused_queries_total{reason=\"bad_filter\"}"), Some("0"));
-    let text = metrics(&stats(), &overview(), &Refused::default());
+    assert_eq!(value("otlp_refused_requests_total{reason=\"too_large\"}"), Some("0"));
+    assert_eq!(value("otlp_rejected_spans_total{reason=\"trace_id\"}"), Some("0"));
+    let of_query = |name: &str| shown.get(&format!("backsight_query_{name}")).map(String::as_str);
+    assert_eq!(of_query("seconds_sum{endpoint=\"search\"}"), Some("63.000000000"));
+    assert_eq!(of_query("seconds_count{endpoint=\"none\"}"), Some("0"));
+    assert_eq!(of_query("refused_total{reason=\"host\"}"), Some("126"));
+    let text = metrics(&stats(), &overview(), &Refused::default(), &Edges::default());
     for line in text.lines().filter(|line| line.starts_with("# TYPE ")) {
         let (name, kind) = line.trim_start_matches("# TYPE ").split_once(' ').unwrap();
         assert_eq!(name.ends_with("_total"), kind == "counter", "{line}");

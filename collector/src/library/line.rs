@@ -5,7 +5,7 @@
 use super::stored::Stored;
 use backsight_core::certificate::{Certificate, Gap, GapKind};
 use backsight_core::ids::{AgentId, TriggerId};
-use backsight_core::record::StatusCode;
+use backsight_core::record::{SpanKind, StatusCode};
 use backsight_core::trace::{ProcessClock, Span, Trace};
 use backsight_proto::v1;
 use backsight_proto::wire::Summary;
@@ -69,6 +69,8 @@ pub(super) struct Fact {
     pub(super) service: Arc<str>,
     pub(super) operation: Arc<str>,
     pub(super) longest: Longest,
+    /// Of which kinds they are: the bit of each one's code.
+    pub(super) kinds: u8,
 }
 
 /// The longest of some spans, and the longest of those that ended in an error.
@@ -102,6 +104,8 @@ pub struct Line {
     whole: Longest,
     /// Whether there are more pairs of service and operation than facts.
     pub(super) is_cut: bool,
+    /// Whether a span or a visit has no end: it may have taken longer than the summary says.
+    pub(super) is_open: bool,
 }
 
 impl Line {
@@ -163,7 +167,9 @@ pub(super) fn line(stored: &Stored, trace: &Trace, certificate: &Certificate) ->
         verdict: certificate.verdict,
         gaps: gaps(certificate),
     };
-    Line { summary, facts, whole, is_cut }
+    let mut ends = trace.spans.iter().map(|span| span.end_ns).chain(trace.visits.iter().map(|visit| visit.end_ns));
+    let is_open = ends.any(|end| end.is_none());
+    Line { summary, facts, whole, is_cut, is_open }
 }
 
 /// Returns what speaks against completeness: where that is much, only how much of each kind.
@@ -206,21 +212,22 @@ fn name(text: &str) -> String {
 }
 
 fn facts(trace: &Trace) -> (Vec<Fact>, Longest, bool) {
-    let mut by_name: BTreeMap<(Arc<str>, Arc<str>), Longest> = BTreeMap::new();
+    let mut by_name: BTreeMap<(Arc<str>, Arc<str>), (Longest, u8)> = BTreeMap::new();
     let mut whole = Longest::default();
     let mut is_cut = false;
     let nameless: Arc<str> = Arc::default();
     let took = |start_ns: u64, end_ns: Option<u64>| end_ns.map_or(0, |end| end.saturating_sub(start_ns));
     let spans = trace.spans.iter();
-    let spans = spans.map(|s| (trace.service_of(s), &s.name, took(s.start_ns, s.end_ns), is_error(s)));
+    let spans = spans.map(|s| (trace.service_of(s), &s.name, took(s.start_ns, s.end_ns), is_error(s), s.kind));
     // Visits beside spans of their process repeat what these say.
     let with_spans: BTreeSet<_> = trace.spans.iter().map(|span| span.process_idx).collect();
     let visits = trace.visits.iter().filter(|visit| !with_spans.contains(&visit.process_idx));
     let of_process = |process_idx: usize| {
         trace.processes.get(process_idx).map(|process| process.service.clone()).unwrap_or_default()
     };
-    let visits = visits.map(|v| (of_process(v.process_idx), &nameless, took(v.start_ns, v.end_ns), false));
-    for (service, operation, duration_ns, is_error) in spans.chain(visits) {
+    let visits =
+        visits.map(|v| (of_process(v.process_idx), &nameless, took(v.start_ns, v.end_ns), false, SpanKind::Internal));
+    for (service, operation, duration_ns, is_error, kind) in spans.chain(visits) {
         whole.add(duration_ns, is_error);
         let key = (service, operation.clone());
         let is_long = key.0.len().max(key.1.len()) > NAME_MAX_BYTES;
@@ -228,8 +235,11 @@ fn facts(trace: &Trace) -> (Vec<Fact>, Longest, bool) {
             is_cut = true;
             continue;
         }
-        by_name.entry(key).or_default().add(duration_ns, is_error);
+        let (longest, kinds) = by_name.entry(key).or_default();
+        longest.add(duration_ns, is_error);
+        *kinds |= 1 << kind as u8;
     }
-    let facts = by_name.into_iter().map(|((service, operation), longest)| Fact { service, operation, longest });
+    let fact = |((service, operation), (longest, kinds))| Fact { service, operation, longest, kinds };
+    let facts = by_name.into_iter().map(fact);
     (facts.collect(), whole, is_cut)
 }

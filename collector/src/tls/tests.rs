@@ -1,6 +1,6 @@
 //! Claims about connections: whoever is not known is refused and counted by reason, and whoever is known comes through.
 
-use super::Tls;
+use super::{Speaks, Tls};
 use crate::streams::Refused;
 use backsight_proto::tls::testing::{Authority, Wanted};
 use backsight_proto::tls::{Side, TlsFiles};
@@ -26,7 +26,7 @@ impl Door {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());
         let (tls, refused) = (Tls::read(files.clone()).unwrap(), Refused::default());
-        let incoming = tls.incoming(listener, refused.clone());
+        let incoming = tls.incoming(listener, refused.clone(), Speaks::Http2);
         Self { tls, url, refused, incoming }
     }
 

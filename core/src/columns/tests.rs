@@ -187,30 +187,9 @@ fn a_trace_becomes_rows() {
     assert_eq!(columns.rows()[3].id, trace.visit_id(&trace.visits[0]));
     assert_eq!(&*labels.get(columns.rows()[3].label).operation, "visit");
     assert_eq!(&*labels.get(columns.rows()[0].label).service, "shop");
-}
-
-#[test]
-fn a_visit_is_a_row_where_no_span_says_as_much() {
-    let visit = |start_ns, calls: &[u64]| Visit {
-        tid: 1,
-        start_ns,
-        end_ns: Some(start_ns + 100),
-        calls: calls.iter().copied().map(SpanId).collect(),
-        ..Visit::default()
-    };
-    let trace = Trace {
-        processes: vec![process("shop", ProcessClock::Wall)],
-        spans: vec![
-            span(1, 0, 1010, Some(1020)),
-            span(2, 0, 2010, Some(2020)),
-            Span { tid: 2, ..span(3, 50, 2030, Some(2040)) },
-        ],
-        visits: vec![visit(1000, &[]), visit(2000, &[50])],
-        ..Trace::default()
-    };
-    let columns = Columns::of_trace(&trace, &mut Labels::default());
-    let caller = trace.visit_id(&trace.visits[1]);
-    let parents: Vec<_> = columns.rows().iter().map(|row| (row.id, row.parent)).collect();
-    let none = SpanId::NONE;
-    assert_eq!(parents, [(SpanId(1), none), (SpanId(2), caller), (SpanId(3), caller), (caller, none)]);
+    assert_eq!(
+        columns.rows().iter().map(|row| row.host).collect::<Vec<_>>(),
+        [0; 4],
+        "both processes are of one agent"
+    );
 }

@@ -3,6 +3,7 @@
 //! Called by the store. What is parsed is trusted by nobody: any bytes give a sketch or an error, and at most 30 KB are allocated.
 
 use super::{SKETCH_BUCKETS, Sketch};
+use crate::leb128::{DecodeNumberError, Numbers, put};
 
 /// The first byte of an encoded sketch.
 const VERSION: u8 = 1;
@@ -70,7 +71,7 @@ impl Sketch {
     /// # Errors
     /// The bytes are none that [`Sketch::encode`] writes: each of them is the only form of its sketch.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeSketchError> {
-        let mut reader = Reader { bytes, at: 1 };
+        let mut numbers = Numbers::new(bytes, 1);
         match bytes.first() {
             Some(&VERSION) => {}
             Some(&version) => return Err(DecodeSketchError::Version { version }),
@@ -78,58 +79,29 @@ impl Sketch {
         }
         let mut sketch = Self::default();
         let mut next = 0_u64;
-        for _ in 0..reader.number()? {
-            let idx = reader.number()?.saturating_add(next);
+        for _ in 0..numbers.number()? {
+            let idx = numbers.number()?.saturating_add(next);
             if idx >= SKETCH_BUCKETS as u64 {
                 return Err(DecodeSketchError::Bucket { idx });
             }
-            match reader.number()? {
+            match numbers.number()? {
                 0 => return Err(DecodeSketchError::EmptyBucket { idx }),
                 count => sketch.add_to(idx as usize, count),
             }
             next = idx + 1;
         }
-        match bytes.len() - reader.at {
+        match numbers.n_left() {
             0 => Ok(sketch),
             n => Err(DecodeSketchError::Trailing { n }),
         }
     }
 }
 
-fn put(bytes: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-}
-
-struct Reader<'a> {
-    bytes: &'a [u8],
-    /// Never beyond the end.
-    at: usize,
-}
-
-impl Reader<'_> {
-    fn number(&mut self) -> Result<u64, DecodeSketchError> {
-        let begin = self.at;
-        let mut number = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let Some(byte) = self.bytes.get(self.at).copied() else {
-                return Err(DecodeSketchError::CutShort { len: self.bytes.len() });
-            };
-            self.at += 1;
-            let bits = u64::from(byte & 0x7f);
-            let is_last = byte & 0x80 == 0;
-            let is_padded = is_last && bits == 0 && shift > 0;
-            if is_padded || bits << shift >> shift != bits {
-                return Err(DecodeSketchError::Number { at: begin });
-            }
-            number |= bits << shift;
-            if is_last {
-                return Ok(number);
-            }
+impl From<DecodeNumberError> for DecodeSketchError {
+    fn from(error: DecodeNumberError) -> Self {
+        match error {
+            DecodeNumberError::CutShort { len } => Self::CutShort { len },
+            DecodeNumberError::Number { at } => Self::Number { at },
         }
-        Err(DecodeSketchError::Number { at: begin })
     }
 }

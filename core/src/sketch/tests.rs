@@ -123,6 +123,22 @@ proptest! {
         let _ = Sketch::decode(&bytes);
     }
 
+    /// For any values: each is counted in the one bin of the histogram that it lies in; bins lie end to end, and none is empty at either end.
+    #[test]
+    fn a_histogram_counts_each_value_in_its_bin(values in values()) {
+        let histogram = sketch(&values).histogram();
+        let bins: Vec<_> = histogram.bins().collect();
+        prop_assert!(bins.windows(2).all(|pair| pair[0].least + pair[0].width == pair[1].least));
+        prop_assert!(bins.first().is_none_or(|bin| bin.count > 0 && bin.least == histogram.lo()));
+        prop_assert!(bins.last().is_none_or(|bin| bin.count > 0));
+        for (idx, bin) in bins.iter().enumerate() {
+            let inside = |value: &&u64| **value >= bin.least && **value - bin.least < bin.width;
+            prop_assert_eq!(bin.count, values.iter().filter(inside).count() as u64);
+            prop_assert_eq!(histogram.bin_of(bin.least), Some(idx));
+        }
+        prop_assert!(values.iter().all(|value| histogram.bin_of(*value).is_some()));
+    }
+
     /// For any values: the percentile of each is that of the middle of its bucket's values, in their order.
     #[test]
     fn percentiles_rise_with_values(mut values in values()) {

@@ -35,6 +35,8 @@ pub enum Form {
     Flag,
     /// Any text.
     Text,
+    /// One of these words.
+    Choice(&'static [&'static str]),
     /// A path, neither empty nor longer than this.
     Path {
         /// The most bytes.
@@ -44,6 +46,10 @@ pub enum Form {
     Address,
     /// A list of at most 16 `http://host:port`, none of them twice.
     Peers,
+    /// A list of at most 16 origins of pages, none of them twice.
+    Origins,
+    /// What stands before the paths of a server: empty, or parts behind slashes.
+    BasePath,
     /// What an agent's own trigger may be called.
     TriggerName,
     /// What any trigger may be called.
@@ -129,7 +135,7 @@ impl fmt::Display for Value<'_> {
     }
 }
 
-/// The longest list of [`Form::Peers`].
+/// The longest list of [`Form::Peers`] and of [`Form::Origins`].
 const PEERS_MAX: usize = 16;
 
 impl Form {
@@ -141,6 +147,7 @@ impl Form {
             (Self::Share, Value::Float(share)) => *share > 0.0 && *share <= 1.0,
             (Self::Share, Value::Integer(share)) => *share == 1,
             (Self::Flag, Value::Flag(_)) | (Self::Text, Value::Text(_)) => true,
+            (Self::Choice(words), value) => value.text().is_some_and(|text| words.contains(&text)),
             (Self::Path { len_max }, Value::Text(path)) => {
                 let path = path.as_encoded_bytes();
                 (1..=*len_max).contains(&path.len()) && !path.contains(&0)
@@ -154,6 +161,12 @@ impl Form {
                 let all_are_peers = peers.iter().all(|peer| peer.text().is_some_and(is_peer));
                 peers.len() <= PEERS_MAX && all_are_peers && peers.iter().enumerate().all(is_new)
             }
+            (Self::Origins, Value::List(origins)) => {
+                let is_new = |(idx, origin): (usize, &Value<'_>)| !origins[..idx].contains(origin);
+                let all_are_origins = origins.iter().all(|origin| origin.text().is_some_and(is_origin));
+                origins.len() <= PEERS_MAX && all_are_origins && origins.iter().enumerate().all(is_new)
+            }
+            (Self::BasePath, value) => value.text().is_some_and(is_base_path),
             (Self::TriggerName, value) => value.text().is_some_and(|name| expression_trigger(name).is_ok()),
             (Self::Trigger, value) => value.text().is_some_and(|name| TriggerId::from_text(name).is_some()),
             (Self::Expression, value) => value.text().is_some_and(|text| expr::parse(text).is_ok()),
@@ -185,7 +198,9 @@ impl Form {
                 _ => written.to_owned(),
             },
             (Self::Path { .. }, Value::Text(path)) => format!("{written} ({} B)", path.len()),
-            (Self::Peers, Value::List(peers)) if peers.len() > 1 => format!("a list of {}", peers.len()),
+            (Self::Peers | Self::Origins, Value::List(peers)) if peers.len() > 1 => {
+                format!("a list of {}", peers.len())
+            }
             _ => value.named().map_or_else(|| written.to_owned(), str::to_owned),
         }
     }
@@ -199,16 +214,19 @@ impl fmt::Display for Form {
             Self::Share => f.write_str("a number above 0 and at most 1"),
             Self::Flag => f.write_str("true or false"),
             Self::Text => f.write_str("a string"),
+            Self::Choice(words) => write!(f, "one of \"{}\"", words.join("\", \"")),
             Self::Path { len_max } => write!(f, "a path of 1 to {len_max} B, as a string"),
             Self::Address => f.write_str("an address and a port, as \"127.0.0.1:4390\""),
             Self::TriggerName => f.write_str("the name of a trigger that is not reserved"),
             Self::Trigger => f.write_str("the name of a trigger, or its number as 0x2a3b4c5d"),
             Self::Expression => f.write_str("a trigger expression, as 'duration > 250ms and status = error'"),
             Self::Tables(keys) => {
-                let section = keys.first().map_or("", |key| key.in_section().0);
-                write!(f, "a list of tables, each begun by a line [[{section}]]")
+                let list = keys.first().and_then(|key| key.name.rsplit_once('.')).map_or("", |(list, _)| list);
+                write!(f, "a list of tables, each begun by a line [[{list}]]")
             }
             Self::Peers => write!(f, "a list of at most {PEERS_MAX}, none twice, as [\"http://127.0.0.1:4390\"]"),
+            Self::Origins => write!(f, "a list of at most {PEERS_MAX}, none twice, as [\"https://grafana.example\"]"),
+            Self::BasePath => f.write_str("a path as \"/jaeger\", of letters, digits and -._~, or \"\""),
             Self::Table(keys) => write!(f, "a table with {}", listed(keys)),
         }
     }
@@ -225,16 +243,43 @@ pub(super) fn listed(keys: &[Key]) -> String {
 
 /// Returns whether `url` names a host and a port, and nothing else.
 fn is_peer(url: &str) -> bool {
-    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
-    let address = rest.map(|rest| rest.strip_suffix('/').unwrap_or(rest));
-    let is_host = |host: &str| {
-        let named = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-        let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-        match bracketed {
-            Some(inner) => inner.parse::<Ipv6Addr>().is_ok(),
-            None => !host.is_empty() && host.chars().all(named),
-        }
-    };
-    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port != 0);
+    let address = without_scheme(url).map(|rest| rest.strip_suffix('/').unwrap_or(rest));
     address.and_then(|address| address.rsplit_once(':')).is_some_and(|(host, port)| is_host(host) && is_port(port))
+}
+
+/// Returns whether `url` is what browsers say a page is from: a host, and a port where that is not the scheme's own.
+fn is_origin(url: &str) -> bool {
+    let Some(address) = without_scheme(url) else { return false };
+    match address.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')) {
+        Some((host, port)) => is_host(host) && is_port(port),
+        None => is_host(address),
+    }
+}
+
+fn without_scheme(url: &str) -> Option<&str> {
+    url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"))
+}
+
+fn is_host(host: &str) -> bool {
+    let named = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    match bracketed {
+        Some(inner) => inner.parse::<Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.chars().all(named),
+    }
+}
+
+fn is_port(port: &str) -> bool {
+    port.parse::<u16>().is_ok_and(|port| port != 0)
+}
+
+/// Returns whether `path` can stand before others: nothing in it means anything to a router or needs encoding.
+fn is_base_path(path: &str) -> bool {
+    const PATH_MAX_BYTES: usize = 128;
+    let is_part = |part: &str| {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
+        !part.is_empty() && part != "." && part != ".." && part.chars().all(is_plain)
+    };
+    let parts = path.strip_prefix('/');
+    path.is_empty() || path.len() <= PATH_MAX_BYTES && parts.is_some_and(|parts| parts.split('/').all(is_part))
 }

@@ -20,6 +20,10 @@ fn samples(form: Form) -> (Vec<String>, Vec<String>) {
         Form::Share => (text(&["1e-9", "1", "0.123"]), text(&["0", "0.0", "-0.1", "1.01", "nan"])),
         Form::Flag => (text(&["true", "false"]), text(&["1"])),
         Form::Text => (text(&["\"\"", "\"x\""]), text(&["1"])),
+        Form::Choice(words) => {
+            let taken = words.iter().map(|word| format!("{word:?}")).collect();
+            (taken, text(&["\"\"", "1"]))
+        }
         Form::Path { len_max } => {
             let of = |len| format!("\"{}\"", "p".repeat(len));
             (vec![of(1), of(len_max)], vec![of(0), of(len_max + 1), "7".to_owned()])
@@ -28,6 +32,16 @@ fn samples(form: Form) -> (Vec<String>, Vec<String>) {
         Form::Peers => {
             let taken = ["[]", "[\"http://a:1\"]", "[\"http://a:1\", \"http://b:1\"]"];
             (text(&taken), text(&["\"http://a:1\"", "[\"a:1\"]", "[\"http://a:1\", \"http://a:1\"]"]))
+        }
+        Form::Origins => {
+            let taken = ["[]", "[\"http://a\", \"https://b:8443\", \"http://[::1]:1\", \"http://[::1]\"]"];
+            (
+                text(&taken),
+                text(&["\"http://a\"", "[\"a\"]", "[\"*\"]", "[\"http://a/\"]", "[\"http://a\", \"http://a\"]"]),
+            )
+        }
+        Form::BasePath => {
+            (text(&["\"\"", "\"/a/b-c.d\""]), text(&["\"a\"", "\"/\"", "\"/a/\"", "\"/{a}\"", "\"/a/..\"", "1"]))
         }
         Form::TriggerName => (text(&["\"x\""]), text(&["\"\"", "\"cli\"", "\"\\n\"", "1"])),
         Form::Trigger => (text(&["\"x\"", "\"cli\"", "\"0x1f0\""]), text(&["\"\"", "1"])),

@@ -46,7 +46,7 @@ fn the_official_types_see_the_same_spans() {
         assert_eq!((status.code, status.message.as_str()), (ours.status as i32, &*ours.status_text));
     }
     let ends: Vec<_> = spans[..4].iter().map(|span| span.end_time_unix_nano - START_NS).collect();
-    assert_eq!(ends, [100, 120, 60, 60], "what was cut lasted as long as what it called");
+    assert_eq!(ends, [100, 120, 60, 60], "what was cut lasted until the last that is known of its process");
     let (cut, open) = (&spans[2].attributes, &spans[3].attributes);
     assert_eq!(value(cut, "backsight.cut"), Some(&Value::BoolValue(true)));
     assert_eq!(value(open, "backsight.open"), Some(&Value::BoolValue(true)));

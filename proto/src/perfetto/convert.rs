@@ -5,8 +5,9 @@ use super::schema::{
     BuiltinClock, ClockSnapshot, DebugAnnotation, ProcessDescriptor, ThreadDescriptor, TracePacket, TrackDescriptor,
     TrackEvent, clock_snapshot, trace_packet, track_event,
 };
-use super::slices::{Flows, Slice, of_span, of_visit};
-use crate::export::{Extras, Relations};
+use super::slices::{Flows, Slice, slice};
+use crate::export::Extras;
+use backsight_core::flat::FlatTrace;
 use backsight_core::ids::SpanId;
 use backsight_core::trace::{ProcessInfo, Trace};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,21 +17,19 @@ const ID_FREE: u32 = 4 << 20;
 /// All packets are of one sequence, so that their order is kept among equal times.
 const SEQUENCE: u32 = 1;
 
-/// Returns the packets of a trace whose times are all on one clock.
-pub(super) fn packets(trace: &Trace, extras: Extras<'_>) -> Vec<TracePacket> {
-    let (flows, relations) = (Flows::new(trace), Relations::of(trace));
+/// Returns the packets of a flat trace.
+pub(super) fn packets(flat: &FlatTrace<'_>, extras: Extras<'_>) -> Vec<TracePacket> {
+    let (trace, flows) = (flat.trace, Flows::new(flat));
     let mut threads: BTreeMap<(usize, u32), Vec<Slice<'_>>> = BTreeMap::new();
-    for (idx, span) in trace.spans.iter().enumerate() {
-        threads.entry((span.process_idx, span.tid)).or_default().push(of_span(idx, span, &relations, &flows));
-    }
-    for (idx, visit) in trace.visits.iter().enumerate() {
-        threads.entry((visit.process_idx, visit.tid)).or_default().push(of_visit(idx, visit, &relations, &flows));
+    for (idx, span) in flat.spans.iter().enumerate() {
+        let thread = (span.part.process_idx(), span.part.tid());
+        threads.entry(thread).or_default().push(slice(flat, idx, &flows));
     }
     let mut tracks = vec![clock(trace.interval_ns().map_or(0, |(start, _)| start))];
     let mut pids = Ids::default();
     let pids: Vec<_> = trace.processes.iter().map(|process| pids.free(process.pid)).collect();
     for (idx, process) in trace.processes.iter().enumerate() {
-        tracks.push(process_track(trace, idx, process, pids[idx], extras));
+        tracks.push(process_track(flat, idx, process, pids[idx], extras));
     }
     let (mut events, mut tids) = (Vec::new(), Ids::default());
     for ((process_idx, tid), slices) in threads {
@@ -62,8 +61,8 @@ fn clock(start_ns: u64) -> TracePacket {
     at(start_ns, trace_packet::Data::ClockSnapshot(snapshot))
 }
 
-fn process_track(trace: &Trace, idx: usize, process: &ProcessInfo, pid: u32, extras: Extras<'_>) -> TracePacket {
-    let service = if process.service.is_empty() { "unknown_service" } else { &process.service };
+fn process_track(flat: &FlatTrace<'_>, idx: usize, process: &ProcessInfo, pid: u32, extras: Extras<'_>) -> TracePacket {
+    let service = flat.homes[idx].service.to_string();
     let mut process_labels = vec![format!("agent {}", process.agent)];
     process_labels.extend(extras.host(process.agent).map(|host| format!("host {host}")));
     if pid != process.pid {
@@ -75,10 +74,9 @@ fn process_track(trace: &Trace, idx: usize, process: &ProcessInfo, pid: u32, ext
             signal => format!("died of signal {signal}"),
         });
     }
-    process_labels.extend(fired(trace, idx));
+    process_labels.extend(fired(flat.trace, idx));
     process_labels.extend(extras.certificate.map(|of| format!("trace {}", of.verdict.name())));
-    let descriptor =
-        ProcessDescriptor { pid: Some(pid as i32), process_name: Some(service.to_owned()), process_labels };
+    let descriptor = ProcessDescriptor { pid: Some(pid as i32), process_name: Some(service), process_labels };
     described(TrackDescriptor {
         uuid: Some(process_uuid(idx)),
         process: Some(descriptor),

@@ -1,27 +1,25 @@
-//! Spans and visits as slices of a thread, with what hangs on them. Pure; called by the conversion.
+//! Flat spans as slices of a thread, with what hangs on them. Pure; called by the conversion.
 
 use super::lanes::Interval;
 use super::schema::{DebugAnnotation, debug_annotation};
-use crate::export::{Part, Relations};
+use backsight_core::flat::{FlatEvent, FlatSpan, FlatTrace, Happened, VISIT};
 use backsight_core::ids::SpanId;
 use backsight_core::record::StatusCode;
-use backsight_core::trace::{Attribute, AttributeValue, Notes, Payload, Span, Trace, Visit};
+use backsight_core::trace::{Attribute, AttributeValue, Payload};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// Bytes of a payload that are shown.
 const PAYLOAD_SHOWN_BYTES: usize = 4096;
 
-/// A span or a visit, on its thread.
+/// A span on its thread.
 pub(super) struct Slice<'a> {
     pub(super) at: Interval,
     pub(super) name: &'a str,
     pub(super) category: &'static str,
     pub(super) annotations: Vec<DebugAnnotation>,
     pub(super) flow: Flow,
-    notes: &'a Notes,
-    /// When calls of it went out that were never answered.
-    open_calls: &'a [u64],
+    events: Vec<FlatEvent<'a>>,
 }
 
 /// The ends of calls between processes that a slice has.
@@ -34,111 +32,75 @@ pub(super) struct Flow {
 impl Slice<'_> {
     /// Returns what happened at an instant of it: when, what, and how.
     pub(super) fn instants(&self) -> impl Iterator<Item = (u64, &str, Vec<DebugAnnotation>)> {
-        let inside = |at: u64| at.clamp(self.at.start, self.at.end);
-        let events = self.notes.events.iter().map(move |event| {
-            let message = (!event.message.is_empty()).then(|| text("message", &event.message));
-            let annotations = event.attributes.iter().map(annotation).chain(message).collect();
-            (inside(event.at_ns), &*event.name, annotations)
-        });
-        let payloads = self
-            .notes
-            .payloads
-            .iter()
-            .map(move |payload| (inside(payload.at_ns), payload.name.as_deref().unwrap_or("raw"), shown(payload)));
-        let open_calls = self.open_calls.iter().map(move |at| (inside(*at), "call without answer", Vec::new()));
-        events.chain(payloads).chain(open_calls)
+        self.events.iter().map(|event| {
+            let (name, annotations) = match event.what {
+                Happened::Payload(payload) => (payload.name.as_deref().unwrap_or(event.name()), shown(payload)),
+                Happened::Event(_) | Happened::OpenCall => {
+                    (event.name(), event.attributes().iter().map(|of| annotation(of)).collect())
+                }
+            };
+            (event.at_ns.clamp(self.at.start, self.at.end), name, annotations)
+        })
     }
 }
 
-pub(super) fn of_span<'a>(idx: usize, span: &'a Span, relations: &'a Relations, flows: &Flows<'_>) -> Slice<'a> {
-    let mut annotations: Vec<_> = span.notes.attributes.iter().map(annotation).collect();
-    annotations.push(text("backsight.span", &span.id.to_string()));
-    if span.status != StatusCode::Unset {
-        annotations.push(text("status", if span.status == StatusCode::Error { "error" } else { "ok" }));
+/// Returns the slice of the span at a position of the flat trace.
+pub(super) fn slice<'a>(flat: &FlatTrace<'a>, idx: usize, flows: &Flows<'_>) -> Slice<'a> {
+    let span = &flat.spans[idx];
+    let mut annotations: Vec<_> = span.part.notes().attributes.iter().map(annotation).collect();
+    if !span.is_visit() {
+        annotations.push(text("backsight.span", &span.id.to_string()));
     }
-    if !span.status_text.is_empty() {
-        annotations.push(text("status.text", &span.status_text));
+    if span.status() != StatusCode::Unset {
+        annotations.push(text("status", span.status().name()));
     }
-    annotations.extend(state(span.end_ns, span.is_cut));
-    let part = Part::Span(idx);
+    if !span.status_text().is_empty() {
+        annotations.push(text("status.text", span.status_text()));
+    }
+    let flag = |name| named(name, debug_annotation::Value::BoolValue(true));
+    annotations.extend(span.ending.key().map(flag));
     Slice {
-        at: Interval { start: span.start_ns, end: relations.end_ns(part) },
-        name: &span.name,
-        category: span.kind.name(),
+        at: Interval { start: span.start_ns, end: span.end_ns },
+        name: span.operation(),
+        category: if span.is_visit() { VISIT } else { span.kind().name() },
         annotations,
-        flow: flows.of_span(span),
-        notes: &span.notes,
-        open_calls: relations.open_calls(part),
-    }
-}
-
-pub(super) fn of_visit<'a>(idx: usize, visit: &'a Visit, relations: &'a Relations, flows: &Flows<'_>) -> Slice<'a> {
-    let mut annotations: Vec<_> = visit.notes.attributes.iter().map(annotation).collect();
-    annotations.extend(state(visit.end_ns, visit.is_cut));
-    let part = Part::Visit(idx);
-    Slice {
-        at: Interval { start: visit.start_ns, end: relations.end_ns(part) },
-        name: "visit",
-        category: "visit",
-        annotations,
-        flow: flows.of_visit(visit, relations),
-        notes: &visit.notes,
-        open_calls: relations.open_calls(part),
+        flow: flows.of(idx),
+        events: span.events(),
     }
 }
 
 /// The calls from one process to another.
 pub(super) struct Flows<'a> {
-    trace: &'a Trace,
-    /// In which process a span is, or a visit that stands for one.
-    places: BTreeMap<SpanId, usize>,
-    /// Calls that a span made.
+    spans: &'a [FlatSpan<'a>],
+    by_id: BTreeMap<SpanId, usize>,
+    /// Calls by the id of what made them.
     from: BTreeMap<SpanId, Vec<u64>>,
 }
 
 impl<'a> Flows<'a> {
-    pub(super) fn new(trace: &'a Trace) -> Self {
-        let mut flows = Self { trace, places: BTreeMap::new(), from: BTreeMap::new() };
-        for span in &trace.spans {
-            flows.places.entry(span.id).or_insert(span.process_idx);
-        }
-        for visit in &trace.visits {
-            visit.calls.iter().for_each(|call| _ = flows.places.entry(*call).or_insert(visit.process_idx));
-        }
-        let spans = trace.spans.iter().filter_map(|span| Some((span.parent, flows.to_span(span)?)));
-        let visits = trace.visits.iter().filter_map(|visit| Some((visit.parent, flows.to_visit(visit)?)));
-        let calls: Vec<_> = spans.chain(visits).collect();
-        for (parent, flow) in calls {
-            flows.from.entry(parent).or_default().push(flow);
+    pub(super) fn new(flat: &'a FlatTrace<'a>) -> Self {
+        let mut flows = Self { spans: &flat.spans, by_id: flat.by_id(), from: BTreeMap::new() };
+        for span in &flat.spans {
+            if let Some(flow) = flows.to(span) {
+                flows.from.entry(span.parent).or_default().push(flow);
+            }
         }
         flows
     }
 
-    fn of_span(&self, span: &Span) -> Flow {
-        // Of two spans with one id, which a broken application may give, the first is meant by those that name it.
-        let is_meant = self.places.get(&span.id) == Some(&span.process_idx);
+    fn of(&self, idx: usize) -> Flow {
+        let span = &self.spans[idx];
+        let is_meant = self.by_id.get(&span.id) == Some(&idx);
         let from = self.from.get(&span.id).filter(|_| is_meant).cloned().unwrap_or_default();
-        Flow { from, to: self.to_span(span) }
+        Flow { from, to: self.to(span) }
     }
 
-    fn of_visit(&self, visit: &Visit, relations: &Relations) -> Flow {
-        let from = relations.own_calls(visit).filter_map(|call| self.from.get(&call)).flatten().copied().collect();
-        Flow { from, to: self.to_visit(visit) }
-    }
-
-    fn to_span(&self, span: &Span) -> Option<u64> {
-        self.is_elsewhere(span.parent, span.process_idx).then(|| {
-            let flow = format!("flow {} {} {}", span.parent, span.process_idx, span.id);
-            SpanId::of_place(&flow).0
-        })
-    }
-
-    fn to_visit(&self, visit: &Visit) -> Option<u64> {
-        self.is_elsewhere(visit.parent, visit.process_idx).then(|| self.trace.visit_id(visit).0)
-    }
-
-    fn is_elsewhere(&self, parent: SpanId, process_idx: usize) -> bool {
-        self.places.get(&parent).is_some_and(|place| *place != process_idx)
+    /// Returns the call that led to a span, where it came from another process.
+    fn to(&self, span: &FlatSpan<'_>) -> Option<u64> {
+        let process_idx = span.part.process_idx();
+        let caller = self.by_id.get(&span.parent).map(|idx| &self.spans[*idx])?;
+        (!span.parent.is_none() && caller.part.process_idx() != process_idx)
+            .then(|| SpanId::of_place(&format!("flow {} {process_idx} {}", span.parent, span.id)).0)
     }
 }
 
@@ -147,15 +109,6 @@ fn shown(payload: &Payload) -> Vec<DebugAnnotation> {
     let bytes = str::from_utf8(bytes).map_or_else(|_| hex(bytes), str::to_owned);
     let len = debug_annotation::Value::IntValue(payload.bytes.len() as i64);
     vec![text("payload", &bytes), named("bytes", len)]
-}
-
-fn state(end_ns: Option<u64>, is_cut: bool) -> Option<DebugAnnotation> {
-    let flag = |name| named(name, debug_annotation::Value::BoolValue(true));
-    match (end_ns, is_cut) {
-        (_, true) => Some(flag("backsight.cut")),
-        (None, false) => Some(flag("backsight.open")),
-        (Some(_), false) => None,
-    }
 }
 
 fn annotation(attribute: &Attribute) -> DebugAnnotation {

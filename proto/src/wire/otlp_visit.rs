@@ -7,7 +7,7 @@
 pub(super) mod fields;
 mod limits;
 mod list;
-mod pieces;
+pub(super) mod pieces;
 mod span;
 mod value;
 mod view;
@@ -248,7 +248,7 @@ impl From<OtlpError> for Stop {
     }
 }
 
+#[cfg(any(test, feature = "otlp-testing"))]
+pub mod testing;
 #[cfg(test)]
-pub(super) mod testing;
-#[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -6,6 +6,7 @@ mod convert;
 mod value;
 
 pub use value::TagValue;
+pub(crate) use value::{not_finite, plain};
 
 use super::ShortTraceId;
 use backsight_core::ids::{SpanId, TraceId};

@@ -68,7 +68,7 @@ pub fn span_matches(group: &Group, span: &dyn SpanView) -> bool {
 }
 
 /// Returns whether `test` holds for a field, given what asks each of its values.
-fn holds(test: &Test, any: impl Fn(&mut dyn FnMut(Operand<'_>) -> bool) -> bool) -> bool {
+pub(crate) fn holds(test: &Test, any: impl Fn(&mut dyn FnMut(Operand<'_>) -> bool) -> bool) -> bool {
     let exists = || any(&mut |_| true);
     match test {
         Test::Exists => exists(),

@@ -1,5 +1,7 @@
 //! Claims about rows: nothing of what was recorded is left out, and it is found again.
 
+mod agree;
+
 use super::{Source, TraceRows};
 use crate::language::{matches, parse};
 use backsight_core::certificate::{Certificate, Gap, GapKind, Verdict};

@@ -85,7 +85,8 @@ fn attribute(attributes: &[Attribute], key: &str, is_it: Ask<'_>) -> bool {
     attributes.iter().any(|attribute| &*attribute.key == key && value(&attribute.value, is_it))
 }
 
-fn value(value: &AttributeValue, is_it: Ask<'_>) -> bool {
+/// Calls `is_it` for a value, or for the elements of one that is an array.
+pub(super) fn value(value: &AttributeValue, is_it: Ask<'_>) -> bool {
     is_it(match value {
         AttributeValue::Bool(flag) => Operand::Flag(*flag),
         AttributeValue::I64(number) => Operand::Integer((*number).into()),

@@ -21,7 +21,6 @@ impl<S: Storage> Writer<S> {
     }
 
     /// Returns whether a segment of `trace` that begins now is not recorded.
-    #[cold]
     pub(super) fn sheds_trace(&self, trace: TraceId) -> bool {
         self.store.bytes() != 0 && region::sheds_trace(&self.store, trace)
     }
@@ -50,7 +49,9 @@ impl<S: Storage> Writer<S> {
         if self.store.bytes() == 0 {
             return false;
         }
-        self.detail_priority = region::detail_priority(&self.store, self.segment.trace);
+        if self.detail_priority == 0 {
+            self.detail_priority = region::detail_priority(&self.store, self.segment.trace);
+        }
         let sheds = region::sheds_level(&self.store, self.detail_priority, level);
         if sheds {
             self.tell_of_shed(now, level);

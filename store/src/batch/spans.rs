@@ -54,10 +54,18 @@ pub(crate) struct Head {
     pub(crate) attributes: Run,
     /// The place in `extras`, or [`NO_CODE`].
     pub(crate) extra_idx: u32,
+    /// The span of its trace that came before it, or `NO_ROW`.
+    pub(crate) before_of_trace: u32,
     pub(crate) has_parent: bool,
     pub(crate) kind: i8,
     pub(crate) status: i8,
     pub(crate) source: i8,
+}
+
+impl Head {
+    pub(crate) fn is_error(&self) -> bool {
+        self.status == STATUS_ERROR
+    }
 }
 
 /// An attribute.
@@ -118,7 +126,10 @@ impl Batch {
             _ => self.trace_idx(span.trace),
         };
         let is_error = span.status == STATUS_ERROR;
-        self.traces[trace_idx as usize].add_span(span.start_ns, span.duration_ns, is_error);
+        let row = self.heads.len() as u32;
+        let trace = &mut self.traces[trace_idx as usize];
+        let before_of_trace = std::mem::replace(&mut trace.last_row, row);
+        trace.add_span(span.start_ns, span.duration_ns, is_error);
         let (attributes, n_duplicates) = self.put_attributes(&span.attributes, Counted::Yes);
         let dropped = Dropped { attrs: span.dropped.attrs.saturating_add(n_duplicates), ..span.dropped };
         let head = Head {
@@ -138,6 +149,7 @@ impl Batch {
             flags: span.flags,
             attributes,
             extra_idx: self.put_extra(span, dropped),
+            before_of_trace,
             has_parent: span.parent.is_some(),
             kind: span.kind,
             status: span.status,
@@ -246,7 +258,7 @@ impl Batch {
         }
     }
 
-    fn put_text(&mut self, bytes: &[u8]) -> Text {
+    pub(super) fn put_text(&mut self, bytes: &[u8]) -> Text {
         let at = self.text.len() as u32;
         self.text.extend_from_slice(bytes);
         Text { at, len: bytes.len() as u32 }
@@ -311,7 +323,7 @@ enum Counted {
     No,
 }
 
-fn count(rows: &mut [u32; 4], value: CellValue, step: fn(u32, u32) -> u32) {
+pub(super) fn count(rows: &mut [u32; 4], value: CellValue, step: fn(u32, u32) -> u32) {
     let idx = match value {
         CellValue::Str(_) => 0,
         CellValue::Int(_) => 1,

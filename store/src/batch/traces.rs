@@ -17,11 +17,30 @@ pub(crate) struct TraceHead {
     pub(crate) n_rows: u32,
     pub(crate) n_errors: u32,
     pub(crate) facts_idx: Option<u32>,
+    /// The last of its reports.
+    pub(super) last_report: Option<u32>,
+    /// Its recorded spans and slices before these places have been replaced.
+    pub(super) recorded_from: (u32, u32),
+    /// Its last span that came, from which the others are found; [`NO_ROW`] where it has none.
+    pub(crate) last_row: u32,
 }
+
+/// No span.
+pub(crate) const NO_ROW: u32 = u32::MAX;
 
 impl TraceHead {
     pub(super) fn new(trace: TraceId) -> Self {
-        Self { trace, start_ns: i64::MAX, end_ns: i64::MIN, n_rows: 0, n_errors: 0, facts_idx: None }
+        Self {
+            trace,
+            start_ns: i64::MAX,
+            end_ns: i64::MIN,
+            n_rows: 0,
+            n_errors: 0,
+            facts_idx: None,
+            last_report: None,
+            recorded_from: (0, 0),
+            last_row: NO_ROW,
+        }
     }
 
     pub(super) fn add_span(&mut self, start_ns: i64, duration_ns: i64, is_error: bool) {

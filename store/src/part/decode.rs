@@ -1,20 +1,24 @@
-//! Rows from columns: spans here, traces, slices and where they stand in files of their own.
+//! Rows from columns: spans here, the other tables and where rows stand in files of their own.
 //!
 //! Called by `read`. Columns are found by name: unknown ones are ignored, as a later minor version may have more; one that is missing, or of
 //! another type, is an error told in words. Numbers in columns are believed by nobody: they come from a file.
 
+mod agg;
 mod nested;
 mod places;
+mod reports;
 mod slices;
 mod traces;
 
+pub(super) use agg::agg;
 pub(crate) use places::{SlicePlace, TracePlace};
 pub(super) use places::{slice_places, trace_places};
+pub(super) use reports::reports;
 pub(super) use slices::slices;
 pub(super) use traces::traces;
 
 use crate::promote::Kind;
-use crate::rows::{Attribute, Dropped, Event, Link, ResourceId, SpanRow, SpecVersion, Value};
+use crate::rows::{Attribute, Dropped, Energy, Event, Link, ResourceId, SpanRow, SpecVersion, Value};
 use crate::schema::PROMOTED_PREFIX;
 use arrow_array::{
     Array, BinaryArray, BooleanArray, FixedSizeBinaryArray, Float64Array, Int8Array, Int32Array, Int64Array, ListArray,
@@ -72,10 +76,10 @@ pub(super) fn spans(batch: &RecordBatch, rows: &mut Vec<SpanRow<'static>>) -> Re
     let dropped_counts = ["attrs", "events", "links"].map(|name| dropped.required::<Int32Array>(name));
     let [dropped_attrs, dropped_events, dropped_links] = dropped_counts;
     let (dropped_attrs, dropped_events, dropped_links) = (dropped_attrs?, dropped_events?, dropped_links?);
-    let mut events = events(batch)?.into_iter();
-    let mut links = links(batch)?.into_iter();
-    let mut energies = nested::energies(batch.required("energy")?)?.into_iter();
-    let mut versions = spec_versions(batch)?.into_iter();
+    let mut events = events_of(batch)?.into_iter();
+    let mut links = links_of(batch)?.into_iter();
+    let mut energies = energies_of(batch)?.into_iter();
+    let mut versions = spec_versions_of(batch)?.into_iter();
     rows.reserve(batch.num_rows());
     for row in 0..batch.num_rows() {
         rows.push(SpanRow {
@@ -209,7 +213,11 @@ fn unsorted(sorted: Vec<Attribute<'static>>, places: &[u8]) -> Option<Vec<Attrib
     Some(attributes)
 }
 
-fn events(batch: &RecordBatch) -> Result<Vec<Vec<Event<'static>>>, String> {
+/// Returns the events of each row.
+///
+/// # Errors
+/// The column is missing, or damaged; told in words.
+pub fn events_of(batch: &RecordBatch) -> Result<Vec<Vec<Event<'static>>>, String> {
     let lists: &ListArray = batch.required("events")?;
     let structs = nested::structs(lists)?;
     let offsets: &Int64Array = structs.required("time_offset_ns")?;
@@ -226,7 +234,11 @@ fn events(batch: &RecordBatch) -> Result<Vec<Vec<Event<'static>>>, String> {
     nested::lists(lists, event)
 }
 
-fn links(batch: &RecordBatch) -> Result<Vec<Vec<Link<'static>>>, String> {
+/// Returns the links of each row.
+///
+/// # Errors
+/// The column is missing, or damaged; told in words.
+pub fn links_of(batch: &RecordBatch) -> Result<Vec<Vec<Link<'static>>>, String> {
     let lists: &ListArray = batch.required("links")?;
     let structs = nested::structs(lists)?;
     let trace_ids = ids(structs, "trace_id", 16)?;
@@ -247,7 +259,19 @@ fn links(batch: &RecordBatch) -> Result<Vec<Vec<Link<'static>>>, String> {
     nested::lists(lists, link)
 }
 
-fn spec_versions(batch: &RecordBatch) -> Result<Vec<Vec<SpecVersion>>, String> {
+/// Returns the energy of each row.
+///
+/// # Errors
+/// The column is missing, or damaged; told in words.
+pub fn energies_of(batch: &RecordBatch) -> Result<Vec<Option<Energy<'static>>>, String> {
+    nested::energies(batch.required("energy")?)
+}
+
+/// Returns the versions of specialised code that ran in each row.
+///
+/// # Errors
+/// The column is missing, or damaged; told in words.
+pub fn spec_versions_of(batch: &RecordBatch) -> Result<Vec<Vec<SpecVersion>>, String> {
     let lists: &ListArray = batch.required("spec_version")?;
     let structs = nested::structs(lists)?;
     let points: &Int32Array = structs.required("point")?;

@@ -31,8 +31,9 @@ pub(super) fn order(batch: &Batch) -> Order {
         next[*idx as usize] = n_rows;
         n_rows += batch.traces[*idx as usize].n_rows;
     }
-    let mut rows = vec![0; batch.heads.len()];
-    for (row, head) in batch.heads.iter().enumerate() {
+    let mut rows = vec![0; n_rows as usize];
+    let live = batch.heads.iter().enumerate().filter(|(row, head)| batch.is_live(*row, head));
+    for (row, head) in live {
         let place = &mut next[head.trace_idx as usize];
         rows[*place as usize] = row as u32;
         *place += 1;
@@ -61,6 +62,5 @@ pub(super) fn trace_end_ns(batch: &Batch, trace_idx: u32) -> i64 {
 }
 
 fn ingest_ns(batch: &Batch, trace_idx: u32) -> i64 {
-    let facts_idx = batch.traces[trace_idx as usize].facts_idx;
-    facts_idx.map_or(0, |idx| batch.facts[idx as usize].ingest_ns)
+    batch.facts_at(&batch.traces[trace_idx as usize]).ingest_ns
 }

@@ -119,6 +119,25 @@ pub(super) fn slices(sizes: &Sizes, footer: &Footer<'_>, zstd_level: i32) -> Res
     Ok(encoded(builder, path(&["duration_ns"]), Encoding::BYTE_STREAM_SPLIT).build())
 }
 
+/// Returns the properties of `reports`. What a payload's least and greatest bytes are helps nobody.
+pub(super) fn reports(sizes: &Sizes, footer: &Footer<'_>, zstd_level: i32) -> Result<WriterProperties, ParquetError> {
+    let n_traces = rows_of_group(sizes.n_traces);
+    let builder = bloom(common(footer, None, zstd_level)?, path(&["trace_id"]), n_traces, BLOOM_TRACES_TABLE_FPP)
+        .set_column_dictionary_enabled(path(&["payload"]), false)
+        .set_column_statistics_enabled(path(&["payload"]), EnabledStatistics::None);
+    Ok(encoded(builder, path(&["ingest_ns"]), Encoding::DELTA_BINARY_PACKED).build())
+}
+
+/// Returns the properties of `agg`: sketches and lists hardly come twice, and nobody looks for one.
+pub(super) fn agg(footer: &Footer<'_>, zstd_level: i32) -> Result<WriterProperties, ParquetError> {
+    let mut builder = common(footer, None, zstd_level)?;
+    for column in ["sketch", "self_sketch", "list"] {
+        builder = encoded(builder, path(&[column]), Encoding::PLAIN)
+            .set_column_statistics_enabled(path(&[column]), EnabledStatistics::None);
+    }
+    Ok(builder.build())
+}
+
 fn path(segments: &[&str]) -> ColumnPath {
     ColumnPath::new(segments.iter().map(|segment| (*segment).to_owned()).collect())
 }
@@ -161,7 +180,7 @@ impl Sizes {
         let columns: Vec<Option<usize>> = (0..batch.names.len()).map(column).collect();
         let mut counters = vec![DistinctCounter::default(); promoted.len()];
         let mut n_map_values = 0;
-        for cell in batch.heads.iter().flat_map(|head| &batch.cells[head.attributes.range()]) {
+        for cell in batch.live_heads().flat_map(|head| &batch.cells[head.attributes.range()]) {
             let CellValue::Str(text) = cell.value else { continue };
             match columns[cell.key as usize] {
                 Some(idx) => counters[idx].add(batch.bytes(text)),

@@ -1,14 +1,22 @@
 //! Opens the files of a part, and reads rows: a range of spans, traces, or one trace by its id.
 //!
 //! Called by searches and by compaction. A file may be anything: footers and indexes are checked before they are believed, and what the
-//! Parquet reader makes of the rest comes back as an error.
+//! Parquet reader makes of the rest comes back as an error. Chosen columns of chosen rows are read in `select`; what excludes row groups
+//! stands in `prune`.
 
 mod check;
+mod prune;
+mod reports;
 mod scan;
+mod select;
 
+pub use super::decode::{energies_of, events_of, links_of, spec_versions_of};
 pub use check::verify;
 pub(crate) use check::verify_until;
+pub use prune::Limits;
+pub use reports::Reports;
 pub(crate) use scan::Scan;
+pub use select::Wanted;
 
 use super::source::Source;
 use super::{FOOTER_MAX_BYTES, PartError, columns::bytes_of_trace, decode, footer, properties, resources};
@@ -19,17 +27,14 @@ use crate::rows::{Attribute, SliceRow, SpanRow, TraceRow};
 use crate::schema::{Table, VERSION, Version};
 use arrow_array::{Array, RecordBatch};
 use backsight_core::ids::TraceId;
-use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::bloom_filter::Sbbf;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-/// Rows of one batch of columns.
-const BATCH_ROWS: usize = 8192;
 /// A Parquet file ends in the length of its metadata and this.
 const MAGIC: &[u8; 4] = b"PAR1";
 const TAIL_BYTES: u64 = 8;
@@ -43,8 +48,11 @@ pub struct File {
     table: Table,
     version: Version,
     metadata: ArrowReaderMetadata,
+    /// The same with dictionaries for texts.
+    coded: ArrowReaderMetadata,
     /// By row group, for `trace_id`.
     blooms: Arc<[Option<Sbbf>]>,
+    lazy: Arc<Mutex<prune::Lazy>>,
 }
 
 impl std::fmt::Debug for File {
@@ -84,8 +92,13 @@ impl File {
         let metadata = guarded(&path, || {
             ArrowReaderMetadata::try_new(Arc::new(metadata), options).map_err(|error| parquet_error(&path, error))
         })?;
+        let coded = guarded(&path, || {
+            let options = ArrowReaderOptions::new().with_schema(select::coded(metadata.schema()));
+            ArrowReaderMetadata::try_new(metadata.metadata().clone(), options)
+                .map_err(|error| parquet_error(&path, error))
+        })?;
         let blooms = guarded(&path, || blooms(&source, metadata.metadata()))?;
-        Ok(Self { source, table, version, metadata, blooms: blooms.into() })
+        Ok(Self { source, table, version, metadata, coded, blooms: blooms.into(), lazy: prune::lazy() })
     }
 
     /// Returns its path.
@@ -113,33 +126,6 @@ impl File {
         &self.metadata
     }
 
-    /// Reads `rows` as columns: all, or those whose names are in `names`.
-    ///
-    /// # Errors
-    /// There are no such rows, or the file is damaged.
-    /// # Cost
-    /// Reads the pages that hold the rows, and the dictionaries of their row groups.
-    pub fn columns(&self, rows: Range<u64>, names: Option<&[&str]>) -> Result<Vec<RecordBatch>, PartError> {
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        if rows.end > self.n_rows() {
-            let path = self.path().to_owned();
-            return Err(PartError::NoSuchRows { path, n_rows: self.n_rows(), end: rows.end });
-        }
-        guarded(self.path(), || self.read_columns(rows, names).map_err(|error| parquet_error(self.path(), error)))
-    }
-
-    fn read_columns(&self, rows: Range<u64>, names: Option<&[&str]>) -> Result<Vec<RecordBatch>, ParquetError> {
-        let n_rows = BATCH_ROWS.min((rows.end - rows.start) as usize);
-        let mask = match names {
-            Some(names) => ProjectionMask::columns(self.metadata.parquet_schema(), names.iter().copied()),
-            None => ProjectionMask::all(),
-        };
-        let batches: Result<Vec<_>, _> = self.reader(&[rows], mask, n_rows)?.collect();
-        Ok(batches?)
-    }
-
     /// Returns the rows of each row group whose Bloom filter does not exclude `trace`.
     pub fn candidates(&self, trace: TraceId) -> Vec<Range<u64>> {
         let id = bytes_of_trace(trace);
@@ -165,7 +151,7 @@ impl File {
         let mut found = Vec::new();
         for rows in self.candidates(trace) {
             let mut row = rows.start;
-            for batch in self.columns(rows, Some(&["trace_id"]))? {
+            for batch in self.columns(&[rows], Wanted::Coded(&[&["trace_id"]]))? {
                 let ids = decode::trace_id_column(&batch).map_err(|why| self.damaged(why))?;
                 found.extend((0..ids.len()).filter(|idx| ids.value(*idx) == id).map(|idx| row + idx as u64));
                 row += batch.num_rows() as u64;
@@ -174,8 +160,9 @@ impl File {
         Ok(found)
     }
 
-    fn damaged(&self, why: String) -> PartError {
-        PartError::Damaged { path: self.path().to_owned(), why }
+    /// Returns the error that says `why` the file is damaged, for whoever makes more of its columns than rows.
+    pub fn damaged(&self, why: impl Into<String>) -> PartError {
+        PartError::Damaged { path: self.path().to_owned(), why: why.into() }
     }
 
     /// Returns the file as one of `table`.
@@ -189,11 +176,11 @@ impl File {
 
     fn decoded<T>(
         &self,
-        rows: Range<u64>,
+        rows: &[Range<u64>],
         decode: impl Fn(&RecordBatch, &mut Vec<T>) -> Result<(), String>,
     ) -> Result<Vec<T>, PartError> {
         let mut decoded = Vec::new();
-        for batch in self.columns(rows, None)? {
+        for batch in self.columns(rows, Wanted::All)? {
             guarded(self.path(), || decode(&batch, &mut decoded).map_err(|why| self.damaged(why)))?;
         }
         Ok(decoded)
@@ -237,6 +224,16 @@ impl Spans {
     /// Some milliseconds for the rows of one trace: pages and dictionaries of all columns. About 1 KB a row in memory; the caller bounds
     /// `rows`, also where they come from a file of traces.
     pub fn read(&self, rows: Range<u64>) -> Result<Vec<SpanRow<'static>>, PartError> {
+        self.read_ranges(&[rows])
+    }
+
+    /// Reads spans of several ranges, in ascending order, that do not overlap.
+    ///
+    /// # Errors
+    /// As of [`Spans::read`].
+    /// # Cost
+    /// As of [`Spans::read`], with the dictionaries of a row group read once for all ranges in it.
+    pub fn read_ranges(&self, rows: &[Range<u64>]) -> Result<Vec<SpanRow<'static>>, PartError> {
         self.file.decoded(rows, decode::spans)
     }
 }
@@ -266,6 +263,14 @@ impl Traces {
     /// # Errors
     /// There are no such rows, or the file is damaged.
     pub fn read(&self, rows: Range<u64>) -> Result<Vec<TraceRow>, PartError> {
+        self.read_ranges(&[rows])
+    }
+
+    /// Reads traces of several ranges, in ascending order, that do not overlap.
+    ///
+    /// # Errors
+    /// As of [`Traces::read`].
+    pub fn read_ranges(&self, rows: &[Range<u64>]) -> Result<Vec<TraceRow>, PartError> {
         self.file.decoded(rows, decode::traces)
     }
 
@@ -306,7 +311,7 @@ impl Slices {
     /// # Errors
     /// There are no such rows, or the file is damaged.
     pub fn read(&self, rows: Range<u64>) -> Result<Vec<SliceRow<'static>>, PartError> {
-        self.file.decoded(rows, decode::slices)
+        self.file.decoded(&[rows], decode::slices)
     }
 
     /// Finds the slices of a trace: they stand together.
@@ -452,5 +457,6 @@ fn guarded<T>(path: &str, decode: impl FnOnce() -> Result<T, PartError>) -> Resu
     })
 }
 
+pub mod aggs;
 #[cfg(test)]
 mod tests;

@@ -25,7 +25,8 @@ pub(super) fn order(batch: &Batch) -> Vec<u32> {
         *start = slice.start_ns.min(*start);
     }
     starts.extend(first_slices);
-    let mut rows: Vec<u32> = (0..batch.slices.len() as u32).collect();
+    let live = |row: &u32| batch.is_live_slice(*row as usize, batch.slices[*row as usize].trace);
+    let mut rows: Vec<u32> = (0..batch.slices.len() as u32).filter(live).collect();
     rows.sort_by_key(|row| {
         let slice = &batch.slices[*row as usize];
         (starts.get(&slice.trace), slice.trace, slice.start_ns)

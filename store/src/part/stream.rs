@@ -16,6 +16,7 @@ use crate::rows::Attribute;
 use crate::schema::{self, Table};
 use arrow_schema::SchemaRef;
 use parquet::errors::ParquetError;
+use std::collections::BTreeMap;
 
 /// Where a part is written to.
 #[derive(Clone, Copy, Debug)]
@@ -31,9 +32,8 @@ pub(crate) struct Stream<'a> {
     promoted: Vec<Promoted>,
     sizes: Sizes,
     schema: SchemaRef,
-    spans: Option<TableFile>,
-    traces: Option<TableFile>,
-    slices: Option<TableFile>,
+    /// Those that have rows.
+    files: BTreeMap<Table, TableFile>,
     summary: Summary,
     n_spans: u64,
 }
@@ -42,8 +42,8 @@ impl<'a> Stream<'a> {
     /// Begins the part of `cut` with columns for `promoted`. Nobody sees it before [`Stream::finish`]; one that is dropped leaves nothing.
     pub(crate) fn new(place: Place<'a>, cut: Cut<'a>, promoted: Vec<Promoted>, sizes: Sizes) -> Self {
         let schema = schema::spans(&promoted);
-        let (spans, traces, slices) = (None, None, None);
-        Self { place, cut, promoted, sizes, schema, spans, traces, slices, summary: Summary::default(), n_spans: 0 }
+        let files = BTreeMap::new();
+        Self { place, cut, promoted, sizes, schema, files, summary: Summary::default(), n_spans: 0 }
     }
 
     /// Adds the traces of `batch`, each with all of its spans and behind all before.
@@ -60,14 +60,14 @@ impl<'a> Stream<'a> {
             for rows in order.rows.chunks(RUN_ROWS) {
                 file.write(spans::columns(batch, rows, &self.schema, &slots))?;
             }
-            self.spans = Some(file);
+            self.files.insert(Table::Spans, file);
         }
         let mut file = self.take_file(Table::Traces)?;
         for start in (0..order.traces.len()).step_by(RUN_ROWS) {
             let end = order.traces.len().min(start + RUN_ROWS);
             file.write(traces::columns(batch, &order, start..end))?;
         }
-        self.traces = Some(file);
+        self.files.insert(Table::Traces, file);
         self.n_spans += order.rows.len() as u64;
         Ok(())
     }
@@ -83,7 +83,7 @@ impl<'a> Stream<'a> {
         for rows in rows.chunks(RUN_ROWS) {
             file.write(slices::columns(batch, rows))?;
         }
-        self.slices = Some(file);
+        self.files.insert(Table::Slices, file);
         Ok(())
     }
 
@@ -92,26 +92,21 @@ impl<'a> Stream<'a> {
     /// # Errors
     /// The store failed. Files that are there already are strangers then.
     pub(crate) fn finish(mut self, resources: &[Vec<Attribute<'static>>]) -> Result<PartEntry, PartError> {
-        if let Some(file) = &mut self.spans {
+        if let Some(file) = self.files.get_mut(&Table::Spans) {
             let failed = |error: std::io::Error| {
                 let path = self.cut.id.path_on(self.place.shelf, Table::Spans);
                 encode_error(&path, ParquetError::External(error.into()))
             };
             file.add_key(properties::key::RESOURCES, resources::encode(resources).map_err(failed)?);
         }
-        let files = [self.spans, self.traces, self.slices].into_iter().flatten().map(TableFile::finish);
+        let files = self.files.into_values().map(TableFile::finish);
         let files = files.collect::<Result<Vec<_>, _>>()?;
         Ok(self.summary.entry(&self.cut, self.promoted, files))
     }
 
     /// Returns the file of a table, which begins with its first row.
     fn take_file(&mut self, table: Table) -> Result<TableFile, PartError> {
-        let slot = match table {
-            Table::Spans => &mut self.spans,
-            Table::Traces => &mut self.traces,
-            Table::Slices => &mut self.slices,
-        };
-        if let Some(file) = slot.take() {
+        if let Some(file) = self.files.remove(&table) {
             return Ok(file);
         }
         let path = self.cut.id.path_on(self.place.shelf, table);
@@ -126,6 +121,8 @@ impl<'a> Stream<'a> {
             }
             Table::Traces => (schema::traces(), properties::traces(&self.sizes, &footer, level).map_err(failed)?),
             Table::Slices => (schema::slices(), properties::slices(&self.sizes, &footer, level).map_err(failed)?),
+            Table::Reports => (schema::reports(), properties::reports(&self.sizes, &footer, level).map_err(failed)?),
+            Table::Agg => (schema::agg(), properties::agg(&footer, level).map_err(failed)?),
         };
         TableFile::create(self.place.objects, table, path, schema, properties)
     }

@@ -29,13 +29,14 @@ impl Summary {
             self.starts.add(trace_start_ns(batch, idx));
             self.ends.add(trace_end_ns(batch, idx));
         }
-        for slice in &batch.slices {
+        for (_, slice) in batch.slices.iter().enumerate().filter(|(row, slice)| batch.is_live_slice(*row, slice.trace))
+        {
             self.slice_starts.add(slice.start_ns);
             self.slice_ends.add(slice.start_ns.saturating_add(slice.duration_ns));
         }
-        batch.facts.iter().for_each(|facts| self.ingests.add(facts.ingest_ns));
-        self.max_duration_ns = self.max_duration_ns.max(batch.heads.iter().map(|head| head.duration_ns).max());
-        let mut codes: Vec<u32> = batch.heads.iter().map(|head| head.service).collect();
+        batch.traces.iter().for_each(|trace| self.ingests.add(batch.facts_at(trace).ingest_ns));
+        self.max_duration_ns = self.max_duration_ns.max(batch.live_heads().map(|head| head.duration_ns).max());
+        let mut codes: Vec<u32> = batch.live_heads().map(|head| head.service).collect();
         codes.sort_unstable();
         codes.dedup();
         codes.into_iter().for_each(|code| self.services.add(batch.names.text(code)));

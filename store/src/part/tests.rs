@@ -2,9 +2,10 @@
 
 pub(crate) mod any;
 
-use super::read::{File, Slices, Spans, Traces, verify};
-use super::write::{Cut, write};
+use super::read::{File, Limits, Slices, Spans, Traces, Wanted, verify};
+use super::write::{Cut, write_with_aggregates};
 use super::{PartId, ROW_GROUP_ROWS};
+use crate::agg::Aggregates;
 use crate::batch::Batch;
 use crate::manifest::entry::PartEntry;
 use crate::objects::testing::Memory;
@@ -18,10 +19,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Writes `batch` with columns for `promote`.
 pub(crate) fn cut(batch: &Batch, promote: &[&str], objects: &Memory) -> PartEntry {
+    cut_with(batch, &Aggregates::default(), promote, objects)
+}
+
+/// Writes `batch` and aggregates.
+pub(crate) fn cut_with(batch: &Batch, aggregates: &Aggregates, promote: &[&str], objects: &Memory) -> PartEntry {
     let forced = Forced { promote: promote.iter().map(|key| (*key).to_owned()).collect(), ..Forced::default() };
     let id = PartId::new(1_782_864_000_000, 7);
     let cut = Cut { id, writer: "w", commit: "c", before: &[], forced: &forced, zstd_level: 1, parents: &[] };
-    write(batch, &cut, objects).unwrap()
+    write_with_aggregates(batch, aggregates, &cut, objects).unwrap()
 }
 
 pub(crate) fn open(objects: &Memory, part: &PartEntry, table: Table) -> File {
@@ -57,7 +63,7 @@ fn once(attributes: &[Attribute<'static>]) -> (Vec<Attribute<'static>>, i32) {
 }
 
 /// Returns the span as it is to be read back.
-fn expected(span: &SpanRow<'static>) -> SpanRow<'static> {
+pub(crate) fn expected(span: &SpanRow<'static>) -> SpanRow<'static> {
     let mut span = span.clone();
     let (attributes, n_duplicates) = once(&span.attributes);
     span.attributes = attributes.into();
@@ -211,9 +217,51 @@ fn traces_over_the_edge_of_a_row_group_are_read_whole() {
         let want: Vec<_> = (trace_idx * 7..trace_idx * 7 + 7).map(span).collect();
         assert_eq!(spans.read(row.first_row..row.first_row + 7).unwrap(), want);
     }
+    check_excluded(&spans);
+    let ranges = [3..5, 5..6, ROW_GROUP_ROWS as u64 - 1..ROW_GROUP_ROWS as u64 + 2, n_spans - 1..n_spans];
+    let want: Vec<_> = ranges.iter().cloned().flatten().map(span).collect();
+    assert_eq!(spans.read_ranges(&ranges).unwrap(), want);
+    assert!(spans.read_ranges(&[5..6, 3..4]).is_err());
     // What no part holds is known without reading, but for one in a thousand.
     let n_maybe = (0..2000).filter(|n| !traces.file().candidates(TraceId::new(1, *n)).is_empty()).count();
     assert!(n_maybe < 20, "{n_maybe}");
+}
+
+/// Checks what the footer tells of the second row group.
+fn check_excluded(spans: &Spans) {
+    let file = spans.file();
+    let n_spans = file.n_rows() as i64;
+    assert_eq!(file.groups().collect::<Vec<_>>(), [0..ROW_GROUP_ROWS as u64, ROW_GROUP_ROWS as u64..n_spans as u64]);
+    assert_eq!(file.limits(1, &["attr.bytes"]), Some(Limits::Int(ROW_GROUP_ROWS as i64, n_spans - 1)));
+    assert_eq!(file.limits(1, &["service"]), Some(Limits::Str("shop".to_owned(), "shop".to_owned())));
+    assert_eq!(file.limits(1, &["attrs_int", "key_value", "key"]), Some(Limits::Nothing));
+    assert_eq!(file.limits(1, &["no such column"]), None);
+    let n_maybe = (0..1000).filter(|n| file.may_hold(1, &["attr.user"], &format!("none{n}")).unwrap()).count();
+    assert!(n_maybe < 150, "{n_maybe}");
+    assert!(file.may_hold(1, &["attr.user"], &format!("u{}", (n_spans - 1) * 7919 % 100_000)).unwrap());
+    assert!(!file.may_have_key(1, "attrs_str", "user").unwrap());
+    assert!(file.memory_bytes() > 10_000);
+    let range = 7..9;
+    let coded =
+        file.columns(&[range], Wanted::Coded(&[&["attr.user"], &["links", "list", "element", "flags"]])).unwrap();
+    assert_eq!((coded[0].num_rows(), coded[0].num_columns()), (2, 2));
+}
+
+#[test]
+fn the_keys_of_a_map_are_told_without_its_rows() {
+    let mut batch = batch();
+    for n in 0..50 {
+        let attributes = if n == 0 { vec![Attribute::new("rare", Value::Str("v".into()))] } else { Vec::new() };
+        batch.push_span(&SpanRow { attributes: attributes.into(), ..span(n) }).unwrap();
+    }
+    let objects = Memory::default();
+    let part = cut(&batch, &[], &objects);
+    let spans = Spans::new(open(&objects, &part, Table::Spans)).unwrap();
+    let has = |map: &str, key: &str| spans.file().may_have_key(0, map, key).unwrap();
+    assert!(part.promoted.is_empty());
+    assert_eq!((has("attrs_str", "rare"), has("attrs_str", "rarer"), has("attrs_int", "rare")), (true, false, false));
+    let holds = |value: &str| spans.file().may_hold(0, &["attrs_str", "key_value", "value"], value).unwrap();
+    assert_eq!((holds("v"), holds("another value")), (true, false));
 }
 
 #[test]

@@ -15,10 +15,7 @@ use arrow_array::{
 use arrow_schema::DataType;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Arc, LazyLock};
-
-/// What is known of a trace of which nothing is said.
-static UNKNOWN: LazyLock<TraceFacts<'static>> = LazyLock::new(TraceFacts::default);
+use std::sync::Arc;
 
 /// A trace with its rows.
 struct Trace<'a> {
@@ -36,8 +33,7 @@ impl<'a> Trace<'a> {
         let head = &batch.traces[idx as usize];
         let first_row = order.first_rows[place];
         let rows = &order.rows[first_row as usize..first_row as usize + head.n_rows as usize];
-        let facts = head.facts_idx.map_or(&*UNKNOWN, |idx| &batch.facts[idx as usize]);
-        Self { batch, idx, first_row: order.base + first_row, rows, facts }
+        Self { batch, idx, first_row: order.base + first_row, rows, facts: batch.facts_at(head) }
     }
 
     fn head(&self) -> &'a TraceHead {

@@ -6,7 +6,8 @@ use super::attributes::Slots;
 use super::order::{Order, order};
 use super::summary::Summary;
 use super::table_file::{TableFile, encode_error};
-use super::{ArrowResult, PartError, PartId, Sizes, properties, resources, slices, spans, traces};
+use super::{ArrowResult, PartError, PartId, Sizes, agg, properties, reports, resources, slices, spans, traces};
+use crate::agg::{Aggregates, RowPlace};
 use crate::batch::Batch;
 use crate::manifest::entry::{FileEntry, PartEntry};
 use crate::objects::Objects;
@@ -45,18 +46,36 @@ pub struct Cut<'a> {
 /// # Cost
 /// About 2 microseconds a span on one core; the columns of 8,192 rows and the encoded row group in memory.
 pub fn write(batch: &Batch, cut: &Cut<'_>, objects: &dyn Objects) -> Result<PartEntry, PartError> {
-    let order = order(batch);
+    write_with_aggregates(batch, &Aggregates::default(), cut, objects)
+}
+
+/// Writes `batch` as [`write`] does, and beside it what was counted since the cut before: all of it, so that after the commit memory need not hold it.
+///
+/// # Errors
+/// As of [`write`].
+/// # Cost
+/// As of [`write`], and the encoded row group of `agg` in memory.
+pub fn write_with_aggregates(
+    batch: &Batch,
+    aggregates: &Aggregates,
+    cut: &Cut<'_>,
+    objects: &dyn Objects,
+) -> Result<PartEntry, PartError> {
     let promoted = promote(batch, cut.before, cut.forced);
     let sizes = Sizes::of(batch, &promoted);
+    let (order, keys) = (order(batch), aggregates.places());
+    let rows = Rows { batch, order, promoted: &promoted, sizes, aggregates, keys };
     let mut files = Vec::new();
     for table in Table::ALL {
         let n_rows = match table {
-            Table::Spans => batch.n_spans(),
+            Table::Spans => rows.order.rows.len(),
             Table::Traces => batch.n_traces(),
             Table::Slices => batch.n_slices(),
+            Table::Reports => batch.n_reports(),
+            Table::Agg => rows.keys.len(),
         };
         if n_rows > 0 {
-            files.push(write_table(batch, &order, (&promoted, &sizes), cut, objects, table)?);
+            files.push(write_table(&rows, cut, objects, table)?);
         }
     }
     let mut summary = Summary::default();
@@ -64,14 +83,19 @@ pub fn write(batch: &Batch, cut: &Cut<'_>, objects: &dyn Objects) -> Result<Part
     Ok(summary.entry(cut, promoted, files))
 }
 
-fn write_table(
-    batch: &Batch,
-    order: &Order,
-    (promoted, sizes): (&[Promoted], &Sizes),
-    cut: &Cut<'_>,
-    objects: &dyn Objects,
-    table: Table,
-) -> Result<FileEntry, PartError> {
+/// What goes into a part.
+struct Rows<'a> {
+    batch: &'a Batch,
+    order: Order,
+    promoted: &'a [Promoted],
+    sizes: Sizes,
+    aggregates: &'a Aggregates,
+    /// Those of the aggregates, in their order.
+    keys: Vec<RowPlace>,
+}
+
+fn write_table(rows: &Rows<'_>, cut: &Cut<'_>, objects: &dyn Objects, table: Table) -> Result<FileEntry, PartError> {
+    let Rows { batch, order, promoted, sizes, aggregates, keys } = rows;
     let path = cut.id.path(table);
     let failed = |error: ParquetError| encode_error(&path, error);
     let footer = properties::Footer { table, writer: cut.writer, commit: cut.commit };
@@ -96,6 +120,17 @@ fn write_table(
             let rows = slices::order(batch);
             let file = TableFile::create(objects, table, path, schema::slices(), properties)?;
             write_rows(file, rows.len(), |places| slices::columns(batch, &rows[places]))
+        }
+        Table::Reports => {
+            let properties = properties::reports(sizes, &footer, cut.zstd_level).map_err(failed)?;
+            let rows = reports::order(batch, order);
+            let file = TableFile::create(objects, table, path, schema::reports(), properties)?;
+            write_rows(file, rows.len(), |places| reports::columns(batch, &rows[places]))
+        }
+        Table::Agg => {
+            let properties = properties::agg(&footer, cut.zstd_level).map_err(failed)?;
+            let file = TableFile::create(objects, table, path, schema::agg(), properties)?;
+            write_rows(file, keys.len(), |places| agg::columns(aggregates, &keys[places]))
         }
     }
 }

@@ -3,9 +3,14 @@
 //! Called by the peers that live in this process. CPU time does not grow when other processes take the cores, so it is what the specs
 //! compare where nanoseconds are given; caches and the hypervisor still show in it.
 
-use std::{sync::Barrier, thread};
+use std::{sync::Barrier, thread, time::Duration};
 
 use super::clock::thread_cpu_ns;
+
+/// The pause behind each burst.
+const PAUSE: Duration = Duration::from_millis(4);
+/// Bursts take so much longer that fewer operations are timed.
+const BURSTS_PART: u64 = 8;
 
 /// What one measurement saw.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,4 +52,34 @@ where
         sum.lost_share += lost_share;
     }
     Ok(Measurement { cpu_ns: sum.cpu_ns / n_threads as f64, lost_share: sum.lost_share / n_threads as f64 })
+}
+
+/// Does what [`per_op`] does with an eighth of `n`, in bursts of `n_burst` operations with pauses between them, which take no CPU time: an agent that takes
+/// what each operation writes keeps up, where it would be losses that are timed otherwise.
+///
+/// # Errors
+/// As of [`per_op`].
+pub fn per_op_in_bursts<W>(
+    n_threads: usize,
+    n: u64,
+    n_burst: u64,
+    make: impl Fn() -> W + Sync,
+) -> anyhow::Result<Measurement>
+where
+    W: FnMut(u64) -> f64,
+{
+    per_op(n_threads, n / BURSTS_PART + 1, || in_bursts(n_burst, make()))
+}
+
+fn in_bursts(n_burst: u64, mut work: impl FnMut(u64) -> f64) -> impl FnMut(u64) -> f64 {
+    move |n| {
+        let (mut n_left, mut n_lost) = (n, 0.0);
+        while n_left > 0 {
+            let n_now = n_left.min(n_burst);
+            n_lost += work(n_now) * n_now as f64;
+            n_left -= n_now;
+            thread::sleep(PAUSE);
+        }
+        n_lost / n as f64
+    }
 }

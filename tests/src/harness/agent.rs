@@ -56,7 +56,7 @@ impl Agent {
     /// # Errors
     /// The binary cannot be had, or the agent ends or stays silent.
     pub fn start(options: AgentOptions<'_>) -> Result<Self> {
-        let binary = binaries::find("backsight-agent", "backsight-agent")?;
+        let binary = binaries::find("backsight-agent")?;
         let folder = tempfile::Builder::new().prefix("bks-").tempdir().context("make a folder for an agent")?;
         let mut arguments = Vec::<OsString>::new();
         let mut set = |flag: &str, value: OsString| arguments.extend([flag.into(), value]);

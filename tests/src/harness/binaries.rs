@@ -4,26 +4,26 @@ use anyhow::{Context as _, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Returns the path of the workspace's binary `name` of package `package`, of the same build profile as the caller.
+/// Returns the path of the workspace's binary `name`, of the same build profile as the caller.
 ///
 /// # Errors
 /// The binary is not there and could not be built.
-pub fn find(package: &str, name: &str) -> Result<PathBuf> {
+pub fn find(name: &str) -> Result<PathBuf> {
     let profile = profile_folder()?;
     let path = profile.join(name);
     if !path.exists() {
-        build(&[package], &profile)?;
+        build(&[name], &profile)?;
     }
-    ensure!(path.exists(), "no {} after building package {package}", path.display());
+    ensure!(path.exists(), "no {} after building it", path.display());
     Ok(path)
 }
 
-/// Builds the binaries of `packages` where their sources are newer, so that a bench never measures what somebody once built.
+/// Builds the binaries `names` where their sources are newer, so that a bench never measures what somebody once built.
 ///
 /// # Errors
 /// They cannot be built.
-pub fn freshen(packages: &[&str]) -> Result<()> {
-    build(packages, &profile_folder()?)
+pub fn freshen(names: &[&str]) -> Result<()> {
+    build(names, &profile_folder()?)
 }
 
 fn profile_folder() -> Result<PathBuf> {
@@ -33,16 +33,17 @@ fn profile_folder() -> Result<PathBuf> {
     Ok(if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder }.to_owned())
 }
 
-fn build(packages: &[&str], profile: &Path) -> Result<()> {
+fn build(names: &[&str], profile: &Path) -> Result<()> {
     let target = profile.parent().context("the profile's folder has no parent")?;
     let name = match profile.file_name().and_then(|name| name.to_str()) {
-        Some("debug") | None => "dev",
+        Some("debug") | None => "test",
         Some(name) => name,
     };
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--profile", name, "--bins", "--target-dir"]).arg(target);
-    packages.iter().for_each(|package| {
-        cargo.args(["--package", package]);
+    // The whole workspace, so that dependencies have the features that they have in every other build, and are compiled once.
+    cargo.args(["build", "--profile", name, "--workspace", "--target-dir"]).arg(target);
+    names.iter().for_each(|name| {
+        cargo.args(["--bin", name]);
     });
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
     // As xtask does: what cargo told this program of its own package would have build scripts run again.

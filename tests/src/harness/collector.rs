@@ -217,7 +217,7 @@ async fn get(client: &mut QueryClient<Channel>, trace: TraceId) -> Result<Option
 fn spawn(folder: &TempDir, listen: SocketAddr, host: Option<&Host>) -> Result<(Child, SocketAddr)> {
     let path = folder.path().join("collector.log");
     let log = std::fs::File::create(&path).context("create the collector's log")?;
-    let mut command = Command::new(binaries::find("backsight-collector", "backsight-collector")?);
+    let mut command = Command::new(binaries::find("backsight-collector")?);
     command.arg("--config").arg(folder.path().join("collector.toml"));
     command.arg("--listen").arg(listen.to_string()).arg("--data-dir").arg(folder.path().join("data"));
     command.env("NO_COLOR", "1").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);

@@ -20,10 +20,10 @@ use self::{
     ring::{Ring, ring_words},
     writer::Writer,
 };
-use super::{Op, PAYLOADS, Peer, VISIT_PAYLOAD, unsupported};
+use super::{Op, PAYLOADS, Peer, VISIT_PAYLOAD, ops_per_burst, unsupported, visits_per_burst};
 use crate::bench::{
     pace::{self, Load, VISIT_BYTES},
-    threads::{Measurement, per_op},
+    threads::{Measurement, per_op_in_bursts},
 };
 
 mod mapping;
@@ -59,7 +59,7 @@ impl Peer for HindsightModel {
     fn measures(&self) -> &'static str {
         "section 2's data plane rebuilt: 32 KiB buffers, 256 MiB pool, available and complete rings with CAS and a status word per slot, \
          an agent thread that recycles (its time not counted); events carry an 8-byte time stamp, a span is two 32-byte calls; \
-         lost_share counts null buffers"
+         in bursts that the agent keeps up with; lost_share counts null buffers"
     }
 
     fn supports(&self, op: Op) -> bool {
@@ -68,19 +68,19 @@ impl Peer for HindsightModel {
 
     fn measure(&self, op: Op, threads: usize, n: u64) -> Result<Measurement> {
         self.with_agent(|pool| match op {
-            Op::Event { payload: 8 } => in_trace(pool, threads, n, Writer::tracepoint::<8>),
-            Op::Event { payload: 32 } => in_trace(pool, threads, n, Writer::tracepoint::<32>),
-            Op::Event { payload: 128 } => in_trace(pool, threads, n, Writer::tracepoint::<128>),
-            Op::Event { payload: 512 } => in_trace(pool, threads, n, Writer::tracepoint::<512>),
-            Op::Event { payload: 2048 } => in_trace(pool, threads, n, Writer::tracepoint::<2048>),
+            Op::Event { payload: 8 } => in_trace(pool, threads, n, 8, Writer::tracepoint::<8>),
+            Op::Event { payload: 32 } => in_trace(pool, threads, n, 32, Writer::tracepoint::<32>),
+            Op::Event { payload: 128 } => in_trace(pool, threads, n, 128, Writer::tracepoint::<128>),
+            Op::Event { payload: 512 } => in_trace(pool, threads, n, 512, Writer::tracepoint::<512>),
+            Op::Event { payload: 2048 } => in_trace(pool, threads, n, 2048, Writer::tracepoint::<2048>),
             Op::Event { .. } => Err(unsupported(self, op)),
-            Op::Span => in_trace(pool, threads, n, |writer| {
+            Op::Span => in_trace(pool, threads, n, 2 * SPAN_CALL_BYTES, |writer| {
                 writer.tracepoint::<SPAN_CALL_BYTES>();
                 writer.tracepoint::<SPAN_CALL_BYTES>();
             }),
-            Op::Attr => in_trace(pool, threads, n, Writer::tracepoint::<ATTR_CALL_BYTES>),
-            Op::BeginEnd => visits(pool, threads, n, 0),
-            Op::Visit { events } => visits(pool, threads, n, events),
+            Op::Attr => in_trace(pool, threads, n, ATTR_CALL_BYTES, Writer::tracepoint::<ATTR_CALL_BYTES>),
+            Op::BeginEnd => per_op_in_bursts(threads, n, visits_per_burst(0), || visits(pool, 0)),
+            Op::Visit { events } => per_op_in_bursts(threads, n, visits_per_burst(events), || visits(pool, events)),
         })
     }
 
@@ -186,8 +186,15 @@ impl Pool {
     }
 }
 
-fn in_trace<'p>(pool: &'p Pool, threads: usize, n: u64, op: impl Fn(&mut Writer<'p>) + Sync) -> Result<Measurement> {
-    per_op(threads, n, || {
+/// Measures `op`, which writes `bytes` bytes of payload.
+fn in_trace<'p>(
+    pool: &'p Pool,
+    threads: usize,
+    n: u64,
+    bytes: usize,
+    op: impl Fn(&mut Writer<'p>) + Sync,
+) -> Result<Measurement> {
+    per_op_in_bursts(threads, n, ops_per_burst(bytes), || {
         let mut writer = Writer::new(pool);
         writer.begin(1);
         let op = &op;
@@ -200,16 +207,14 @@ fn in_trace<'p>(pool: &'p Pool, threads: usize, n: u64, op: impl Fn(&mut Writer<
     })
 }
 
-fn visits(pool: &Pool, threads: usize, n: u64, n_events: usize) -> Result<Measurement> {
-    per_op(threads, n, || {
-        let mut writer = Writer::new(pool);
-        move |n| {
-            for trace in 1..=n {
-                visit(&mut writer, trace, n_events);
-            }
-            writer.take_lost_share()
+fn visits(pool: &Pool, n_events: usize) -> impl FnMut(u64) -> f64 {
+    let mut writer = Writer::new(pool);
+    move |n| {
+        for trace in 1..=n {
+            visit(&mut writer, trace, n_events);
         }
-    })
+        writer.take_lost_share()
+    }
 }
 
 #[inline(always)]

@@ -11,16 +11,20 @@ use backsight_client::ffi::with_writer;
 use backsight_core::telemetry::DropReason;
 use backsight_ringbuf::{shm::View, slot, writer::Writer};
 
-use super::{OURS, Op, Peer, VISIT_PAYLOAD};
+use super::{OURS, Op, Peer, VISIT_PAYLOAD, ops_per_burst, visits_per_burst};
 use crate::bench::{
     pace::{self, Load, VISIT_BYTES},
-    threads::{Measurement, per_op},
+    threads::{Measurement, per_op_in_bursts},
 };
 use crate::harness::agent::{Agent, AgentOptions};
 use crate::harness::session;
 
 /// The pool of the bench's agent: large enough that a burst outlives the time until the agent is scheduled.
 pub(super) const BUDGET_BYTES: u64 = 512 << 20;
+
+/// What a span writes behind the header of its first record, and an attribute behind its own.
+const SPAN_BYTES: usize = 32;
+const ATTR_BYTES: usize = 16;
 
 /// The recorder, and the agent it needs, which is started when it is first measured.
 #[derive(Default)]
@@ -58,7 +62,8 @@ impl Peer for Ours {
 
     fn measures(&self) -> &'static str {
         "the Rust API with an agent process that grants, indexes and evicts: event is backsight::raw inside an open segment, begin_end \
-         includes the thread slot's context, span has an interned name; lost_share counts records that found no chunk"
+         includes the thread slot's context, span has an interned name; all in bursts that the agent keeps up with; lost_share counts records that \
+         found no chunk"
     }
 
     fn supports(&self, _: Op) -> bool {
@@ -68,14 +73,18 @@ impl Peer for Ours {
     fn measure(&self, op: Op, threads: usize, n: u64) -> Result<Measurement> {
         self.session()?;
         match op {
-            Op::Event { payload } => per_op(threads, n, || {
+            Op::Event { payload } => per_op_in_bursts(threads, n, ops_per_burst(payload), || {
                 let payload = vec![7_u8; payload];
                 in_segment(move || backsight::raw(black_box(&payload)))
             }),
-            Op::Span => per_op(threads, n, || in_segment(|| drop(black_box(backsight::span!("span"))))),
-            Op::Attr => per_op(threads, n, || in_segment(|| backsight::attr!("key", black_box(7_i64)))),
-            Op::BeginEnd => per_op(threads, n, || visits(0)),
-            Op::Visit { events } => per_op(threads, n, || visits(events)),
+            Op::Span => per_op_in_bursts(threads, n, ops_per_burst(SPAN_BYTES), || {
+                in_segment(|| drop(black_box(backsight::span!("span"))))
+            }),
+            Op::Attr => per_op_in_bursts(threads, n, ops_per_burst(ATTR_BYTES), || {
+                in_segment(|| backsight::attr!("key", black_box(7_i64)))
+            }),
+            Op::BeginEnd => per_op_in_bursts(threads, n, visits_per_burst(0), || visits(0)),
+            Op::Visit { events } => per_op_in_bursts(threads, n, visits_per_burst(events), || visits(events)),
         }
     }
 

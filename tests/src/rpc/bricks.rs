@@ -219,7 +219,7 @@ pub fn check(truth: &Path, captured: Captured<'_>) -> Result<Findings> {
 }
 
 fn bricks(subcommand: &str) -> Result<Command> {
-    let mut command = Command::new(binaries::find("bricks", "bricks")?);
+    let mut command = Command::new(binaries::find("bricks")?);
     command.arg(subcommand);
     Ok(command)
 }

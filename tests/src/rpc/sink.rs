@@ -42,7 +42,7 @@ impl Sink {
     /// # Errors
     /// The binary cannot be had, or the sink does not say where it listens.
     pub fn start(decision: Decision, kept: Option<&Path>) -> Result<Self> {
-        let mut command = Command::new(binaries::find("bricks", "bricks")?);
+        let mut command = Command::new(binaries::find("bricks")?);
         command.args(["sink", "--listen", "127.0.0.1:0"]);
         if decision == Decision::Tail {
             command.arg("--tail");

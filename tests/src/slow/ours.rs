@@ -50,7 +50,7 @@ impl Ours {
             ..AgentOptions::default()
         };
         let agent = Agent::start(options)?;
-        let mut command = Command::new(binaries::find("backsight-tests", "bks-requests")?);
+        let mut command = Command::new(binaries::find("bks-requests")?);
         command.arg("--socket").arg(agent.socket());
         command.arg("--threads").arg(load.n_threads.to_string());
         command.arg("--requests-per-s").arg(load.requests_per_s.to_string());

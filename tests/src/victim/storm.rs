@@ -138,7 +138,7 @@ fn live_and_die(agent: &mut Agent, victim: &mut Child, end: End) -> Result<(Inst
 }
 
 fn start(agent: &Agent, truth: &std::path::Path, number: u64, n_threads: u32) -> Result<Child> {
-    let mut command = Command::new(binaries::find("backsight-tests", "bks-victim")?);
+    let mut command = Command::new(binaries::find("bks-victim")?);
     command.arg("--socket").arg(agent.socket()).arg("--truth").arg(truth);
     command.arg("--victim").arg(number.to_string()).arg("--threads").arg(n_threads.to_string());
     command.stdin(Stdio::null()).stdout(Stdio::piped());

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 /// The messages around attributes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Message {
+pub(in crate::wire) enum Message {
     Resource,
     Scope,
     Span,
@@ -54,7 +54,7 @@ impl Message {
 /// # Cost
 /// Time linear in `bytes` and in how deep values stand below each other. Memory for `bytes` a few times, and for each such level as much as
 /// a list or map may have: what is too large or too deep to be taken stays as it is.
-pub(super) fn joined(message: Message, bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, OtlpError> {
+pub(in crate::wire) fn joined(message: Message, bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, OtlpError> {
     let mut out = Vec::with_capacity(bytes.len());
     join(message, bytes, limits, LEVELS_MAX, &mut out)?;
     Ok(out)
@@ -112,7 +112,8 @@ impl<'a> Whole<'a> {
     }
 }
 
-fn copy(field: u32, raw: Raw<'_>, out: &mut Vec<u8>) {
+/// Appends a field as it came.
+pub(in crate::wire) fn copy(field: u32, raw: Raw<'_>, out: &mut Vec<u8>) {
     match raw {
         Raw::Varint(number) => encoding::uint64::encode(field, &number, out),
         Raw::Fixed64(bits) => encoding::fixed64::encode(field, &bits, out),

@@ -1,5 +1,8 @@
 //! What tests of both forms share: random requests, a sink that writes down what it is shown in the official types, and what the official
 //! decoder's result has to be for that to be the same.
+//!
+//! Built for tests alone, those of the collector behind the feature `otlp-testing`.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use super::{Attribute, Decoded, Limits, OtlpSink, Reason, ResourceView, ScopeView, SpanView, visit};
 use backsight_core::ids::{SpanId, TraceId};
@@ -14,11 +17,14 @@ use prost::Message;
 
 /// Writes down what it is shown.
 #[derive(Clone, PartialEq, Debug, Default)]
-pub(in crate::wire) struct Seen(pub(in crate::wire) ExportTraceServiceRequest);
+pub struct Seen(pub ExportTraceServiceRequest);
 
 impl Seen {
     /// Returns what a sink is shown of `request`.
-    pub(in crate::wire) fn of(request: &[u8]) -> (ExportTraceServiceRequest, Decoded) {
+    ///
+    /// # Panics
+    /// The request is malformed.
+    pub fn of(request: &[u8]) -> (ExportTraceServiceRequest, Decoded) {
         let mut seen = Self::default();
         let decoded = visit(request, &Limits::default(), &mut seen).unwrap();
         (seen.0, decoded)
@@ -162,7 +168,7 @@ fn each_key_once(pairs: &[KeyValue]) -> Vec<KeyValue> {
 }
 
 /// Returns what a sink has to be shown of what the official decoder made of a request.
-pub(in crate::wire) fn expected(mut request: ExportTraceServiceRequest) -> ExportTraceServiceRequest {
+pub fn expected(mut request: ExportTraceServiceRequest) -> ExportTraceServiceRequest {
     for resource_spans in &mut request.resource_spans {
         let resource = resource_spans.resource.get_or_insert_default();
         resource.attributes = each_key_once(&resource.attributes);
@@ -301,7 +307,7 @@ fn some_span() -> impl Strategy<Value = Span> {
 }
 
 /// Any request that the official types can say.
-pub(in crate::wire) fn some_request() -> impl Strategy<Value = ExportTraceServiceRequest> {
+pub fn some_request() -> impl Strategy<Value = ExportTraceServiceRequest> {
     let scope = (".{0,6}", ".{0,6}", some_pairs(2), any::<u32>()).prop_map(|(name, version, attributes, dropped)| {
         InstrumentationScope { name, version, attributes, dropped_attributes_count: dropped }
     });

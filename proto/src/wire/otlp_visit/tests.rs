@@ -1,6 +1,6 @@
 //! What a sink is shown is what the official decoder reads, whatever the order and the pieces in which it comes.
 
-mod disturb;
+pub(in crate::wire) mod disturb;
 mod hostile;
 
 use super::testing::{Seen, expected, some_request};

@@ -85,7 +85,7 @@ fn elements<'a>(encoded: &'a [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
 impl<'a> Attribute<'a> {
     /// Reads a pair; what stands inside of a list or map is not looked at.
     #[inline]
-    pub(super) fn read(pair: &'a [u8]) -> Result<Self, Stop> {
+    pub(in crate::wire) fn read(pair: &'a [u8]) -> Result<Self, Stop> {
         let mut fields = Fields::of(pair);
         let (mut key, mut value) = (&[][..], None);
         while let Some((field, raw)) = fields.next()? {

@@ -37,12 +37,13 @@ impl From<&AttributeValue> for TagValue {
             AttributeValue::F64(number) => Self::Float64(*number),
             AttributeValue::Str(text) => Self::String(text.clone()),
             AttributeValue::Bytes(bytes) => Self::Binary(bytes.clone()),
-            AttributeValue::Array(_) => Self::String(array(value).to_string().into()),
+            AttributeValue::Array(_) => Self::String(plain(value).to_string().into()),
         }
     }
 }
 
-fn not_finite(number: f64) -> &'static str {
+/// Returns the text that stands for a number which JSON does not have.
+pub(crate) fn not_finite(number: f64) -> &'static str {
     match number {
         f64::INFINITY => "Infinity",
         f64::NEG_INFINITY => "-Infinity",
@@ -50,8 +51,8 @@ fn not_finite(number: f64) -> &'static str {
     }
 }
 
-/// Returns a value as the JSON that stands in the text of an array.
-fn array(value: &AttributeValue) -> serde_json::Value {
+/// Returns a value as plain JSON, as it stands in the text of an array.
+pub(crate) fn plain(value: &AttributeValue) -> serde_json::Value {
     match value {
         AttributeValue::Bool(flag) => (*flag).into(),
         AttributeValue::I64(number) => (*number).into(),
@@ -59,7 +60,7 @@ fn array(value: &AttributeValue) -> serde_json::Value {
         AttributeValue::F64(number) => whole(*number).map_or_else(|| (*number).into(), Into::into),
         AttributeValue::Str(text) => (**text).into(),
         AttributeValue::Bytes(bytes) => base64::encode(bytes).into(),
-        AttributeValue::Array(values) => values.iter().map(array).collect(),
+        AttributeValue::Array(values) => values.iter().map(plain).collect(),
     }
 }
 

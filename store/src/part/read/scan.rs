@@ -1,8 +1,9 @@
 //! Reads rows of several ranges in one go, batch by batch, so that only one batch is in memory.
 //!
-//! Called by compaction; [`File::columns`] reads its one range so.
+//! Called by compaction and retention, which read whole parts.
 
-use super::{BATCH_ROWS, File, Slices, Spans, Traces, decode, guarded, parquet_error};
+use super::select::BATCH_ROWS;
+use super::{File, Slices, Spans, Traces, decode, guarded, parquet_error};
 use crate::part::PartError;
 use crate::part::decode::{SlicePlace, TracePlace};
 use crate::rows::{SliceRow, SpanRow, TraceRow};
@@ -81,7 +82,7 @@ impl<T> Scan<T> {
 
 impl File {
     /// Returns a reader of the rows in `ranges`, which ascend and do not overlap, and of which one at least is not empty.
-    pub(super) fn reader(
+    fn reader(
         &self,
         ranges: &[Range<u64>],
         mask: ProjectionMask,
@@ -94,28 +95,6 @@ impl File {
             .with_projection(mask)
             .with_batch_size(n_rows)
             .build()
-    }
-
-    /// Returns the row groups that hold `ranges`, the ranges' places within them, and how many rows they have.
-    fn groups_of(&self, ranges: &[Range<u64>]) -> (Vec<usize>, Vec<Range<usize>>, usize) {
-        let (mut groups, mut local) = (Vec::new(), Vec::new());
-        let (mut start, mut base) = (0, 0);
-        for (idx, group) in self.metadata.metadata().row_groups().iter().enumerate() {
-            let end = start + group.num_rows() as u64;
-            let first = ranges.partition_point(|range| range.end <= start);
-            let inside = ranges[first..].iter().take_while(|range| range.start < end).filter(|range| !range.is_empty());
-            let n_local = local.len();
-            local.extend(inside.map(|range| {
-                let place = |row: u64| base + (row.clamp(start, end) - start) as usize;
-                place(range.start)..place(range.end)
-            }));
-            if local.len() > n_local {
-                groups.push(idx);
-                base += (end - start) as usize;
-            }
-            start = end;
-        }
-        (groups, local, base)
     }
 
     /// Returns the one range of all rows.

@@ -1,16 +1,21 @@
 //! Claims about hostile files: any bytes give rows or an error that names the file, and never a panic.
 
-use super::{File, PartError, Slices, Spans, Traces, verify};
+use super::aggs::Aggs;
+use super::{File, PartError, Reports, Slices, Spans, Traces, verify};
+use crate::agg::Aggregates;
+use crate::agg::tests::some_aggregates;
 use crate::objects::testing::{Memory, MemoryObject};
 use crate::part::footer;
-use crate::part::tests::{any, batch, cut};
-use crate::rows::TraceFacts;
+use crate::part::tests::{any, batch, cut, cut_with};
+use crate::rows::{ReportRow, TraceFacts};
 use crate::schema::Table;
 use backsight_core::ids::TraceId;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use std::sync::{Arc, OnceLock};
+
+const N_REPORTS: u8 = 30;
 
 /// Returns the files of a small part, with all that is optional somewhere in them.
 fn files() -> &'static [(Table, Vec<u8>)] {
@@ -23,8 +28,12 @@ fn files() -> &'static [(Table, Vec<u8>)] {
             batch.push_slice(&any::slice().new_tree(&mut runner).unwrap().current()).unwrap();
         }
         batch.set_trace(TraceId::new(0, 1), &TraceFacts::default()).unwrap();
+        for n in 0..N_REPORTS {
+            let payload = vec![n; 100 * usize::from(n)].into();
+            batch.push_report(&ReportRow { trace: TraceId::new(0, 1), kind: n.into(), ingest_ns: 5, payload }).unwrap();
+        }
         let objects = Memory::default();
-        let part = cut(&batch, &["a", "g"], &objects);
+        let part = cut_with(&batch, &some_aggregates(), &["a", "g"], &objects);
         let bytes = |table| crate::objects::Objects::get(&objects, &part.file(table)?.path, u64::MAX).unwrap();
         Table::ALL.iter().filter_map(|table| Some((*table, bytes(*table)?))).collect()
     })
@@ -43,6 +52,17 @@ fn read_all(bytes: Vec<u8>) -> Result<usize, PartError> {
             traces.read(0..n_rows)?.len()
         }
         Table::Slices => Slices::new(file)?.read(0..n_rows)?.len(),
+        Table::Reports => Reports::new(file)?.find(TraceId::new(0, 1))?.len(),
+        Table::Agg => {
+            let mut aggregates = Aggregates::default();
+            let mut n_seen = 0;
+            Aggs::new(file)?.visit(0..n_rows, &mut |row| {
+                n_seen += 1;
+                aggregates.merge_row(row);
+            })?;
+            aggregates.settle();
+            n_seen
+        }
     })
 }
 
@@ -55,7 +75,7 @@ fn check(bytes: Vec<u8>) -> Result<(), TestCaseError> {
 
 #[test]
 fn sound_files_are_read() {
-    assert_eq!(files().len(), 3);
+    assert_eq!(files().len(), 5);
     for (table, bytes) in files() {
         let n_rows = read_all(bytes.clone()).unwrap();
         assert!(n_rows >= 20, "{table:?}");
@@ -68,7 +88,7 @@ proptest! {
     /// For all places and values: a file with changed bytes is read or refused. Half of the changes hit the metadata.
     #[test]
     fn changed_files_are_read_or_refused(
-        table in 0..3_usize,
+        table in 0..5_usize,
         changes in proptest::collection::vec((any::<bool>(), any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
         let mut bytes = files()[table].1.clone();
@@ -83,7 +103,7 @@ proptest! {
 
     /// For all lengths: a file that is cut short is refused, also where its end was put back.
     #[test]
-    fn short_files_are_refused(table in 0..3_usize, end: prop::sample::Index, has_end: bool) {
+    fn short_files_are_refused(table in 0..5_usize, end: prop::sample::Index, has_end: bool) {
         let whole = &files()[table].1;
         let mut bytes = whole[..end.index(whole.len())].to_vec();
         if has_end {

@@ -5,7 +5,7 @@ use crate::wire::otlp_visit::write;
 use prost::encoding;
 
 /// Numbers that look random, after a seed.
-pub(super) struct Dice(pub(super) u64);
+pub(in crate::wire) struct Dice(pub(in crate::wire) u64);
 
 impl Dice {
     /// Returns a number below `n`.
@@ -42,7 +42,7 @@ const WITHIN: &[(&str, u32, &str, bool)] = &[
 ];
 
 /// Returns an encoded request, written otherwise.
-pub(super) fn disturbed(request: &[u8], dice: &mut Dice) -> Vec<u8> {
+pub(in crate::wire) fn disturbed(request: &[u8], dice: &mut Dice) -> Vec<u8> {
     message("request", request, dice)
 }
 
