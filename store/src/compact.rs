@@ -4,8 +4,9 @@
 //! the new one, which nobody sees before the change that it returns is committed by `manifest::write`; then `retain` is told what was given
 //! up. So it may stop anywhere, and what it left is swept; where a parent went meanwhile, the change is refused, and nothing is lost. Rows are
 //! read and written some ten thousand at a time; of all traces only places are in memory. Joined parts take the place of their parents in
-//! the order of parts, as of two that say different things of one span the later may win (`unite`).
+//! the order of parts, as of two that say different things of one span the later may win (`rows::unite`).
 
+mod aggregates;
 mod census;
 mod join;
 pub mod pace;
@@ -29,8 +30,12 @@ pub const PARENTS: usize = 4;
 pub const SMALL_MAX_BYTES: u64 = 256 << 20;
 /// The largest part that is made.
 pub const JOINED_MAX_BYTES: u64 = 1 << 30;
-/// The most traces of parts that are joined, and the most with slices: the places of all are in memory, 48 bytes each.
+/// The most traces of parts that are joined, and the most with slices or reports: the places of all are in memory, 48 bytes each.
 pub const TRACES_MAX: usize = 2 << 20;
+/// The most rows of aggregates of parts that are joined: all are in memory.
+pub const AGG_ROWS_MAX: u64 = 1 << 19;
+/// The most bytes that these take in memory.
+pub const AGG_MAX_BYTES: usize = 256 << 20;
 /// The most rows of one trace, of a table: all are in memory.
 pub const TRACE_ROWS_MAX: u64 = 1 << 18;
 /// The most bytes of one trace.
@@ -115,8 +120,7 @@ pub fn pick(state: &State, now_ms: u64, passed_over: &BTreeSet<PartId>) -> Optio
 }
 
 fn can_be_joined(window: &[&PartEntry], passed_over: &BTreeSet<PartId>) -> bool {
-    let is_known =
-        |file: &FileEntry| matches!(Table::of_name(&file.table), Some(Table::Spans | Table::Traces | Table::Slices));
+    let is_known = |file: &FileEntry| Table::of_name(&file.table).is_some();
     let n_rows = |table: Table| window.iter().filter_map(|part| part.file(table)).map(|file| file.rows).sum::<u64>();
     window.iter().all(|part| {
         part.bytes() < SMALL_MAX_BYTES && part.files.iter().all(is_known) && !passed_over.contains(&part.id)
@@ -124,6 +128,8 @@ fn can_be_joined(window: &[&PartEntry], passed_over: &BTreeSet<PartId>) -> bool 
         && n_rows(Table::Spans) <= ROWS_MAX as u64
         && n_rows(Table::Slices) <= ROWS_MAX as u64
         && n_rows(Table::Traces) <= TRACES_MAX as u64
+        && n_rows(Table::Reports) <= ROWS_MAX as u64
+        && n_rows(Table::Agg) <= AGG_ROWS_MAX
 }
 
 fn bytes(parts: &[&PartEntry]) -> u64 {

@@ -30,7 +30,6 @@ pub mod rows;
 #[cfg(feature = "s3")]
 pub mod s3;
 pub mod schema;
-pub mod unite;
 pub mod view;
 pub mod wal;
 

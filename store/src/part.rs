@@ -24,6 +24,7 @@ mod text;
 mod traces;
 pub mod write;
 
+pub(crate) use decode::RowPlace;
 pub use name::{PINNED_FOLDER, PartId, PartName, Shelf};
 pub(crate) use properties::{DistinctCounter, Sizes};
 pub(crate) use stream::{Place, Stream};

@@ -12,7 +12,7 @@ use crate::manifest::sweep::{GRACE_NS, Sweep};
 use crate::manifest::write::Writer;
 use crate::manifest::{Change, ManifestError, State};
 use crate::objects::Objects;
-use crate::part::read::{File, Scan, Slices, Traces};
+use crate::part::read::{File, Reports, Scan, Slices, Traces};
 use crate::part::{PartError, PartId, Shelf};
 use crate::schema::Table;
 use backsight_core::ids::TraceId;
@@ -27,7 +27,7 @@ const SWEEP_EVERY_NS: i64 = GRACE_NS;
 pub struct Limits {
     /// How long a part is kept since the last of it came (`store.retain_age`).
     pub age_ns: i64,
-    /// How long one with tables beside spans, traces and slices (`store.agg_age`).
+    /// How long what it counted over all traces, the table `agg`, and tables that are not known (`store.agg_age`).
     pub agg_age_ns: i64,
     /// The most bytes of all parts (`store.retain_bytes`).
     pub bytes: u64,
@@ -47,10 +47,36 @@ impl Limits {
         self.bytes.min(of_fs)
     }
 
-    fn age_ns(&self, part: &PartEntry) -> i64 {
-        let is_known =
-            part.files.iter().all(|file| Table::of_name(&file.table).is_some_and(|table| table != Table::Agg));
-        if is_known { self.age_ns } else { self.age_ns.max(self.agg_age_ns) }
+    /// Returns what stays of a part that came `age_ns` ago.
+    fn rest(&self, age_ns: i64) -> Rest {
+        match age_ns {
+            age_ns if age_ns <= self.age_ns => Rest::All,
+            age_ns if age_ns <= self.agg_age_ns => Rest::Aggregates,
+            _ => Rest::Nothing,
+        }
+    }
+}
+
+/// What stays of a part.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rest {
+    /// All of it.
+    All,
+    /// Files that hold no rows of traces ([`PartEntry::without_rows`]).
+    Aggregates,
+    /// Nothing.
+    Nothing,
+}
+
+impl Rest {
+    /// Returns the bytes that stay.
+    fn bytes(self, part: &PartEntry) -> u64 {
+        let of_rows = || part.files.iter().filter(|file| file.is_of_rows()).map(|file| file.bytes).sum::<u64>();
+        match self {
+            Self::All => part.bytes(),
+            Self::Aggregates => part.bytes() - of_rows(),
+            Self::Nothing => 0,
+        }
     }
 }
 
@@ -63,33 +89,33 @@ pub struct Known {
     pub unreadable: BTreeSet<PartId>,
 }
 
-/// Returns the parts that are to go at `now_ns`, the oldest first, on a file system of `fs_bytes`.
+/// Returns the parts that are to go at `now_ns`, the oldest first, on a file system of `fs_bytes`, and what stays of each.
 ///
 /// # Shape
-/// All that are older than they may be, and beyond that as many as are over the bytes. Parts of pinned traces stay, but for those with a
-/// trace that is not pinned any more.
-pub fn due(state: &State, known: &Known, limits: &Limits, fs_bytes: Option<u64>, now_ns: i64) -> Vec<PartId> {
+/// All that are older than they may be, and beyond that as many as are over the bytes: rows of traces first, then what was counted. Parts of
+/// pinned traces stay, but for those with a trace that is not pinned any more.
+pub fn due(state: &State, known: &Known, limits: &Limits, fs_bytes: Option<u64>, now_ns: i64) -> Vec<(PartId, Rest)> {
     let may_go = |part: &&PartEntry| {
         let has_unpinned = || known.pinned.get(&part.id).is_some_and(|traces| !traces.is_subset(&state.pins));
         let is_readable = state.pins.is_empty() || !known.unreadable.contains(&part.id);
         is_readable && (!part.is_pinned() || has_unpinned())
     };
-    let mut parts: Vec<&PartEntry> = state.parts.values().filter(may_go).collect();
-    parts.sort_by_key(|part| (came_ns(part), part.id));
+    let by_age = |part: &PartEntry| limits.rest(now_ns.saturating_sub(came_ns(part)));
+    let mut rests: Vec<_> = state.parts.values().filter(may_go).map(|part| (part, by_age(part))).collect();
+    rests.sort_by_key(|(part, _)| (came_ns(part), part.id));
     let mut bytes: u64 = state.parts.values().map(PartEntry::bytes).sum();
-    let is_old = |part: &PartEntry| now_ns.saturating_sub(came_ns(part)) > limits.age_ns(part);
-    let of_old: u64 = parts.iter().filter(|part| is_old(part)).map(|part| part.bytes()).sum();
-    bytes -= of_old;
-    let mut due = Vec::new();
-    for part in parts {
-        if is_old(part) {
-            due.push(part.id);
-        } else if bytes > limits.bytes_max(fs_bytes) {
-            bytes -= part.bytes();
-            due.push(part.id);
+    bytes -= rests.iter().map(|(part, rest)| part.bytes() - rest.bytes(part)).sum::<u64>();
+    for least in [Rest::Aggregates, Rest::Nothing] {
+        for (part, rest) in &mut rests {
+            let freed = rest.bytes(part).saturating_sub(least.bytes(part));
+            if freed > 0 && bytes > limits.bytes_max(fs_bytes) {
+                bytes -= freed;
+                *rest = least;
+            }
         }
     }
-    due
+    let going = rests.into_iter().filter(|(part, rest)| rest.bytes(part) < part.bytes());
+    going.map(|(part, rest)| (part.id, if rest.bytes(part) == 0 { Rest::Nothing } else { rest })).collect()
 }
 
 /// Returns when the last of a part came; when it was written, where it does not say.
@@ -103,7 +129,7 @@ fn came_ns(part: &PartEntry) -> i64 {
 pub struct Step {
     /// What the manifest will say.
     pub change: Change,
-    /// The parts that go.
+    /// The parts that go, each with the files that go of it.
     pub gone: Vec<PartEntry>,
     /// Parts that should go and stay, as it cannot be read whether they hold pinned traces; each is told once in ten minutes.
     pub unreadable: Vec<(PartId, CompactError)>,
@@ -114,7 +140,7 @@ pub struct Step {
 /// What a run of retention did.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
-    /// The parts that went.
+    /// The parts that went, each with the files that went of it.
     pub gone: Vec<PartEntry>,
     /// Parts that should go and stay, as it cannot be read whether they hold pinned traces.
     pub unreadable: Vec<(PartId, CompactError)>,
@@ -196,13 +222,17 @@ impl Retention {
     ) -> Result<Step, RetainError> {
         let mut step = Step { pins: state.pins.clone(), ..Step::default() };
         self.learn(objects, state, &mut step, ask)?;
-        for id in due(state, &self.known, &self.limits, fs_bytes, now_ns) {
+        for (id, rest) in due(state, &self.known, &self.limits, fs_bytes, now_ns) {
             let Some(part) = state.parts.get(&id) else { continue };
             match moved(objects, state, part, settings, ask) {
                 Ok(add) => {
                     step.change.add.extend(add);
                     step.change.remove.push(id);
-                    step.gone.push(part.clone());
+                    let rest = part.without_rows().filter(|_| rest == Rest::Aggregates);
+                    let stays = |path: &str| rest.iter().flat_map(|rest| &rest.files).any(|file| file.path == path);
+                    let files = part.files.iter().filter(|file| !stays(&file.path)).cloned().collect();
+                    step.gone.push(PartEntry { files, ..part.clone() });
+                    step.change.add.extend(rest);
                 }
                 Err(error) => step.unreadable.push((id, unless_fatal(error)?)),
             }
@@ -224,7 +254,10 @@ impl Retention {
         now_ns: i64,
     ) -> Result<bool, ManifestError> {
         let state = writer.state();
-        if state.pins != step.pins || step.change.remove.iter().any(|id| !state.parts.contains_key(id)) {
+        let is_there = |part: &PartEntry| {
+            state.parts.get(&part.id).is_some_and(|now| part.files.iter().all(|file| now.files.contains(file)))
+        };
+        if state.pins != step.pins || !step.gone.iter().all(is_there) {
             return Ok(false);
         }
         if !step.change.remove.is_empty() {
@@ -318,6 +351,10 @@ fn traces_of(
     }
     if let Some(entry) = part.file(Table::Slices) {
         let file = Slices::new(File::open(objects, entry)?)?;
+        each(file.scan_places()?, ask, |place| traces.extend(Some(place.trace).filter(&is_wanted)))?;
+    }
+    if let Some(entry) = part.file(Table::Reports) {
+        let file = Reports::new(File::open(objects, entry)?)?;
         each(file.scan_places()?, ask, |place| traces.extend(Some(place.trace).filter(&is_wanted)))?;
     }
     Ok(traces)

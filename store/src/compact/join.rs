@@ -3,21 +3,22 @@
 //! Called by compaction, and by retention, which moves pinned traces. Nothing of the parents changes. Files are checked against their
 //! checksums first: what is damaged is not written again as if it were sound.
 
+use super::aggregates::merged;
 use super::census::Census;
 use super::plan::{self, Piece, Plan};
 use super::{CompactError, GoOn, Settings, TRACE_MAX_BYTES, TRACE_ROWS_MAX, go_on};
 use crate::batch::{Batch, BatchFull};
 use crate::manifest::entry::PartEntry;
 use crate::objects::Objects;
-use crate::part::read::{File, Scan, Slices, Spans, Traces, verify_until};
+use crate::part::read::aggs::Aggs;
+use crate::part::read::{File, Reports, Scan, Slices, Spans, Traces, verify_until};
 use crate::part::write::Cut;
 use crate::part::{PAGE_ROWS, PartError, PartId, Place, Shelf, Sizes, Stream};
 use crate::promote::Promoted;
-use crate::rows::{ResourceId, SpanRow, TraceFacts};
+use crate::rows::{ResourceId, SpanRow, TraceFacts, unite};
 use crate::schema::Table;
-use crate::unite;
 use backsight_core::ids::TraceId;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
 /// Rows that are read at once, of all parts together.
@@ -45,6 +46,8 @@ struct Parent {
     spans: Option<Spans>,
     traces: Option<Traces>,
     slices: Option<Slices>,
+    reports: Option<Reports>,
+    aggs: Option<Aggs>,
     /// For each resource of it the number in the new part, once a span has needed it.
     resources: Vec<Option<ResourceId>>,
 }
@@ -53,7 +56,8 @@ struct Parent {
 pub(crate) fn join(work: &Work<'_>, ask: &mut GoOn<'_>) -> Result<Option<PartEntry>, CompactError> {
     let parents = open(work, ask)?;
     let plan = plan(work, &parents, ask)?;
-    if plan.traces.is_empty() && plan.slices.is_empty() {
+    let aggregates = merged(parents.iter().filter_map(|parent| parent.aggs.as_ref()), ask)?;
+    if plan.is_empty() && aggregates.is_empty() {
         return Ok(None);
     }
     let (promoted, sizes) = promoted(work, &parents, &plan, ask)?;
@@ -71,10 +75,15 @@ pub(crate) fn join(work: &Work<'_>, ask: &mut GoOn<'_>) -> Result<Option<PartEnt
     };
     let stream = Stream::new(Place { objects: work.objects, shelf: work.shelf }, cut, promoted, sizes);
     let batch = Batch::new(work.settings.random as u64);
-    let mut joining = Joining { parents, batch, known: HashMap::new(), stream };
-    joining.traces(&plan.traces, ask)?;
-    joining.slices(&plan.slices, ask)?;
-    let Joining { batch, stream, .. } = joining;
+    let mut joining =
+        Joining { parents, plan: &plan, batch, known: HashMap::new(), made_again: BTreeMap::new(), stream };
+    joining.traces(ask)?;
+    joining.slices(ask)?;
+    joining.reports(ask)?;
+    let Joining { batch, mut stream, .. } = joining;
+    if !aggregates.is_empty() {
+        stream.push_aggregates(&aggregates)?;
+    }
     Ok(Some(stream.finish(&batch.resources)?))
 }
 
@@ -91,8 +100,11 @@ fn open(work: &Work<'_>, ask: &mut GoOn<'_>) -> Result<Vec<Parent>, CompactError
         let spans = open(Table::Spans)?.map(Spans::new).transpose()?;
         let traces = open(Table::Traces)?.map(Traces::new).transpose()?;
         let slices = open(Table::Slices)?.map(Slices::new).transpose()?;
+        let reports = open(Table::Reports)?.map(Reports::new).transpose()?;
+        // What was counted is of all traces: it stays where it is when some of them are moved.
+        let aggs = if work.only.is_none() { open(Table::Agg)?.map(Aggs::new).transpose()? } else { None };
         let resources = vec![None; spans.as_ref().map_or(0, |spans| spans.resources().len())];
-        parents.push(Parent { spans, traces, slices, resources });
+        parents.push(Parent { spans, traces, slices, reports, aggs, resources });
     }
     Ok(parents)
 }
@@ -110,7 +122,10 @@ fn plan(work: &Work<'_>, parents: &[Parent], ask: &mut GoOn<'_>) -> Result<Plan,
             (None, None) => {}
         }
         if let Some(slices) = &parent.slices {
-            plan.add_slices(part, slices, work.only, ask)?;
+            plan::add_rows(&mut plan.slices, part, slices.scan_places()?, work.only, ask)?;
+        }
+        if let Some(reports) = &parent.reports {
+            plan::add_rows(&mut plan.reports, part, reports.scan_places()?, work.only, ask)?;
         }
     }
     plan.arrange();
@@ -150,16 +165,19 @@ fn promoted(
 
 struct Joining<'a> {
     parents: Vec<Parent>,
+    plan: &'a Plan,
     /// Rows that wait to be written, and all resources so far.
     batch: Batch,
     /// Resources so far, by how they look: some look alike and are not.
     known: HashMap<String, Vec<ResourceId>>,
+    /// Traces with slices in parts before the one whose recorded rows stand, and that part.
+    made_again: BTreeMap<TraceId, u8>,
     stream: Stream<'a>,
 }
 
 impl Joining<'_> {
-    fn traces(&mut self, pieces: &[Piece], ask: &mut GoOn<'_>) -> Result<(), CompactError> {
-        let mut runs = Runs::new(pieces);
+    fn traces(&mut self, ask: &mut GoOn<'_>) -> Result<(), CompactError> {
+        let mut runs = Runs::new(&self.plan.traces);
         while let Some(run) = runs.next()? {
             let mut left = run.bytes_max;
             let spans = gather(run.pieces, &mut left, ask, Piece::rows, |part, ranges| {
@@ -203,6 +221,11 @@ impl Joining<'_> {
             let facts: Vec<_> = facts.by_ref().take(of_trace.len()).collect();
             let united = unite::spans(rows);
             let facts = unite::facts(&facts, &united.dropped_nj);
+            if let Some(piece) = united.recorded.map(|idx| &of_trace[idx])
+                && self.plan.has_older_slices(piece, piece.part)
+            {
+                self.made_again.insert(piece.trace, piece.part);
+            }
             if united.spans.is_empty() || facts != TraceFacts::default() {
                 self.batch.set_trace(of_trace[0].trace, &facts).map_err(too_much)?;
             }
@@ -223,8 +246,8 @@ impl Joining<'_> {
         Ok(())
     }
 
-    fn slices(&mut self, pieces: &[Piece], ask: &mut GoOn<'_>) -> Result<(), CompactError> {
-        let mut runs = Runs::new(pieces);
+    fn slices(&mut self, ask: &mut GoOn<'_>) -> Result<(), CompactError> {
+        let mut runs = Runs::new(&self.plan.slices);
         while let Some(run) = runs.next()? {
             let mut left = run.bytes_max;
             let rows = gather(run.pieces, &mut left, ask, Piece::rows, |part, ranges| {
@@ -236,7 +259,9 @@ impl Joining<'_> {
             };
             let mut rows = rows.into_iter();
             for of_trace in run.pieces.chunk_by(|a, b| a.trace == b.trace) {
-                let united = unite::slices(rows.by_ref().take(of_trace.len()).collect());
+                let recorded_by = self.made_again.get(&of_trace[0].trace).copied().unwrap_or(0);
+                let recorded = of_trace.partition_point(|piece| piece.part < recorded_by);
+                let united = unite::slices(rows.by_ref().take(of_trace.len()).collect(), recorded);
                 united.iter().try_for_each(|slice| self.batch.push_slice(slice)).map_err(too_much)?;
                 if self.batch.n_slices() >= PAGE_ROWS {
                     self.flush_slices()?;
@@ -251,6 +276,40 @@ impl Joining<'_> {
     fn flush_slices(&mut self) -> Result<(), CompactError> {
         if !self.batch.is_empty() {
             self.stream.push_slices(&self.batch)?;
+            self.batch.clear();
+        }
+        Ok(())
+    }
+
+    fn reports(&mut self, ask: &mut GoOn<'_>) -> Result<(), CompactError> {
+        let mut runs = Runs::new(&self.plan.reports);
+        while let Some(run) = runs.next()? {
+            let mut left = run.bytes_max;
+            let rows = gather(run.pieces, &mut left, ask, Piece::rows, |part, ranges| {
+                self.parents[part].reports.as_ref().map(|reports| reports.scan(ranges)).transpose()
+            })?;
+            let Some(rows) = rows else {
+                runs.was_too_long()?;
+                continue;
+            };
+            let mut rows = rows.into_iter();
+            for of_trace in run.pieces.chunk_by(|a, b| a.trace == b.trace) {
+                let united = unite::reports(rows.by_ref().take(of_trace.len()).collect());
+                united.iter().try_for_each(|report| self.batch.push_report(report)).map_err(too_much)?;
+                if self.batch.n_reports() >= PAGE_ROWS {
+                    self.flush_reports()?;
+                    go_on(ask)?;
+                }
+            }
+            self.flush_reports()?;
+            runs.was_done();
+        }
+        Ok(())
+    }
+
+    fn flush_reports(&mut self) -> Result<(), CompactError> {
+        if !self.batch.is_empty() {
+            self.stream.push_reports(&self.batch)?;
             self.batch.clear();
         }
         Ok(())

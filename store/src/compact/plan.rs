@@ -4,7 +4,8 @@
 
 use super::{CompactError, GoOn, TRACES_MAX, go_on};
 use crate::batch::ROWS_MAX;
-use crate::part::read::{Slices, Traces};
+use crate::part::RowPlace;
+use crate::part::read::{Scan, Traces};
 use backsight_core::ids::TraceId;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -15,7 +16,7 @@ pub(super) struct Piece {
     /// The start of the trace, as far as this part knows it; of the whole trace once the plan is made.
     pub(super) start_ns: i64,
     pub(super) trace: TraceId,
-    /// Its rows of `spans`, or of `slices`.
+    /// Its rows of `spans`, of `slices` or of `reports`.
     pub(super) first_row: u32,
     pub(super) n_rows: u32,
     /// Its row of `traces`.
@@ -40,6 +41,39 @@ impl Piece {
 pub(super) struct Plan {
     pub(super) traces: Vec<Piece>,
     pub(super) slices: Vec<Piece>,
+    pub(super) reports: Vec<Piece>,
+}
+
+/// Adds the rows that `scan` shows of a part, of all traces or of those in `only`, to `pieces`.
+pub(super) fn add_rows(
+    pieces: &mut Vec<Piece>,
+    part: u8,
+    mut scan: Scan<RowPlace>,
+    only: Option<&BTreeSet<TraceId>>,
+    breathe: &mut GoOn<'_>,
+) -> Result<(), CompactError> {
+    let mut row = 0_u32;
+    while let Some(places) = scan.next()? {
+        for RowPlace { trace, start_ns } in places.rows {
+            let is_wanted = only.is_none_or(|only| only.contains(&trace));
+            match pieces.last_mut() {
+                Some(last)
+                    if is_wanted && last.part == part && last.trace == trace && last.rows().end == u64::from(row) =>
+                {
+                    last.n_rows += 1;
+                    last.start_ns = last.start_ns.min(start_ns);
+                }
+                _ if is_wanted => pieces.push(Piece { start_ns, trace, first_row: row, n_rows: 1, trace_row: 0, part }),
+                _ => {}
+            }
+            row += 1;
+        }
+        if pieces.len() > TRACES_MAX {
+            return Err(CompactError::TooMuch { what: "traces with slices or reports" });
+        }
+        go_on(breathe)?;
+    }
+    Ok(())
 }
 
 impl Plan {
@@ -77,43 +111,9 @@ impl Plan {
         if next_row == n_spans { Ok(()) } else { Err(damaged("its traces do not name all spans")) }
     }
 
-    /// Adds the slices of a part, all or those of traces in `only`.
-    pub(super) fn add_slices(
-        &mut self,
-        part: u8,
-        slices: &Slices,
-        only: Option<&BTreeSet<TraceId>>,
-        breathe: &mut GoOn<'_>,
-    ) -> Result<(), CompactError> {
-        let mut row = 0_u32;
-        let mut scan = slices.scan_places()?;
-        while let Some(places) = scan.next()? {
-            for place in places.rows {
-                let is_wanted = only.is_none_or(|only| only.contains(&place.trace));
-                match self.slices.last_mut() {
-                    Some(last)
-                        if is_wanted
-                            && last.part == part
-                            && last.trace == place.trace
-                            && last.rows().end == u64::from(row) =>
-                    {
-                        last.n_rows += 1;
-                        last.start_ns = last.start_ns.min(place.start_ns);
-                    }
-                    _ if is_wanted => {
-                        let (start_ns, trace) = (place.start_ns, place.trace);
-                        self.slices.push(Piece { start_ns, trace, first_row: row, n_rows: 1, trace_row: 0, part });
-                    }
-                    _ => {}
-                }
-                row += 1;
-            }
-            if self.slices.len() > TRACES_MAX {
-                return Err(CompactError::TooMuch { what: "traces with slices" });
-            }
-            go_on(breathe)?;
-        }
-        Ok(())
+    /// Returns whether there are no rows of traces.
+    pub(super) fn is_empty(&self) -> bool {
+        self.traces.is_empty() && self.slices.is_empty() && self.reports.is_empty()
     }
 
     /// Puts the pieces in order, each with the start of its whole trace.
@@ -122,23 +122,32 @@ impl Plan {
     /// Sorts: some 0.2 seconds for a million traces.
     pub(super) fn arrange(&mut self) {
         self.traces.sort_unstable_by_key(|piece| (piece.trace, piece.part));
-        self.slices.sort_unstable_by_key(|piece| (piece.trace, piece.part, piece.first_row));
         for pieces in self.traces.chunk_by_mut(|a, b| a.trace == b.trace) {
             // A trace without spans has the time at which it came; the last counts, as where its row is made.
             let with_spans = pieces.iter().filter(|piece| piece.n_rows > 0).map(|piece| piece.start_ns).min();
             let start_ns = with_spans.or_else(|| pieces.iter().map(|piece| piece.start_ns).max()).unwrap_or(0);
             pieces.iter_mut().for_each(|piece| piece.start_ns = start_ns);
         }
-        for pieces in self.slices.chunk_by_mut(|a, b| a.trace == b.trace) {
-            let trace = pieces[0].trace;
-            let of_trace = self.traces.binary_search_by_key(&trace, |piece| piece.trace).ok();
-            let of_slices = || pieces.iter().map(|piece| piece.start_ns).min().unwrap_or(0);
-            let start_ns = of_trace.map_or_else(of_slices, |idx| self.traces[idx].start_ns);
-            pieces.iter_mut().for_each(|piece| piece.start_ns = start_ns);
+        for rows in [&mut self.slices, &mut self.reports] {
+            rows.sort_unstable_by_key(|piece| (piece.trace, piece.part, piece.first_row));
+            for pieces in rows.chunk_by_mut(|a, b| a.trace == b.trace) {
+                let trace = pieces[0].trace;
+                let of_trace = self.traces.binary_search_by_key(&trace, |piece| piece.trace).ok();
+                let of_rows = || pieces.iter().map(|piece| piece.start_ns).min().unwrap_or(0);
+                let start_ns = of_trace.map_or_else(of_rows, |idx| self.traces[idx].start_ns);
+                pieces.iter_mut().for_each(|piece| piece.start_ns = start_ns);
+            }
         }
         let place = |piece: &Piece| (piece.start_ns, piece.trace, piece.part, piece.first_row);
         self.traces.sort_unstable_by_key(place);
         self.slices.sort_unstable_by_key(place);
+        self.reports.sort_unstable_by_key(place);
+    }
+
+    /// Returns whether a part before `part` has slices of the trace of `piece`.
+    pub(super) fn has_older_slices(&self, piece: &Piece, part: u8) -> bool {
+        let idx = self.slices.partition_point(|of| (of.start_ns, of.trace) < (piece.start_ns, piece.trace));
+        self.slices.get(idx).is_some_and(|of| of.trace == piece.trace && of.part < part)
     }
 }
 

@@ -3,16 +3,19 @@
 //! That a reader never sees anything else, whatever happens meanwhile, is claimed by the tests of retention.
 
 use super::{CompactError, GoOn, PARENTS, SMALL_MAX_BYTES, Settings, TRACE_ROWS_MAX, pick};
+use crate::agg::Aggregates;
+use crate::agg::tests::some_aggregates;
 use crate::batch::Batch;
 use crate::manifest::entry::PartEntry;
 use crate::manifest::{Change, State};
 use crate::objects::testing::Memory;
-use crate::part::read::{Spans, Traces};
+use crate::part::read::aggs::Aggs;
+use crate::part::read::{Reports, Slices, Spans, Traces};
 use crate::part::tests::open;
-use crate::part::write::{Cut, write};
+use crate::part::write::{Cut, write, write_with_aggregates};
 use crate::part::{PartId, Shelf};
 use crate::promote::{Forced, Kind, Promoted};
-use crate::rows::{Attribute, ResourceId, SliceRow, SpanRow, TraceFacts, Value};
+use crate::rows::{Attribute, ReportRow, ResourceId, SliceRow, SpanRow, TraceFacts, Value, source};
 use crate::schema::Table;
 use backsight_core::ids::{SpanId, TraceId};
 use std::collections::BTreeSet;
@@ -92,7 +95,7 @@ fn what_could_not_be_joined_and_what_is_not_known_is_left_alone() {
     let found = pick(&state(parts.clone()), now, &passed_over).unwrap();
     assert_eq!(found.parents, parts[1..]);
     let mut foreign = parts.clone();
-    foreign[2].files[0].table = "agg".to_owned();
+    foreign[2].files[0].table = "later".to_owned();
     assert_eq!(picked(&state(foreign), now), None, "its rows would be lost");
     let many = parts.map(|mut part| {
         part.files[0].rows = 3 << 20;
@@ -203,6 +206,70 @@ fn resources_of_all_parts_are_one_list_without_those_that_no_span_has() {
     let names: Vec<_> = spans.read(0..8).unwrap().iter().map(|span| name(span.resource)).collect();
     assert_eq!(names, ["shared", "shared", "shared", "r1", "shared", "r2", "shared", "r3"]);
     assert_eq!(spans.resources().len(), 4);
+}
+
+#[test]
+fn reports_of_one_trace_stand_together_and_what_was_counted_adds_up() {
+    let objects = Memory::default();
+    let counted = some_aggregates();
+    let of_part = |n: u64| {
+        let mut batch = Batch::new(n);
+        for (of, payload) in (0..3).flat_map(|of| [(of, n as u8), (of, 9)]) {
+            let (trace, payload) = (span(of, 0).trace, vec![payload].into());
+            batch.push_report(&ReportRow { trace, kind: 1, ingest_ns: n as i64, payload }).unwrap();
+        }
+        let (forced, parents, before) = (Forced::default(), &[], &[]);
+        let id = PartId::new(10 * HOUR_MS + n, 0);
+        let cut = Cut { id, writer: "w", commit: "c", before, forced: &forced, zstd_level: 1, parents };
+        write_with_aggregates(&batch, &counted, &cut, &objects).unwrap()
+    };
+    let all = joined(&objects, &(0..4).map(of_part).collect::<Vec<_>>());
+    let reports = Reports::new(open(&objects, &all, Table::Reports)).unwrap();
+    assert_eq!(reports.file().n_rows(), 3 * 5);
+    for of in 0..3 {
+        let found: Vec<_> = reports.find(span(of, 0).trace).unwrap().iter().map(|report| report.payload[0]).collect();
+        assert_eq!(found, [0, 9, 1, 2, 3], "as they came, the same once");
+    }
+    let (mut read, mut want) = (Aggregates::default(), Aggregates::default());
+    let aggs = Aggs::new(open(&objects, &all, Table::Agg)).unwrap();
+    let mut n_rows = 0;
+    aggs.visit(0..aggs.file().n_rows(), &mut |row| {
+        read.merge_row(row);
+        n_rows += 1;
+    })
+    .unwrap();
+    (0..4).for_each(|_| want.merge(&counted));
+    read.settle();
+    want.settle();
+    assert!(read.rows().eq(want.rows()) && n_rows == want.rows().count(), "each key once");
+}
+
+#[test]
+fn a_trace_that_was_made_again_is_as_it_was_made_last_with_its_slices() {
+    let objects = Memory::default();
+    let of_part = |n: u64, told: &[(u64, u64)]| {
+        let mut batch = Batch::new(n);
+        batch.push_resource(&[]).unwrap();
+        for (of, id) in told {
+            batch.push_span(&SpanRow { source: source::RECORDER, ..span(*of, *id) }).unwrap();
+            let (trace, start_ns) = (span(*of, 0).trace, (of * 1000 + id) as i64);
+            batch.push_slice(&SliceRow { trace, start_ns, ..SliceRow::default() }).unwrap();
+        }
+        let (forced, parents, before) = (Forced::default(), &[], &[]);
+        let id = PartId::new(10 * HOUR_MS + n, 0);
+        let cut = Cut { id, writer: "w", commit: "c", before, forced: &forced, zstd_level: 1, parents };
+        write(&batch, &cut, &objects).unwrap()
+    };
+    let told: [&[(u64, u64)]; 4] = [&[(0, 1), (0, 2), (1, 1)], &[(2, 1)], &[(0, 2), (0, 3)], &[(2, 2)]];
+    let parts: Vec<_> = (0..4).map(|n| of_part(n, told[n as usize])).collect();
+    let all = joined(&objects, &parts);
+    let spans = Spans::new(open(&objects, &all, Table::Spans)).unwrap();
+    let starts: Vec<_> = spans.read(0..spans.file().n_rows()).unwrap().iter().map(|span| span.start_ns).collect();
+    assert_eq!(starts, [2, 3, 1001, 2002]);
+    let slices = Slices::new(open(&objects, &all, Table::Slices)).unwrap();
+    let of_slices: Vec<_> =
+        slices.read(0..slices.file().n_rows()).unwrap().iter().map(|slice| slice.start_ns).collect();
+    assert_eq!(of_slices, starts);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::batch::{Batch, BatchFull};
 use crate::objects::Objects;
 use crate::objects::testing::{After, Fault, Memory};
 use crate::part::read::{File, Spans};
+use crate::retain::Limits;
 use crate::rows::{ReportRow, SpanRow, flag, source};
 use crate::schema::Table;
 use crate::wal::{Kind, Record};
@@ -86,6 +87,7 @@ fn options(folder: &Path) -> Options {
         wal_file_bytes: 1 << 20,
         cut_every,
         cut_few_every,
+        compact_core_share: 0.0, // what a part holds is what was cut
         ..Options::new(folder.join("wal"))
     }
 }
@@ -102,23 +104,32 @@ fn add(ingest: &Ingest<Pairs>, kind: Kind, payload: &[u8]) -> Answer<Pairs> {
     wait.recv().unwrap()
 }
 
-/// Returns how often each span stands in parts, and of recorded ones the last duration.
-fn stored(ingest: &Ingest<Pairs>) -> (BTreeMap<(TraceId, u64), u32>, BTreeMap<TraceId, i64>) {
-    ingest.cut();
-    let (mut spans, mut lasts) = (BTreeMap::new(), BTreeMap::new());
-    let view = ingest.view();
-    assert!(view.batches.iter().all(|batch| batch.read().unwrap().is_empty()), "all was cut");
-    for part in view.manifest.parts.values() {
+/// Returns how often each span stands in parts, and all recorded ones.
+fn in_parts(ingest: &Ingest<Pairs>) -> (BTreeMap<(TraceId, u64), u32>, Vec<SpanRow<'static>>) {
+    let (mut spans, mut recorded) = (BTreeMap::new(), Vec::new());
+    for part in ingest.view().manifest.parts.values() {
         let Some(entry) = part.file(Table::Spans) else { continue };
         let file = Spans::new(File::open(&**ingest.objects(), entry).unwrap()).unwrap();
         for row in file.read(0..file.file().n_rows()).unwrap() {
             if row.source == source::RECORDER {
-                let before = lasts.insert(row.trace, row.duration_ns);
-                assert_eq!(before.is_some(), row.flags & flag::LATE != 0, "late is what was there before");
+                recorded.push(row);
             } else {
                 *spans.entry((row.trace, row.id.0 - 1)).or_insert(0) += 1;
             }
         }
+    }
+    (spans, recorded)
+}
+
+/// Cuts, and returns how often each span stands in parts, and of recorded ones the last duration.
+fn stored(ingest: &Ingest<Pairs>) -> (BTreeMap<(TraceId, u64), u32>, BTreeMap<TraceId, i64>) {
+    ingest.cut();
+    assert!(ingest.view().batches.iter().all(|batch| batch.read().unwrap().is_empty()), "all was cut");
+    let (spans, recorded) = in_parts(ingest);
+    let mut lasts = BTreeMap::new();
+    for row in recorded {
+        let before = lasts.insert(row.trace, row.duration_ns);
+        assert_eq!(before.is_some(), row.flags & flag::LATE != 0, "late is what was there before");
     }
     (spans, lasts)
 }
@@ -246,4 +257,60 @@ fn a_store_whose_parts_cannot_be_written_refuses_what_it_has_no_room_for_and_goe
     let (spans, _) = stored(&ingest);
     assert_eq!(spans.values().sum::<u32>(), 2 * n_taken, "nothing that was answered is lost");
     assert!(add(&ingest, Kind::Otlp, &[1, 2]).is_ok());
+}
+
+/// Waits until upkeep, which has a thread of its own, has come so far.
+fn wait(ingest: &Ingest<Pairs>, is_done: impl Fn(&super::Stats) -> bool) {
+    while !is_done(&ingest.stats()) {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn small_parts_become_one_while_more_comes_and_readers_find_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let objects: Arc<dyn Objects> = Arc::new(Memory::default());
+    let joining = Options { compact_core_share: 1.0, ..options(folder.path()) };
+    let (ingest, _) = Ingest::open(joining, objects, Arc::new(Pairs::default())).unwrap();
+    let before = ingest.view();
+    let mut want = BTreeMap::new();
+    // Two hours at most, so that four are of one.
+    for n in 0..7 {
+        add(&ingest, Kind::Otlp, &[n % 3, n]).unwrap();
+        add(&ingest, Kind::Report, &[5, n]).unwrap();
+        want.insert((trace(n % 3), u64::from(n)), 1);
+        ingest.cut();
+    }
+    wait(&ingest, |stats| stats.n_parts_joined >= 4);
+    assert_eq!((before.manifest.parts.len(), ingest.stats().n_upkeep_failures), (0, 0));
+    let (spans, recorded) = in_parts(&ingest);
+    assert_eq!(spans, want);
+    let lasts: Vec<_> = recorded.iter().filter(|row| row.trace == trace(5)).map(|row| row.duration_ns).collect();
+    assert_eq!(lasts.last(), Some(&7), "{lasts:?}");
+    assert!(lasts.len() <= 4, "{lasts:?}");
+    let reports = ingest.reports(trace(5), 0).reports;
+    assert_eq!(reports.iter().map(|report| report.payload[0]).collect::<Vec<_>>(), (0..7).collect::<Vec<_>>());
+    add(&ingest, Kind::Report, &[5, 7]).unwrap();
+    ingest.cut();
+    assert_eq!(in_parts(&ingest).1.last().map(|row| row.duration_ns), Some(8), "made of all reports");
+}
+
+#[test]
+fn what_is_too_much_goes_and_whoever_looked_before_reads_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let memory = Arc::new(Memory::default());
+    let objects: Arc<dyn Objects> = memory.clone();
+    let retain = Limits { bytes: 1, ..Limits::default() };
+    let few = Options { retain, retain_every: Nanos::from_ms(1), ..options(folder.path()) };
+    let (ingest, _) = Ingest::open(few, objects, Arc::new(Pairs::default())).unwrap();
+    for n in 0..5 {
+        add(&ingest, Kind::Otlp, &[1, n]).unwrap();
+        ingest.cut();
+    }
+    wait(&ingest, |stats| stats.n_parts_retired == 5 && stats.n_parts == 0);
+    assert!(ingest.view().manifest.parts.is_empty());
+    assert_eq!(ingest.stats().n_files_deleted, 0, "files stay for ten minutes");
+    assert_eq!(memory.paths().iter().filter(|path| path.ends_with("spans.parquet")).count(), 5);
+    add(&ingest, Kind::Otlp, &[1, 9]).unwrap();
+    assert_eq!(ingest.stats().recent_spans, 1, "what is in no part does not go");
 }

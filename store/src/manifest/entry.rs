@@ -70,6 +70,15 @@ impl PartEntry {
         self.files.iter().any(|file| file.path.starts_with(PINNED_FOLDER))
     }
 
+    /// Returns what is left of the part when the rows of its traces go: what was counted over all, and tables that are not known; `None` where
+    /// that is nothing.
+    pub fn without_rows(&self) -> Option<Self> {
+        let files: Vec<_> = self.files.iter().filter(|file| !file.is_of_rows()).cloned().collect();
+        let (services, promoted) = (Services::default(), Vec::new());
+        let rest = Self { files, services, promoted, max_duration_ns: 0, flags: 0, ..self.clone() };
+        (!rest.files.is_empty()).then_some(rest)
+    }
+
     /// Returns the bytes of all files.
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
@@ -90,6 +99,13 @@ pub struct FileEntry {
     /// XXH3, 64 bits, of all its bytes; 16 hex digits in JSON.
     #[serde(with = "as_hex")]
     pub xxh3: u64,
+}
+
+impl FileEntry {
+    /// Returns whether it holds rows of traces, which are kept for less long than what is counted over all.
+    pub fn is_of_rows(&self) -> bool {
+        matches!(Table::of_name(&self.table), Some(Table::Spans | Table::Traces | Table::Slices | Table::Reports))
+    }
 }
 
 /// The services of a part.

@@ -11,8 +11,8 @@ mod slices;
 mod traces;
 
 pub(super) use agg::agg;
-pub(crate) use places::{SlicePlace, TracePlace};
-pub(super) use places::{slice_places, trace_places};
+pub(crate) use places::{RowPlace, TracePlace};
+pub(super) use places::{report_places, slice_places, trace_places};
 pub(super) use reports::reports;
 pub(super) use slices::slices;
 pub(super) use traces::traces;

@@ -7,7 +7,8 @@ use super::order::order;
 use super::summary::Summary;
 use super::table_file::{TableFile, encode_error};
 use super::write::{Cut, RUN_ROWS};
-use super::{PartError, Shelf, Sizes, properties, resources, slices, spans, traces};
+use super::{PartError, Shelf, Sizes, agg, properties, reports, resources, slices, spans, traces};
+use crate::agg::Aggregates;
 use crate::batch::Batch;
 use crate::manifest::entry::PartEntry;
 use crate::objects::Objects;
@@ -84,6 +85,33 @@ impl<'a> Stream<'a> {
             file.write(slices::columns(batch, rows))?;
         }
         self.files.insert(Table::Slices, file);
+        Ok(())
+    }
+
+    /// Adds the reports of `batch` as they stand, behind all before; the traces that they are of are added by themselves.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub(crate) fn push_reports(&mut self, batch: &Batch) -> Result<(), PartError> {
+        let rows: Vec<u32> = (0..batch.n_reports() as u32).collect();
+        let mut file = self.take_file(Table::Reports)?;
+        for rows in rows.chunks(RUN_ROWS) {
+            file.write(reports::columns(batch, rows))?;
+        }
+        self.files.insert(Table::Reports, file);
+        Ok(())
+    }
+
+    /// Adds all aggregates of the part, settled.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub(crate) fn push_aggregates(&mut self, aggregates: &Aggregates) -> Result<(), PartError> {
+        let mut file = self.take_file(Table::Agg)?;
+        for rows in aggregates.places().chunks(RUN_ROWS) {
+            file.write(agg::columns(aggregates, rows))?;
+        }
+        self.files.insert(Table::Agg, file);
         Ok(())
     }
 

@@ -3,9 +3,10 @@
 mod model;
 
 use super::pins::{PINS_MAX, PinError, pin, unpin};
-use super::{Known, Limits, Retention, due};
+use super::{Known, Limits, Rest, Retention, due};
+use crate::agg::tests::some_aggregates;
 use crate::compact::Settings;
-use crate::manifest::entry::PartEntry;
+use crate::manifest::entry::{FileEntry, PartEntry};
 use crate::manifest::read::Reader;
 use crate::manifest::sweep::GRACE_NS;
 use crate::manifest::write::Writer;
@@ -14,7 +15,7 @@ use crate::objects::Objects;
 use crate::objects::testing::Memory;
 use crate::part::read::{Spans, Traces};
 use crate::part::tests::{batch, open};
-use crate::part::write::{Cut, write};
+use crate::part::write::{Cut, write, write_with_aggregates};
 use crate::part::{PartId, Shelf};
 use crate::promote::Forced;
 use crate::rows::{SpanRow, TraceFacts};
@@ -44,8 +45,8 @@ fn limits(age_h: i64, bytes: u64) -> Limits {
     Limits { age_ns: age_h * HOUR_NS, agg_age_ns: 4 * age_h * HOUR_NS, bytes, fs_share: 0.5 }
 }
 
-fn hours(ids: &[PartId]) -> Vec<u64> {
-    ids.iter().map(|id| id.time_ms() / 3_600_000).collect()
+fn hours(due: &[(PartId, Rest)]) -> Vec<u64> {
+    due.iter().map(|(id, _)| id.time_ms() / 3_600_000).collect()
 }
 
 #[test]
@@ -74,6 +75,43 @@ fn parts_go_by_bytes_the_oldest_first_and_no_more_than_must() {
     // What goes by age makes room.
     let by_age = super::due(&state, &Known::default(), &limits(4, 300), None, 7 * HOUR_NS);
     assert_eq!(hours(&by_age), [1, 2, 3]);
+}
+
+#[test]
+fn what_was_counted_outlasts_rows_and_goes_after_them() {
+    let with_agg = |n| {
+        let mut part = part(n, "spans");
+        part.files.push(FileEntry { table: "agg".to_owned(), ..part.files[0].clone() });
+        part
+    };
+    let state = state((1..=3).map(with_agg));
+    let due = |limits, now_h: i64| due(&state, &Known::default(), &limits, None, now_h * HOUR_NS);
+    let of = |part: u64, rest| (with_agg(part).id, rest);
+    assert_eq!(due(limits(4, u64::MAX), 6), [of(1, Rest::Aggregates)]);
+    assert_eq!(due(limits(4, u64::MAX), 18), [of(1, Rest::Nothing), of(2, Rest::Aggregates), of(3, Rest::Aggregates)]);
+    assert_eq!(due(limits(99, 500), 3), [of(1, Rest::Aggregates)]);
+    assert_eq!(due(limits(99, 299), 3), [of(1, Rest::Nothing), of(2, Rest::Aggregates), of(3, Rest::Aggregates)]);
+}
+
+#[test]
+fn of_an_old_part_what_was_counted_stays_and_its_other_files_are_deleted() {
+    let mut store = Store::new(0, 0, limits(10, u64::MAX));
+    let mut rows = batch();
+    rows.push_span(&SpanRow { trace: trace(0, 0), ..SpanRow::default() }).unwrap();
+    let (forced, parents, before) = (Forced::default(), &[], &[]);
+    let id = PartId::new(3_600_000, 0);
+    let cut = Cut { id, writer: "w", commit: "c", before, forced: &forced, zstd_level: 1, parents };
+    let part = write_with_aggregates(&rows, &some_aggregates(), &cut, &store.objects).unwrap();
+    let agg = part.file(Table::Agg).unwrap().clone();
+    store.writer.commit(&store.objects, Change { add: vec![part], ..Change::default() }).unwrap();
+    let outcome = store.run(12 * HOUR_NS);
+    assert_eq!((outcome.gone.len(), outcome.gone[0].files.len()), (1, 2));
+    let kept = Reader::open(&store.objects, "w").unwrap().state().parts[&id].clone();
+    assert_eq!(kept.files, [agg.clone()]);
+    assert_eq!(store.run(12 * HOUR_NS + GRACE_NS).deleted.len(), 2);
+    assert!(store.objects.paths().contains(&agg.path));
+    store.run(42 * HOUR_NS);
+    assert_eq!(store.run(42 * HOUR_NS + GRACE_NS).deleted, [agg.path]);
 }
 
 #[test]

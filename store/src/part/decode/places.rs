@@ -1,4 +1,4 @@
-//! Where traces and slices stand, from the few columns that say it.
+//! Where traces, slices and reports stand, from the few columns that say it.
 //!
 //! Called by `read::scan`, for whoever puts rows of several parts into one order.
 
@@ -16,10 +16,11 @@ pub(crate) struct TracePlace {
     pub(crate) start_ns: i64,
 }
 
-/// Whose a slice is.
+/// Whose a slice or a report is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct SlicePlace {
+pub(crate) struct RowPlace {
     pub(crate) trace: TraceId,
+    /// When it began, or came.
     pub(crate) start_ns: i64,
 }
 
@@ -41,10 +42,19 @@ pub(in crate::part) fn trace_places(batch: &RecordBatch, places: &mut Vec<TraceP
 }
 
 /// Appends the places of the slices of `batch` to `places`.
-pub(in crate::part) fn slice_places(batch: &RecordBatch, places: &mut Vec<SlicePlace>) -> Result<(), String> {
+pub(in crate::part) fn slice_places(batch: &RecordBatch, places: &mut Vec<RowPlace>) -> Result<(), String> {
+    row_places(batch, "start_ns", places)
+}
+
+/// Appends the places of the reports of `batch` to `places`.
+pub(in crate::part) fn report_places(batch: &RecordBatch, places: &mut Vec<RowPlace>) -> Result<(), String> {
+    row_places(batch, "ingest_ns", places)
+}
+
+fn row_places(batch: &RecordBatch, times: &str, places: &mut Vec<RowPlace>) -> Result<(), String> {
     let trace_ids = trace_id_column(batch)?;
-    let starts: &TimestampNanosecondArray = batch.required("start_ns")?;
-    let place = |row: usize| SlicePlace { trace: trace_id(trace_ids, row), start_ns: starts.value(row) };
+    let times: &TimestampNanosecondArray = batch.required(times)?;
+    let place = |row: usize| RowPlace { trace: trace_id(trace_ids, row), start_ns: times.value(row) };
     places.extend((0..batch.num_rows()).map(place));
     Ok(())
 }

@@ -3,10 +3,10 @@
 //! Called by compaction and retention, which read whole parts.
 
 use super::select::BATCH_ROWS;
-use super::{File, Slices, Spans, Traces, decode, guarded, parquet_error};
+use super::{File, Reports, Slices, Spans, Traces, decode, guarded, parquet_error};
 use crate::part::PartError;
-use crate::part::decode::{SlicePlace, TracePlace};
-use crate::rows::{SliceRow, SpanRow, TraceRow};
+use crate::part::decode::{RowPlace, TracePlace};
+use crate::rows::{ReportRow, SliceRow, SpanRow, TraceRow};
 use arrow_array::RecordBatch;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection};
@@ -149,8 +149,21 @@ impl Slices {
     }
 
     /// Reads where all slices stand.
-    pub(crate) fn scan_places(&self) -> Result<Scan<SlicePlace>, PartError> {
+    pub(crate) fn scan_places(&self) -> Result<Scan<RowPlace>, PartError> {
         let names = ["trace_id", "start_ns"];
         Scan::new(&self.file, &self.file.all(), Some(&names), BATCH_ROWS, decode::slice_places)
+    }
+}
+
+impl Reports {
+    /// Reads the reports in `ranges`.
+    pub(crate) fn scan(&self, ranges: &[Range<u64>]) -> Result<Scan<ReportRow<'static>>, PartError> {
+        Scan::new(&self.file, ranges, None, SCAN_ROWS, decode::reports)
+    }
+
+    /// Reads where all reports stand.
+    pub(crate) fn scan_places(&self) -> Result<Scan<RowPlace>, PartError> {
+        let names = ["trace_id", "ingest_ns"];
+        Scan::new(&self.file, &self.file.all(), Some(&names), BATCH_ROWS, decode::report_places)
     }
 }

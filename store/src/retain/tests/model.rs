@@ -14,9 +14,9 @@ use crate::part::read::{Slices, Spans, Traces};
 use crate::part::tests::{any, batch, open};
 use crate::part::write::{Cut, write};
 use crate::promote::Forced;
+use crate::rows::unite;
 use crate::rows::{Energy, ResourceId, SliceRow, SpanRow, TraceFacts, Value};
 use crate::schema::Table;
-use crate::unite;
 use backsight_core::ids::TraceId;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -43,7 +43,7 @@ fn united(pieces: &[&Piece]) -> Piece {
     Piece {
         facts: unite::facts(&facts, &spans.dropped_nj),
         spans: spans.spans,
-        slices: unite::slices(pieces.iter().map(|piece| piece.slices.clone()).collect()),
+        slices: unite::slices(pieces.iter().map(|piece| piece.slices.clone()).collect(), spans.recorded.unwrap_or(0)),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Claims about uniting: what was said twice is said once, nothing else goes, and it does not matter in which steps parts are joined.
 
-use super::{facts, slices, spans};
+use super::{facts, reports, slices, spans};
 use crate::part::tests::any;
-use crate::rows::{Energy, Joules, SliceRow, SpanRow, TraceFacts, flag, source};
+use crate::rows::{Energy, Joules, ReportRow, SliceRow, SpanRow, TraceFacts, flag, source};
 use backsight_core::ids::SpanId;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -33,8 +33,11 @@ fn what_a_span_says_that_came_late_is_the_same() {
 }
 
 #[test]
-fn what_a_host_tells_again_takes_the_place_of_what_it_told_before() {
+fn what_was_recorded_is_that_of_the_newest_part_that_has_any_all_of_it() {
     let recorded = |name| named(name, source::RECORDER);
+    let gone = span(9, 0, source::RECORDER);
+    let united = spans(vec![vec![gone, named("theirs", source::OTLP)], vec![recorded("new")], vec![]]);
+    assert_eq!((united.spans.len(), united.recorded), (2, Some(1)), "also of spans that were not told again");
     assert_eq!(names(vec![vec![recorded("old")], vec![], vec![recorded("new")]]), ["new"]);
     assert_eq!(names(vec![vec![recorded("a"), recorded("b")]]), ["a", "b"], "of one part both stay");
     assert_eq!(
@@ -63,8 +66,22 @@ fn the_energy_of_what_was_told_twice_counts_once() {
 #[test]
 fn a_thread_is_once_at_one_instant() {
     let slice = |start_ns, cpu| SliceRow { start_ns, cpu, ..SliceRow::default() };
-    let united = slices(vec![vec![slice(2, 1), slice(2, 2)], vec![slice(1, 1), slice(2, 1), slice(2, 3)]]);
-    assert_eq!(united, [slice(1, 1), slice(2, 1), slice(2, 2), slice(2, 3)]);
+    let pieces = vec![vec![slice(2, 1), slice(2, 2)], vec![slice(1, 1), slice(2, 1), slice(2, 3)]];
+    assert_eq!(slices(pieces.clone(), 1), pieces[1], "made again with the spans of the second");
+    assert_eq!(slices(pieces, 0), [slice(1, 1), slice(2, 1), slice(2, 2), slice(2, 3)]);
+}
+
+#[test]
+fn the_same_report_is_one() {
+    let report = |kind, ingest_ns, payload: &'static [u8]| ReportRow {
+        kind,
+        ingest_ns,
+        payload: payload.into(),
+        ..ReportRow::default()
+    };
+    let united =
+        reports(vec![vec![report(1, 5, b"a"), report(1, 4, b"b")], vec![report(1, 9, b"a"), report(2, 9, b"a")]]);
+    assert_eq!(united, [report(1, 5, b"a"), report(1, 4, b"b"), report(2, 9, b"a")]);
 }
 
 /// What a trace is of several pieces.
@@ -106,7 +123,8 @@ proptest! {
         prop_assert_eq!(&whole(&steps), &want);
         prop_assert_eq!(&whole(std::slice::from_ref(&want)), &want);
         for span in pieces.iter().flat_map(|(spans, _)| spans) {
-            prop_assert!(want.0.iter().any(|kept| (kept.id, kept.start_ns) == (span.id, span.start_ns)));
+            let is_kept = want.0.iter().any(|kept| (kept.id, kept.start_ns) == (span.id, span.start_ns));
+            prop_assert!(is_kept || span.source == source::RECORDER);
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Makes one trace of what several parts hold of it: spans that came twice are one, facts of the whole are merged.
 //!
 //! Called by compaction, for whole parts, and by whoever reads a trace from several; so it makes no difference to a reader which parts were
-//! joined. Pure. What counts as the same, and which of two wins, stands in `docs/spec/parts.md`.
+//! joined. Pure. What counts as the same, and which of two wins, stands in `docs/spec/parts.md` section 12.
 
-use crate::rows::{Energy, FiredTrigger, Sampling, SliceRow, SpanRow, TraceFacts, flag, source};
+use crate::rows::{Energy, FiredTrigger, ReportRow, Sampling, SliceRow, SpanRow, TraceFacts, flag, source};
 use backsight_core::ids::SpanId;
+use std::collections::HashSet;
 
 /// The most spans with one id and one start that are held against each other; beyond, what came twice stays.
 const ALIKE_MAX: usize = 64;
@@ -18,20 +19,31 @@ pub struct United {
     pub spans: Vec<SpanRow<'static>>,
     /// By piece: the energy of the spans of it that are not in `spans`, as others stand for them.
     pub dropped_nj: Vec<i128>,
+    /// The piece whose recorded rows stand: the newest that has any. Those of the pieces before it were made again with it.
+    pub recorded: Option<usize>,
 }
 
 /// Unites the spans of one trace, whose `pieces` come from as many parts, the oldest first.
 ///
 /// # Shape
 /// All rows name resources in one list. Of spans with one id and one start, those with the same content are one, the first: the content is
-/// all but the flags late and id clash, time on the critical path and sampling weight. Of recorder's rows only those of the newest part
-/// stay, as a host may tell a trace again when it knows more.
+/// all but the flags late and id clash, time on the critical path and sampling weight. Of the recorder's rows only those of the newest part
+/// that has any stay: they were made of all that was reported of the trace.
 /// # Cost
 /// Sorts the rows; compares those of one id and start, at most 64 with each other.
 pub fn spans(pieces: Vec<Vec<SpanRow<'static>>>) -> United {
     let mut dropped_nj = vec![0; pieces.len()];
+    let is_recorded = |span: &SpanRow<'_>| span.source == source::RECORDER;
+    let recorded = pieces.iter().rposition(|rows| rows.iter().any(is_recorded));
     let of_piece = |(piece, rows): (usize, Vec<_>)| rows.into_iter().map(move |span| Numbered { piece, span });
     let mut rows: Vec<Numbered> = pieces.into_iter().enumerate().flat_map(of_piece).collect();
+    rows.retain(|row| {
+        let stays = !is_recorded(&row.span) || Some(row.piece) == recorded;
+        if !stays {
+            dropped_nj[row.piece] += row.span.energy.as_ref().map_or(0, sum_nj);
+        }
+        stays
+    });
     rows.sort_by_key(Numbered::key);
     let mut spans = Vec::with_capacity(rows.len());
     let mut rows = rows.into_iter().peekable();
@@ -47,7 +59,7 @@ pub fn spans(pieces: Vec<Vec<SpanRow<'static>>>) -> United {
         }
         spans.extend(alike.drain(..).map(|row| row.span));
     }
-    United { spans, dropped_nj }
+    United { spans, dropped_nj, recorded }
 }
 
 struct Numbered {
@@ -63,12 +75,9 @@ impl Numbered {
 
 /// Leaves one of those that are the same, among spans with one id and one start.
 fn unite_alike(rows: &mut Vec<Numbered>, dropped_nj: &mut [i128]) {
-    let is_recorded = |row: &Numbered| row.span.source == source::RECORDER;
-    let newest = rows.iter().filter(|row| is_recorded(row)).map(|row| row.piece).max();
     let mut kept: Vec<Numbered> = Vec::with_capacity(rows.len());
     for row in rows.drain(..) {
-        let is_old = is_recorded(&row) && Some(row.piece) != newest;
-        if is_old || kept.iter().rev().take(ALIKE_MAX).any(|kept| is_same(&kept.span, &row.span)) {
+        if kept.iter().rev().take(ALIKE_MAX).any(|kept| is_same(&kept.span, &row.span)) {
             dropped_nj[row.piece] += row.span.energy.as_ref().map_or(0, sum_nj);
         } else {
             kept.push(row);
@@ -150,12 +159,12 @@ fn sum_nj(energy: &Energy<'_>) -> i128 {
 }
 
 /// Unites the slices of one trace, whose `pieces` come from as many parts, the oldest first: by start, those that are equal in everything
-/// once, as a thread is once at one instant.
+/// once, as a thread is once at one instant. Those of the pieces before `recorded` were made again with it ([`United::recorded`]).
 ///
 /// # Cost
 /// Sorts the rows; compares those of one start, at most 64 with each other.
-pub fn slices(pieces: Vec<Vec<SliceRow<'static>>>) -> Vec<SliceRow<'static>> {
-    let mut rows: Vec<_> = pieces.into_iter().flatten().collect();
+pub fn slices(pieces: Vec<Vec<SliceRow<'static>>>, recorded: usize) -> Vec<SliceRow<'static>> {
+    let mut rows: Vec<_> = pieces.into_iter().skip(recorded).flatten().collect();
     rows.sort_by_key(|slice| slice.start_ns);
     let mut united: Vec<SliceRow<'static>> = Vec::with_capacity(rows.len());
     for row in rows {
@@ -165,6 +174,15 @@ pub fn slices(pieces: Vec<Vec<SliceRow<'static>>>) -> Vec<SliceRow<'static>> {
         }
     }
     united
+}
+
+/// Unites the reports of one trace, whose `pieces` come from as many parts, the oldest first: all of them as they came, the same bytes of one
+/// kind once.
+pub fn reports(pieces: Vec<Vec<ReportRow<'static>>>) -> Vec<ReportRow<'static>> {
+    let mut seen = HashSet::new();
+    let mut rows: Vec<_> = pieces.into_iter().flatten().collect();
+    rows.retain(|report| seen.insert((report.kind, report.payload.clone())));
+    rows
 }
 
 #[cfg(test)]
