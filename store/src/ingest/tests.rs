@@ -15,7 +15,7 @@ use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -69,10 +69,11 @@ impl Meaning for Pairs {
 
     fn assemble(&self, trace: TraceId, reports: &[ReportRow<'_>]) -> Option<(TraceId, usize)> {
         assert!(reports.iter().all(|report| report.trace == trace && report.kind == N_REPORTS));
-        (!reports.is_empty()).then_some((trace, reports.len()))
+        let payloads: BTreeSet<_> = reports.iter().map(|report| &report.payload).collect();
+        (!reports.is_empty()).then_some((trace, payloads.len()))
     }
 
-    /// One span, which lasts as long as there are reports.
+    /// One span, which lasts as long as there are reports that differ.
     fn push(&self, (trace, n): &(TraceId, usize), is_late: bool, batch: &mut Batch) -> Result<(), BatchFull> {
         let span = span(batch, *trace, 1 << 32, source::RECORDER);
         let flags = if is_late { flag::LATE } else { 0 };
@@ -163,15 +164,21 @@ fn flat(pairs: &[(u8, u8)]) -> Vec<u8> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// For every course of inputs, cuts and restarts: each span that was answered stands in parts once, and a trace with reports ends as all of
-    /// them say.
+    /// For every course of inputs, cuts and restarts, whether parts are joined meanwhile or not: each span that was answered stands in parts once,
+    /// and a trace with reports ends as all of them say.
     #[test]
-    fn what_was_answered_is_stored_once(steps in vec(any_step(), 1..40)) {
+    fn what_was_answered_is_stored_once(steps in vec(any_step(), 1..40), is_joining: bool) {
         let folder = tempfile::tempdir().unwrap();
         let objects: Arc<dyn Objects> = Arc::new(Memory::default());
-        let mut ingest = open(folder.path(), &objects);
+        let share = if is_joining { 1.0 } else { 0.0 };
+        let open = || {
+            let retain_every = Nanos::from_ms(2);
+            let options = Options { compact_core_share: share, retain_every, ..options(folder.path()) };
+            Ingest::open(options, objects.clone(), Arc::new(Pairs::default())).unwrap().0
+        };
+        let mut ingest = open();
         let mut spans: BTreeMap<(TraceId, u64), u32> = BTreeMap::new();
-        let mut reports: BTreeMap<TraceId, i64> = BTreeMap::new();
+        let mut reports: BTreeMap<TraceId, BTreeSet<u8>> = BTreeMap::new();
         for step in steps {
             match step {
                 Step::Spans(pairs) => {
@@ -180,7 +187,7 @@ proptest! {
                 }
                 Step::Reports(pairs) => {
                     prop_assert!(add(&ingest, Kind::Report, &flat(&pairs)).is_ok());
-                    pairs.iter().for_each(|(of, _)| *reports.entry(trace(*of)).or_insert(0) += 1);
+                    pairs.iter().for_each(|(of, id)| reports.entry(trace(*of)).or_default().extend([*id]));
                 }
                 Step::Malformed(pairs) => {
                     let payload = [flat(&pairs), vec![1, MALFORMED]].concat();
@@ -190,11 +197,22 @@ proptest! {
                 Step::Cut => ingest.cut(),
                 Step::Reopen => {
                     ingest.close();
-                    ingest = open(folder.path(), &objects);
+                    ingest = open();
                 }
             }
         }
-        prop_assert_eq!(stored(&ingest), (spans, reports));
+        let reports: BTreeMap<_, _> = reports.into_iter().map(|(trace, ids)| (trace, ids.len() as i64)).collect();
+        if is_joining {
+            // What came twice is one where its parts were joined.
+            ingest.cut();
+            let (found, recorded) = in_parts(&ingest);
+            prop_assert!(found.keys().eq(spans.keys()) && found.iter().all(|(span, n)| (1..=spans[span]).contains(n)));
+            let lasts: BTreeMap<_, _> = recorded.iter().map(|row| (row.trace, row.duration_ns)).collect();
+            prop_assert_eq!(lasts, reports);
+            prop_assert_eq!(ingest.stats().n_upkeep_failures, 0);
+        } else {
+            prop_assert_eq!(stored(&ingest), (spans, reports));
+        }
     }
 }
 

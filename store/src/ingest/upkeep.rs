@@ -196,8 +196,8 @@ impl<M: Meaning> Cutter<M> {
     fn was_joined(&mut self, pick: &Pick) {
         let bytes: u64 = pick.parents.iter().map(PartEntry::bytes).sum();
         self.upkeep.retention.gave_up(&pick.parents, now_ns());
-        self.shared.counters.joined(pick.parents.len(), bytes);
         self.publish();
+        self.shared.counters.joined(pick.parents.len(), bytes);
     }
 }
 

@@ -107,7 +107,7 @@ fn of_an_old_part_what_was_counted_stays_and_its_other_files_are_deleted() {
     let outcome = store.run(12 * HOUR_NS);
     assert_eq!((outcome.gone.len(), outcome.gone[0].files.len()), (1, 2));
     let kept = Reader::open(&store.objects, "w").unwrap().state().parts[&id].clone();
-    assert_eq!(kept.files, [agg.clone()]);
+    assert_eq!(kept.files, std::slice::from_ref(&agg));
     assert_eq!(store.run(12 * HOUR_NS + GRACE_NS).deleted.len(), 2);
     assert!(store.objects.paths().contains(&agg.path));
     store.run(42 * HOUR_NS);

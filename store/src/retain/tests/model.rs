@@ -10,12 +10,12 @@ use crate::manifest::write::Writer;
 use crate::manifest::{Change, State};
 use crate::objects::testing::{After, Fault, Memory};
 use crate::part::PartId;
-use crate::part::read::{Slices, Spans, Traces};
+use crate::part::read::{Reports, Slices, Spans, Traces};
 use crate::part::tests::{any, batch, open};
 use crate::part::write::{Cut, write};
 use crate::promote::Forced;
 use crate::rows::unite;
-use crate::rows::{Energy, ResourceId, SliceRow, SpanRow, TraceFacts, Value};
+use crate::rows::{Energy, ReportRow, ResourceId, SliceRow, SpanRow, TraceFacts, Value};
 use crate::schema::Table;
 use backsight_core::ids::TraceId;
 use proptest::collection::vec;
@@ -32,6 +32,7 @@ struct Piece {
     spans: Vec<SpanRow<'static>>,
     facts: TraceFacts<'static>,
     slices: Vec<SliceRow<'static>>,
+    reports: Vec<ReportRow<'static>>,
 }
 
 type Pieces = BTreeMap<TraceId, Piece>;
@@ -44,6 +45,7 @@ fn united(pieces: &[&Piece]) -> Piece {
         facts: unite::facts(&facts, &spans.dropped_nj),
         spans: spans.spans,
         slices: unite::slices(pieces.iter().map(|piece| piece.slices.clone()).collect(), spans.recorded.unwrap_or(0)),
+        reports: unite::reports(pieces.iter().map(|piece| piece.reports.clone()).collect()),
     }
 }
 
@@ -63,10 +65,10 @@ fn small(energy: &mut Energy<'static>) {
 
 /// Rows of one cut, of few traces, so that they are split, and partly told again.
 fn rows() -> impl Strategy<Value = Pieces> {
-    let piece = (vec(any::span(), 0..5), any::facts(), vec(any::slice(), 0..3));
+    let piece = (vec(any::span(), 0..5), any::facts(), vec(any::slice(), 0..3), vec(0..6_u8, 0..4));
     vec((0..N_TRACES, piece), 1..4).prop_map(|rows| {
         let mut pieces = Pieces::new();
-        for (n, (spans, facts, slices)) in rows {
+        for (n, (spans, facts, slices, reports)) in rows {
             let piece = pieces.entry(trace(n)).or_default();
             piece.spans.extend(spans.into_iter().map(|mut span| {
                 span.energy.iter_mut().for_each(small);
@@ -81,6 +83,12 @@ fn rows() -> impl Strategy<Value = Pieces> {
             piece.facts = TraceFacts { energy_nj: Some(facts.energy_nj.unwrap_or(0) % (1 << 40)), ..facts };
             piece.facts.energy_no_span.iter_mut().for_each(small);
             piece.slices.extend(slices.into_iter().map(|slice| SliceRow { trace: trace(n), ..slice }));
+            piece.reports.extend(reports.into_iter().map(|of| ReportRow {
+                trace: trace(n),
+                kind: i16::from(of % 2),
+                ingest_ns: i64::from(of),
+                payload: vec![of / 2].into(),
+            }));
         }
         pieces
     })
@@ -190,6 +198,7 @@ impl World {
             batch.set_trace(*trace, &piece.facts).unwrap();
             piece.spans.iter().for_each(|span| batch.push_span(span).unwrap());
             piece.slices.iter().for_each(|slice| batch.push_slice(slice).unwrap());
+            piece.reports.iter().for_each(|report| batch.push_report(report).unwrap());
         }
         self.cuts.insert(id, rows);
         let (forced, parents, before) = (Forced::default(), &[], &[]);
@@ -330,6 +339,15 @@ fn read(objects: &Memory, part: &PartEntry) -> Pieces {
         for row in slices.read(0..slices.file().n_rows()).unwrap() {
             pieces.entry(row.trace).or_default().slices.push(row);
         }
+    }
+    if part.file(Table::Reports).is_some() {
+        let reports = Reports::new(open(objects, part, Table::Reports)).unwrap();
+        let traces: Vec<TraceId> = pieces.keys().copied().collect();
+        for trace in traces {
+            pieces.entry(trace).or_default().reports = reports.find(trace).unwrap();
+        }
+        let n_found: usize = pieces.values().map(|piece| piece.reports.len()).sum();
+        assert_eq!(n_found as u64, reports.file().n_rows());
     }
     pieces
 }
