@@ -3,18 +3,21 @@
 //! Called by `main` and by tests.
 
 use crate::auth::{Tokens, TokensError};
-use crate::config::{Config, StoreConfig};
+use crate::config::{Config, IntakeConfig, StoreConfig};
 use crate::coordination::Coordination;
 use crate::coordinator::Limits;
 use crate::door;
 use crate::http::{self, Edges};
 use crate::intake::IntakeService;
 use crate::library::{self, Library};
-use crate::otlp::{Counts, ListenError, Listeners, Spans};
+use crate::otlp::{Counts, ListenError, Listeners};
 use crate::query::QueryService;
+use crate::spans::{SpanStore, SpansError};
 use crate::status::Watch;
+use crate::streams::Refused;
 use crate::tls::{Speaks, Tls};
 use crate::web::{self, Tally, Web};
+use backsight_core::cause::chain;
 use backsight_core::coordination::Greeting;
 use backsight_core::units::Nanos;
 use backsight_proto::tls::TlsError;
@@ -53,6 +56,14 @@ pub enum StartError {
         /// Why not.
         source: StoreError,
     },
+    /// The spans beside it could not be opened.
+    #[error("open the spans in {}", .data_dir.display())]
+    Spans {
+        /// Where.
+        data_dir: PathBuf,
+        /// Why not.
+        source: SpansError,
+    },
     /// The certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -79,6 +90,7 @@ pub enum StartError {
 pub struct Collector {
     address: SocketAddr,
     library: Library,
+    spans: SpanStore,
     tls: Option<Arc<Tls>>,
     tokens: Option<Arc<Tokens>>,
     web: Option<Web>,
@@ -90,25 +102,17 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// As [`Collector::start_with`], and OTLP is not listened for.
-    ///
-    /// # Errors
-    /// As that.
-    pub async fn start(config: &Config) -> Result<Self, StartError> {
-        Self::start_with(config, None).await
-    }
-
-    /// Opens the store and starts to serve; what OTLP exporters send goes to `spans`.
+    /// Opens the store and starts to serve.
     ///
     /// # Errors
     /// Certificates, tokens or rules of redaction that cannot be used, a store that cannot be opened, or an address that cannot be listened on.
-    pub async fn start_with(config: &Config, spans: Option<Arc<dyn Spans>>) -> Result<Self, StartError> {
+    pub async fn start(config: &Config) -> Result<Self, StartError> {
         let tls = config.collector.tls.clone().map(Tls::read).transpose()?.map(Arc::new);
         let tokens = config.auth.tokens.as_deref().map(Tokens::read).transpose()?.map(Arc::new);
         let data_dir = config.collector.data_dir.clone();
-        let store = config.store.clone();
-        let opened = tokio::task::spawn_blocking(move || open(&data_dir, &store));
-        let library = match opened.await {
+        let (store, intake) = (config.store.clone(), config.intake.clone());
+        let opened = tokio::task::spawn_blocking(move || open(&data_dir, &store, &intake));
+        let (library, spans) = match opened.await {
             Ok(opened) => opened?,
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         };
@@ -122,6 +126,7 @@ impl Collector {
         let source = Arc::new(Watch::new(coordination.clone()));
         let parts = web::Parts {
             library: library.clone(),
+            spans: spans.clone(),
             source: source.clone(),
             refused: refused.clone(),
             tls: tls.clone(),
@@ -134,12 +139,7 @@ impl Collector {
             .add_service(QueryServer::new(query));
         let edges = Edges { otlp: Counts::default(), api: parts.tally.clone() };
         let routes = http::with_metrics(routes, library.clone(), coordination, edges.clone());
-        let otlp = match spans.filter(|_| config.intake.otlp) {
-            Some(spans) => {
-                Some(Listeners::start(&config.intake, tls.as_deref(), refused.clone(), spans, edges.otlp).await?)
-            }
-            None => None,
-        };
+        let otlp = take_otlp(&config.intake, tls.as_deref(), refused.clone(), spans.clone(), edges.otlp).await?;
         let web = Web::start(config, parts).await?;
         let (stop, stopped) = oneshot::channel::<()>();
         let server = Server::builder()
@@ -163,7 +163,7 @@ impl Collector {
         if tls.is_none() && !address.ip().is_loopback() {
             warn!("whoever reaches this address may read and write traces");
         }
-        Ok(Self { address, library, tls, tokens, web, stop: Some(stop), served, settles, otlp })
+        Ok(Self { address, library, spans, tls, tokens, web, stop: Some(stop), served, settles, otlp })
     }
 
     /// Returns its certificates, if it has any.
@@ -224,12 +224,38 @@ impl Collector {
             self.served.abort();
         }
         self.library.close().await;
+        self.spans.close().await;
         info!("collector stopped");
     }
 }
 
-/// Opens the store in `data_dir`, and the library of what it holds.
-fn open(data_dir: &Path, config: &StoreConfig) -> Result<Library, StartError> {
+/// Starts to listen for OTLP, if it is to be taken. Where nobody said where and something else has the usual ports, it is not.
+async fn take_otlp(
+    config: &IntakeConfig,
+    tls: Option<&Tls>,
+    refused: Refused,
+    spans: SpanStore,
+    counts: Counts,
+) -> Result<Option<Listeners>, StartError> {
+    if !config.otlp {
+        return Ok(None);
+    }
+    let usual = IntakeConfig::default();
+    let is_usual = (config.otlp_grpc, config.otlp_http) == (usual.otlp_grpc, usual.otlp_http);
+    match Listeners::start(config, tls, refused, Arc::new(spans), counts).await {
+        Err(error @ ListenError::Listen { .. }) if is_usual => {
+            warn!(
+                cause = chain(&error),
+                "OTLP is not taken: set intake.otlp_grpc and intake.otlp_http to what is free"
+            );
+            Ok(None)
+        }
+        started => Ok(Some(started?)),
+    }
+}
+
+/// Opens the store in `data_dir`, the library of what it holds, and the spans beside it.
+fn open(data_dir: &Path, config: &StoreConfig, intake: &IntakeConfig) -> Result<(Library, SpanStore), StartError> {
     let store_error = |source| StartError::Store { data_dir: data_dir.to_owned(), source };
     let log = Log::open(log::Options::new(data_dir)).map_err(store_error)?;
     for removed in log.removed() {
@@ -242,7 +268,9 @@ fn open(data_dir: &Path, config: &StoreConfig) -> Result<Library, StartError> {
     if cut_bytes + lost_bytes + n_holes + n_unreadable_files > 0 {
         warn!(cut_bytes, lost_bytes, n_holes, n_unreadable_files, "not all of the store can be read back");
     }
-    Ok(library)
+    let spans = SpanStore::open(data_dir, intake);
+    let spans = spans.map_err(|source| StartError::Spans { data_dir: data_dir.to_owned(), source })?;
+    Ok((library, spans))
 }
 
 /// Returns what agents are told first. There is one coordinator, so its list of members has epoch 1.

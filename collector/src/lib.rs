@@ -18,6 +18,7 @@ pub mod library;
 pub mod otlp;
 pub mod query;
 mod seldom;
+pub mod spans;
 pub mod status;
 pub mod streams;
 pub mod tls;

@@ -15,11 +15,14 @@ use crate::daemon::StartError;
 use crate::door;
 use crate::library::Library;
 use crate::query::StatusSource;
+use crate::spans::SpanStore;
 use crate::streams::Refused;
 use crate::tls::{Speaks, Tls};
 use axum::Router;
 use backsight_query::api;
+use backsight_query::archive::Both;
 use backsight_query::cursor::CursorKey;
+use backsight_query::parts::{Means, Stored};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -47,8 +50,10 @@ const END_WITHIN: Duration = Duration::from_secs(2);
 
 /// What the API needs of the rest of the collector.
 pub struct Parts {
-    /// What is stored.
+    /// What agents reported.
     pub library: Library,
+    /// What came by OTLP.
+    pub spans: SpanStore,
     /// What is known of agents.
     pub source: Arc<dyn StatusSource>,
     /// What else was refused, for `status`.
@@ -135,7 +140,9 @@ fn router(config: &Config, address: SocketAddr, parts: Parts) -> Result<Router, 
         concurrent_max: query.concurrent_max,
         cursor_key: CursorKey::new(&auth::random()?),
     };
-    let archive = Arc::new(LibraryArchive::new(parts.library.clone(), parts.source.clone()));
+    let recorded = Arc::new(LibraryArchive::new(parts.library.clone(), parts.source.clone()));
+    let stored = Stored::new(Arc::new(parts.spans.clone()), parts.spans.objects(), Means::default());
+    let archive = Arc::new(Both(recorded, Arc::new(stored)));
     let keeper = Arc::new(Steward::new(parts, Duration::from_secs(query.timeout_s)));
     Ok(api::router(archive, keeper, options))
 }

@@ -3,6 +3,10 @@
 //! Asked by the endpoints of Jaeger's API and of ours; fulfilled by the collector for what it holds itself, and by a search over parts. Calls
 //! block, and read the disk: not on a thread that serves others.
 
+mod both;
+
+pub use both::Both;
+
 use crate::cursor::{Cursor, Sort};
 use crate::language::Query;
 use crate::rows::TraceRows;

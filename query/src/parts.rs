@@ -19,6 +19,8 @@ mod skeleton;
 mod splits;
 mod terms;
 
+pub(crate) use facts::key;
+
 use crate::archive::{Archive, Ask, Budget, Calls, Found, Operation, Unanswered};
 use crate::rows::TraceRows;
 use backsight_core::ids::TraceId;

@@ -64,6 +64,7 @@ pub struct Batch {
     /// What is known of traces of which nothing is said.
     unknown: TraceFacts<'static>,
     is_frozen: bool,
+    id: u64,
     trace_rows: HashMap<TraceId, u32>,
     /// Resources that were given by their content.
     known_resources: HashMap<Vec<u8>, ResourceId>,
@@ -95,6 +96,7 @@ impl Batch {
             reports: Vec::new(),
             unknown: TraceFacts::default(),
             is_frozen: false,
+            id: seed,
             trace_rows: HashMap::new(),
             known_resources: HashMap::new(),
             resource_bytes: 0,
@@ -156,6 +158,11 @@ impl Batch {
     /// Says what is known of traces of which [`Batch::set_trace`] says nothing.
     pub fn set_unknown(&mut self, facts: TraceFacts<'static>) {
         self.unknown = facts;
+    }
+
+    /// Returns what tells this batch from others: the seed that it was made with.
+    pub fn id(&self) -> u64 {
+        self.id
     }
 
     /// Marks the batch as one that is being written: whoever finds it so puts nothing into it.

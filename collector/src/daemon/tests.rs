@@ -1,15 +1,11 @@
 //! Claims about the start, that what was not found whole on disk is said, and about streams, that whoever is refused is counted.
 
 use super::{Collector, open};
-use crate::config::{CollectorConfig, Config, IntakeConfig, StoreConfig};
-use crate::otlp::{Refused, Request, Spans};
+use crate::config::{CollectorConfig, Config, IntakeConfig, QueryConfig, StoreConfig};
 use backsight_proto::v1;
 use backsight_proto::v1::coordinator_client::CoordinatorClient;
 use backsight_proto::v1::intake_client::IntakeClient;
 use backsight_proto::v1::query_client::QueryClient;
-use backsight_proto::wire::otlp_visit::Decoded;
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -37,7 +33,10 @@ fn files_that_are_removed_or_unreadable_at_the_start_are_logged() {
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    tracing::subscriber::with_default(subscriber, || open(folder.path(), &StoreConfig::default()).map(drop)).unwrap();
+    tracing::subscriber::with_default(subscriber, || {
+        open(folder.path(), &StoreConfig::default(), &IntakeConfig::default()).map(drop)
+    })
+    .unwrap();
     let said = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     assert!(said.contains("WARN") && said.contains("0000000000000002.bks bytes=3"), "{said}");
     assert!(said.contains("lost_bytes=1000") && said.contains("n_unreadable_files=1"), "{said}");
@@ -116,46 +115,54 @@ async fn streams_that_are_refused_are_counted_by_reason() {
     collector.stop().await;
 }
 
-/// Says of each request that all of it was taken.
-#[derive(Debug)]
-struct Taking;
-
-impl Spans for Taking {
-    fn add(&self, request: Request) -> BoxFuture<'_, Result<Decoded, Refused>> {
-        std::future::ready(Ok(*request.decoded())).boxed()
-    }
+/// Asks `address` over HTTP, and returns the whole answer.
+async fn ask(address: SocketAddr, head: String, body: &'static str) -> String {
+    let asked = tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "{head}Host: {address}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    });
+    asked.await.unwrap()
 }
 
+const TRACE: &str = "0100000000000000000000000000002a";
+const SPANS: &str = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"shop"}}]},
+    "scopeSpans":[{"spans":[{},{"traceId":"0100000000000000000000000000002a","spanId":"0100000000000000","name":"GET /cart",
+    "startTimeUnixNano":"1700000000000000000","endTimeUnixNano":"1700000000500000000"}]}]}]}"#;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn otlp_is_listened_for_where_somebody_takes_spans_and_counted() {
+async fn spans_of_strangers_are_counted_found_at_once_and_found_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
     let place = CollectorConfig { listen, data_dir: folder.path().to_owned(), ..CollectorConfig::default() };
     let intake = IntakeConfig { otlp_grpc: listen, otlp_http: listen, ..IntakeConfig::default() };
-    let config = Config { collector: place, intake, ..Config::default() };
-    let collector = Collector::start(&config).await.unwrap();
-    assert!(collector.otlp().is_none());
-    collector.stop().await;
+    let query = QueryConfig { listen: Some(listen), ..QueryConfig::default() };
+    let config = Config { collector: place, intake, query, ..Config::default() };
     let off = Config { intake: IntakeConfig { otlp: false, ..config.intake.clone() }, ..config.clone() };
-    let collector = Collector::start_with(&off, Some(Arc::new(Taking))).await.unwrap();
+    let collector = Collector::start(&off).await.unwrap();
     assert!(collector.otlp().is_none());
     collector.stop().await;
-    let collector = Collector::start_with(&config, Some(Arc::new(Taking))).await.unwrap();
-    let (metrics_of, http) = (collector.address(), collector.otlp().unwrap().http());
-    let text = tokio::task::spawn_blocking(move || {
-        let mut stream = TcpStream::connect(http).unwrap();
-        let head =
-            "POST /v1/traces HTTP/1.1\r\nHost: collector\r\nConnection: close\r\nContent-Type: application/json\r\n";
-        let body = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{},{"traceId":"01000000000000000000000000000000","spanId":"0100000000000000"}]}]}]}"#;
-        write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
-        stream.read_to_string(&mut String::new()).unwrap();
-        metrics(metrics_of)
-    });
-    let text = text.await.unwrap();
+    let collector = Collector::start(&config).await.unwrap();
+    let head = "POST /v1/traces HTTP/1.1\r\nContent-Type: application/json\r\n".to_owned();
+    let answer = ask(collector.otlp().unwrap().http(), head, SPANS).await;
+    assert!(answer.contains("rejectedSpans"), "{answer}");
+    let metrics = ask(collector.address(), "GET /metrics HTTP/1.1\r\n".to_owned(), "").await;
     for line in
         ["requests_total 1", "spans_total 1", "rejected_spans_total{reason=\"trace_id\"} 1", "in_flight_bytes 0"]
     {
-        assert!(text.contains(&format!("backsight_collector_otlp_{line}\n")), "{line}: {text}");
+        assert!(metrics.contains(&format!("backsight_collector_otlp_{line}\n")), "{line}: {metrics}");
     }
+    let found = async |collector: &Collector| {
+        ask(collector.api_address().unwrap(), format!("GET /api/traces/{TRACE} HTTP/1.1\r\n"), "").await
+    };
+    let at_once = found(&collector).await;
+    assert!(at_once.contains("GET /cart") && at_once.contains("shop"), "{at_once}");
+    collector.stop().await;
+    let collector = Collector::start(&config).await.unwrap();
+    let later = found(&collector).await;
+    assert!(later.contains("GET /cart"), "{later}");
     collector.stop().await;
 }

@@ -167,7 +167,9 @@ impl Shared<'_> {
     fn serve(&self, (listener, address): (TcpListener, SocketAddr), server: Server, routes: axum::Router) -> Listening {
         let (stop, stopped) = oneshot::channel();
         let served = match self.tls {
-            Some(tls) => self.spawn(tls.incoming(listener, self.refused.clone(), Speaks::Http2), stopped, server, routes),
+            Some(tls) => {
+                self.spawn(tls.incoming(listener, self.refused.clone(), Speaks::Http2), stopped, server, routes)
+            }
             None => self.spawn(door::plain(listener), stopped, server, routes),
         };
         Listening { address, stop: Some(stop), served }

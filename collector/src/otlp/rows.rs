@@ -7,7 +7,8 @@ mod scratch;
 
 use super::Request;
 use backsight_proto::wire::otlp_visit::{
-    Attribute as WireAttribute, Decoded, OtlpSink, Reason, ResourceView, ScopeView, SpanView, Value as WireValue,
+    self, Attribute as WireAttribute, Decoded, Limits, OtlpError, OtlpSink, Reason, ResourceView, ScopeView, SpanView,
+    Value as WireValue,
 };
 use backsight_store::batch::{Batch, BatchFull};
 use backsight_store::rows::{Attribute, Dropped, List, ResourceId, SpanRow, Value, flag, source};
@@ -77,15 +78,22 @@ impl Filler {
         self.known.clear();
     }
 
-    /// Puts the spans of `request` into `rows`.
-    ///
-    /// # Cost
-    /// As [`backsight_proto::wire::otlp_visit::visit`], and the batch's own time. A span allocates nothing; a resource that the batch does not
-    /// have yet does.
+    /// Puts the spans of `request` into `rows`; see [`Filler::fill_from`].
     pub fn fill(&mut self, request: &Request, rows: &mut impl Rows) -> Filled {
+        let filled = self.fill_from(request.protobuf(), request.limits(), rows);
+        filled.expect("the same bytes were visited under the same limits before")
+    }
+
+    /// Puts the spans of `protobuf`, an encoded `ExportTraceServiceRequest`, into `rows`.
+    ///
+    /// # Errors
+    /// It is not of the format, or over a limit as a whole; some of its rows may have been put in.
+    /// # Cost
+    /// As [`otlp_visit::visit`], and the batch's own time. A span allocates nothing; a resource that the batch does not have yet does.
+    pub fn fill_from(&mut self, protobuf: &[u8], limits: &Limits, rows: &mut impl Rows) -> Result<Filled, OtlpError> {
         let mut sink = Sink { filler: self, rows, is_full: false };
-        let decoded = request.visit(&mut sink);
-        Filled { decoded, is_full: sink.is_full }
+        let decoded = otlp_visit::visit(protobuf, limits, &mut sink)?;
+        Ok(Filled { decoded, is_full: sink.is_full })
     }
 
     /// Returns the number of a resource, which is put into `rows` where it is new.

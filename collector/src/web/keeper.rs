@@ -33,7 +33,7 @@ impl fmt::Debug for Steward {
 impl Steward {
     /// Returns one whose questions may take `timeout`.
     pub fn new(parts: Parts, timeout: Duration) -> Self {
-        let Parts { library, source, refused, tls: _, tokens, tally } = parts;
+        let Parts { library, source, refused, tls: _, tokens, tally, spans: _ } = parts;
         Self { library, source, refused, tokens, tally, timeout, began: Instant::now() }
     }
 }

@@ -8,11 +8,12 @@ mod schema;
 
 use super::{Parts, Tally, Web};
 use crate::auth::Tokens;
-use crate::config::{Config, QueryConfig};
+use crate::config::{Config, IntakeConfig, QueryConfig};
 use crate::library::tests::traces::{TestReport, TestSpan, one_span};
 use crate::library::tests::{AGENT, open};
 use crate::library::{Library, Options, QUIET_NS};
 use crate::query::StatusSource;
+use crate::spans::SpanStore;
 use crate::streams::Refused;
 use crate::tls::Tls;
 use backsight_core::ids::AgentId;
@@ -83,6 +84,7 @@ async fn serve(config: Config, guards: Guards) -> Served {
     let tally = Tally::default();
     let parts = Parts {
         library: library.clone(),
+        spans: SpanStore::open(folder.path(), &IntakeConfig::default()).unwrap(),
         source: Arc::new(Source),
         refused: Refused::default(),
         tls: guards.tls.map(Arc::new),

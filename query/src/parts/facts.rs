@@ -162,7 +162,7 @@ pub(super) fn keys(part: &OpenPart, skeleton: &Skeleton, sort: Sort) -> Result<V
 }
 
 /// Returns by what a trace is ordered: a higher one comes first.
-pub(super) fn key(trace: &TraceRows, sort: Sort) -> u64 {
+pub(crate) fn key(trace: &TraceRows, sort: Sort) -> u64 {
     let (start, end) = trace.interval_ns().unwrap_or_default();
     match sort {
         Sort::Recent => start,

@@ -3,7 +3,7 @@
 //! Called once. The threads are started when all of it is there.
 
 use super::cut::{Cutter, Job};
-use super::writer::Writer;
+use super::writer::{Writer, freeze};
 use super::{Ingest, Meaning, OpenError, Options, Shared, SharedBatch, random, read, write};
 use crate::batch::Batch;
 use crate::manifest::write::Writer as Manifest;
@@ -55,6 +55,7 @@ pub(super) fn open<M: Meaning>(
         shared: shared.clone(),
         open,
         last: known.last_seq,
+        last_ingest_ns: 0,
         opened: Opened { log, ..Opened::default() },
         failed: None,
     };
@@ -76,6 +77,7 @@ struct Replay<M> {
     open: SharedBatch,
     /// The last record that is in a batch or a part.
     last: Seq,
+    last_ingest_ns: u64,
     opened: Opened,
     failed: Option<super::cut::CutError>,
 }
@@ -94,7 +96,7 @@ impl<M: Meaning> Replay<M> {
                 self.opened.n_unreadable += 1;
             }
         }
-        self.last = record.seq;
+        (self.last, self.last_ingest_ns) = (record.seq, record.ingest_ns);
     }
 
     fn put(&mut self, record: &Record<'_>) -> bool {
@@ -121,7 +123,7 @@ impl<M: Meaning> Replay<M> {
         }
         let next = new_batch();
         let frozen = std::mem::replace(&mut self.open, next.clone());
-        write(&frozen).freeze();
+        freeze(&frozen, self.last, self.last_ingest_ns);
         self.shared.change_view(|view| view.batches.push(next));
         let job = Job { batch: frozen, upto: self.last };
         if let Err(error) = self.cutter.cut(&job, &mut None) {

@@ -7,6 +7,7 @@ use super::options::FEW_ROWS;
 use super::{Answer, Input, Meaning, PutError, Refused, Shared, SharedBatch, random, read, write};
 use crate::batch::Batch;
 use crate::manifest::ManifestError;
+use crate::rows::TraceFacts;
 use crate::wal::{Fsync, Kind, Record, Seq, Wal, WalError};
 use backsight_core::units::Nanos;
 use std::sync::atomic::Ordering::Relaxed;
@@ -43,6 +44,8 @@ pub(super) struct Writer<M: Meaning> {
     pub(super) cutting: Option<Seq>,
     /// Since when the open batch has rows.
     pub(super) filled: Option<Instant>,
+    /// When the last record came, in nanoseconds since 1970.
+    last_ingest_ns: u64,
     /// Those who wait for the next sync, with what they are told then.
     waiting: Vec<Waiting<M>>,
     sync_due: Option<Instant>,
@@ -64,6 +67,7 @@ impl<M: Meaning> Writer<M> {
             jobs,
             cutting: None,
             filled: None,
+            last_ingest_ns: 0,
             waiting: Vec::new(),
             sync_due: None,
             synced: None,
@@ -192,6 +196,7 @@ impl<M: Meaning> Writer<M> {
             }
             return Ok(Err(Refused::Log(error)));
         }
+        self.last_ingest_ns = ingest_ns;
         Ok(Ok(receipt))
     }
 
@@ -264,7 +269,7 @@ impl<M: Meaning> Writer<M> {
         let upto = Seq(self.wal.next_seq().0.saturating_sub(1));
         let next = Arc::new(RwLock::new(Batch::new(random())));
         let frozen = std::mem::replace(&mut self.open, next.clone());
-        write(&frozen).freeze();
+        freeze(&frozen, upto, self.last_ingest_ns);
         self.shared.change_view(|view| view.batches.push(next));
         self.filled = None;
         let is_begun = self.jobs.send(Job { batch: frozen, upto }).is_ok();
@@ -283,4 +288,12 @@ impl<M: Meaning> Writer<M> {
             *last > upto
         });
     }
+}
+
+/// Freezes a batch whose last record is `upto` and came at `ingest_ns`: what is not said of a trace by itself.
+pub(super) fn freeze(batch: &SharedBatch, upto: Seq, ingest_ns: u64) {
+    let (wal_seq, ingest_ns) = (upto.0.cast_signed(), i64::try_from(ingest_ns).unwrap_or(i64::MAX));
+    let mut batch = write(batch);
+    batch.set_unknown(TraceFacts { wal_seq, ingest_ns, ..TraceFacts::default() });
+    batch.freeze();
 }
