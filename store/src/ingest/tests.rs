@@ -89,6 +89,7 @@ fn options(folder: &Path) -> Options {
         cut_every,
         cut_few_every,
         compact_core_share: 0.0, // what a part holds is what was cut
+        retain: Limits { age_ns: i64::MAX, ..Limits::default() }, // all came in 1970
         ..Options::new(folder.join("wal"))
     }
 }
@@ -318,7 +319,7 @@ fn what_is_too_much_goes_and_whoever_looked_before_reads_on() {
     let folder = tempfile::tempdir().unwrap();
     let memory = Arc::new(Memory::default());
     let objects: Arc<dyn Objects> = memory.clone();
-    let retain = Limits { bytes: 1, ..Limits::default() };
+    let retain = Limits { bytes: 1, age_ns: i64::MAX, ..Limits::default() };
     let few = Options { retain, retain_every: Nanos::from_ms(1), ..options(folder.path()) };
     let (ingest, _) = Ingest::open(few, objects, Arc::new(Pairs::default())).unwrap();
     for n in 0..5 {
