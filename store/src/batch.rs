@@ -244,6 +244,26 @@ impl Batch {
         self.key_rows.iter().enumerate().filter(has_rows).map(|(code, rows)| (self.names.text(code as u32), *rows))
     }
 
+    /// Takes all rows and names out; resources stay, and keep their numbers.
+    pub(crate) fn clear(&mut self) {
+        self.names.clear();
+        self.text.clear();
+        self.heads.clear();
+        self.cells.clear();
+        self.extras.clear();
+        self.events.clear();
+        self.links.clear();
+        self.traces.clear();
+        self.facts.clear();
+        self.slices.clear();
+        self.reports.clear();
+        self.trace_rows.clear();
+        self.owned_bytes = 0;
+        self.key_rows.clear();
+        self.seen.clear();
+        self.n_lists = 0;
+    }
+
     fn text_bytes(&self) -> usize {
         self.text.len() + self.names.text_bytes() + self.owned_bytes
     }

@@ -1,7 +1,7 @@
 //! Taking in: what comes is logged, can be read at once, and is cut into parts.
 //!
 //! Used by the collector, which knows what payloads mean ([`Meaning`]). Two threads: the writer appends to the log and to the open batch, the
-//! cutter makes parts of batches. Readers take a [`View`] and wait for neither.
+//! cutter makes parts of batches, and between them has old ones go and joins small ones. Readers take a [`View`] and wait for neither.
 //!
 //! # What holds
 //! - Whoever is told that his input was taken finds its rows in the next view, and after a crash. What is malformed, or finds no room, leaves
@@ -16,6 +16,7 @@ mod cut;
 mod options;
 mod recover;
 mod stats;
+mod upkeep;
 mod writer;
 
 pub use assemble::{Gathered, NotAssembled};

@@ -6,13 +6,15 @@
 //! The write-ahead log ([`wal`], `docs/spec/wal.md`) keeps what was taken in until it stands in parts.
 //!
 //! [`part`]s keep traces by column, for searches: a [`batch::Batch`] takes rows until a cut, [`part::write`] makes Parquet files of it,
-//! [`part::read`] hands the rows back, and a [`manifest`] says which parts there are. Drawn in `docs/spec/parts.md`.
+//! [`part::read`] hands the rows back, and a [`manifest`] says which parts there are. [`compact`] joins small ones, [`retain`] lets old ones
+//! go. Drawn in `docs/spec/parts.md`.
 //!
 //! [`agg`] counts over all traces what one is held against; a cut writes it beside its part.
 #![forbid(unsafe_code)]
 
 pub mod agg;
 pub mod batch;
+pub mod compact;
 pub mod error;
 mod folder;
 pub mod format;
@@ -23,7 +25,10 @@ pub mod manifest;
 pub mod objects;
 pub mod part;
 pub mod promote;
+pub mod retain;
 pub mod rows;
+#[cfg(feature = "s3")]
+pub mod s3;
 pub mod schema;
 pub mod view;
 pub mod wal;

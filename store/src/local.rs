@@ -185,6 +185,11 @@ impl Objects for Local {
             _ => Ok(()),
         }
     }
+
+    fn capacity_bytes(&self) -> Option<u64> {
+        let stat = rustix::fs::statvfs(&self.folder).ok()?;
+        stat.f_blocks.checked_mul(stat.f_frsize)
+    }
 }
 
 #[derive(Debug)]

@@ -9,10 +9,11 @@ pub mod read;
 pub mod sweep;
 pub mod write;
 
-use crate::manifest::entry::{PartEntry, as_hex, as_texts};
+use crate::manifest::entry::{PartEntry, as_hex, as_texts, as_traces};
 use crate::objects::{ObjectError, Objects};
 use crate::part::PartId;
 use backsight_core::checksum::checksum;
+use backsight_core::ids::TraceId;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -108,6 +109,10 @@ pub struct Change {
     pub wal_low: Option<u64>,
     /// The record up to which aggregates are included, where that changes.
     pub agg_upto: Option<u64>,
+    /// Traces that retention is to keep from now on.
+    pub pin: Vec<TraceId>,
+    /// Traces that it need not keep any more.
+    pub unpin: Vec<TraceId>,
 }
 
 /// A file of the log.
@@ -128,6 +133,13 @@ struct VersionFile {
     remove: Vec<PartId>,
     wal_low: u64,
     agg_upto: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "as_traces")]
+    pin: Vec<TraceId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "as_traces")]
+    unpin: Vec<TraceId>,
+    /// In a snapshot all traces that are pinned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "as_traces")]
+    pins: Vec<TraceId>,
     /// In a snapshot all parts, this version's change included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     parts: Option<Vec<PartEntry>>,
@@ -154,6 +166,8 @@ pub struct State {
     pub wal_low: u64,
     /// The record up to which aggregates are included.
     pub agg_upto: u64,
+    /// The traces that retention keeps.
+    pub pins: BTreeSet<TraceId>,
 }
 
 impl State {
@@ -169,6 +183,10 @@ impl State {
             self.parts.remove(id);
         }
         self.parts.extend(file.add.iter().map(|part| (part.id, part.clone())));
+        for trace in &file.unpin {
+            self.pins.remove(trace);
+        }
+        self.pins.extend(&file.pin);
         self.take_numbers(file, xxh3);
         Ok(())
     }
@@ -177,6 +195,7 @@ impl State {
     fn of_snapshot(path: &str, file: VersionFile, xxh3: u64) -> Result<Self, ManifestError> {
         let mut state = Self::default();
         state.take_numbers(&file, xxh3);
+        state.pins = file.pins.into_iter().collect();
         let Some(parts) = file.parts else {
             return Err(ManifestError::Damaged { path: path.to_owned(), why: "it should list all parts".to_owned() });
         };
@@ -255,4 +274,4 @@ fn load(objects: &dyn Objects, writer: &str, version: u64) -> Result<Option<(Ver
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

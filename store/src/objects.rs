@@ -129,6 +129,11 @@ pub trait Objects: Send + Sync + Debug {
     /// # Errors
     /// Any failure.
     fn delete(&self, path: &str) -> Result<(), ObjectError>;
+
+    /// Returns the bytes of the file system that they stand in, where they stand in one.
+    fn capacity_bytes(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// An object in the making. One that is dropped leaves nothing that a reader would take for whole.

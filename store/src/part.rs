@@ -1,6 +1,6 @@
 //! Parts: what one cut writes, a Parquet file for each table, and how it is read back. Drawn in `docs/spec/parts.md`.
 //!
-//! [`write::write`] is called at a cut, [`read`] by searches. What is read may be cut short, foreign or hostile: any bytes give rows or an
+//! [`write::write`] is called at a cut, [`read`] by searches, both by compaction, which writes row by row (`stream`). What is read may be cut short, foreign or hostile: any bytes give rows or an
 //! error that names the file, never a panic, and no allocation is larger than what the file's length warrants.
 
 mod agg;
@@ -17,11 +17,17 @@ mod resources;
 mod slices;
 mod source;
 mod spans;
+mod stream;
+mod summary;
+mod table_file;
 mod text;
 mod traces;
 pub mod write;
 
-pub use name::{PartId, PartName};
+pub(crate) use decode::RowPlace;
+pub use name::{PINNED_FOLDER, PartId, PartName, Shelf};
+pub(crate) use properties::{DistinctCounter, Sizes};
+pub(crate) use stream::{Place, Stream};
 
 use crate::objects::ObjectError;
 use arrow_schema::ArrowError;

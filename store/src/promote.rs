@@ -1,6 +1,6 @@
 //! Which keys of attributes get a column of their own, decided at each cut from how many rows have them.
 //!
-//! Called by `part` when it writes a batch. Pure, and the same for the same counts: a key that is promoted stays so until it has become
+//! Called by `part` when it writes a batch, and by compaction. Pure, and the same for the same counts: a key that is promoted stays so until it has become
 //! rare, so that columns do not come and go from part to part.
 
 use crate::batch::Batch;
@@ -95,10 +95,22 @@ pub struct Forced {
 /// At most [`PROMOTED_MAX`], forced ones first, then the most frequent; of keys that differ in case alone one, as SQL engines do not tell
 /// their columns apart. A column's type is that of most rows, the one before where there are as many of that.
 pub fn promote(batch: &Batch, before: &[Promoted], forced: &Forced) -> Vec<Promoted> {
-    let n_rows = batch.n_spans() as f64;
+    promote_counted(batch.n_spans() as u64, batch.key_rows(), before, forced)
+}
+
+/// Returns the keys to promote of `n_rows` rows, of which so many have each key with a string, an integer, a double or a bool.
+///
+/// # Shape
+/// As of [`promote`].
+pub(crate) fn promote_counted<'a>(
+    n_rows: u64,
+    key_rows: impl Iterator<Item = (&'a str, [u32; 4])>,
+    before: &[Promoted],
+    forced: &Forced,
+) -> Vec<Promoted> {
+    let n_rows = n_rows as f64;
     let before: BTreeMap<_, _> = before.iter().map(|promoted| (promoted.key.as_str(), promoted.kind)).collect();
-    let mut candidates: Vec<_> = batch
-        .key_rows()
+    let mut candidates: Vec<_> = key_rows
         .filter(|(key, rows)| {
             let share = f64::from(rows.iter().sum::<u32>()) / n_rows;
             let least = if before.contains_key(key) { DEMOTE_SHARE } else { PROMOTE_SHARE };

@@ -2,10 +2,12 @@
 //!
 //! Called by whoever has spans to keep, by `batch`, which stores rows by column until a cut, and by `part`, which reads them back. Each type
 //! owns or borrows its texts (`Cow`): a decoder lends them from its request, a reader returns `SpanRow<'static>`. Plain data, no rules; [`recorded`]
-//! makes rows of what agents recorded.
+//! makes rows of what agents recorded, [`unite`] one trace of what several parts hold of it.
 
 mod any_value;
+mod owned;
 pub mod recorded;
+pub mod unite;
 
 use backsight_core::ids::{SpanId, TraceId};
 use std::borrow::Cow;

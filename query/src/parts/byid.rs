@@ -25,7 +25,7 @@ pub(super) struct Reader<'a> {
     cache: &'a Cache,
     pub(super) view: View,
     pub(super) recent: Recent,
-    /// Parts from the one whose rows came first to the one whose rows came last: what stands in a later one counts.
+    /// Parts in their order: what stands in a later one counts.
     order: Vec<PartId>,
     /// Parts that could not be read, and why.
     pub(super) lost: BTreeMap<PartId, Partial>,
@@ -44,9 +44,7 @@ pub(super) struct Extent {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(cache: &'a Cache, view: View) -> Self {
-        let mut order: Vec<_> = view.manifest.parts.values().map(|part| (part.max_ingest_ns, part.id)).collect();
-        order.sort_unstable();
-        let order = order.into_iter().map(|(_, id)| id).collect();
+        let order = view.manifest.parts.keys().copied().collect();
         Self { cache, recent: Recent::new(&view.batches), view, order, lost: BTreeMap::new() }
     }
 
@@ -144,6 +142,7 @@ fn add_part(part: &OpenPart, unions: &mut BTreeMap<TraceId, Union>) -> Result<u6
     }
     for row in part.traces()?.read_ranges(&of_traces)? {
         if let Some(union) = unions.get_mut(&row.trace) {
+            union.begin();
             union.add_facts(&row.facts);
         }
     }
@@ -161,7 +160,7 @@ fn add_spans(part: &OpenPart, rows: &[Range<u64>], unions: &mut BTreeMap<TraceId
         let union = unions.get_mut(&row.trace);
         union
             .ok_or_else(|| spans.file().damaged("it has spans of other traces than its table says"))?
-            .add_span(&row, resource);
+            .add_span(row, resource);
     }
     Ok(())
 }

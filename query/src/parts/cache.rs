@@ -196,10 +196,10 @@ impl Cache {
         place.part.clone()
     }
 
-    /// Lets go of parts that are not among `parts`: while their files are open, what they take on disk is not free.
+    /// Lets go of parts whose traces are not among `parts`: while their files are open, what they take on disk is not free.
     pub(super) fn keep_only(&self, parts: &BTreeMap<PartId, PartEntry>) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.parts.retain(|id, _| parts.contains_key(id));
+        held.parts.retain(|id, _| parts.get(id).is_some_and(|part| part.file(Table::Traces).is_some()));
         held.bytes = held.parts.values().map(|place| place.bytes).sum();
     }
 

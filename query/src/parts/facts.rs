@@ -21,9 +21,9 @@ use backsight_store::part::read::Wanted;
 pub(super) fn depends_on_repeats(terms: &[Term<TraceField>], sort: Sort) -> bool {
     let of_spans = |term: &Term<TraceField>| match term.field {
         TraceField::Duration | TraceField::Spans | TraceField::Services | TraceField::Errors => true,
-        TraceField::Root | TraceField::RootService => true,
+        TraceField::Root | TraceField::RootService | TraceField::Energy => true,
         TraceField::Start | TraceField::Trigger | TraceField::Sampling | TraceField::Completeness => false,
-        TraceField::Energy | TraceField::Rarity | TraceField::Pending => false,
+        TraceField::Rarity | TraceField::Pending => false,
     };
     matches!(sort, Sort::Duration | Sort::Spans) || terms.iter().any(of_spans)
 }

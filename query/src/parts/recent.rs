@@ -98,8 +98,10 @@ impl Recent {
                 continue;
             }
             union.set_pending();
+            union.begin();
             for span in batch.spans_of(trace, counted.n_spans) {
-                union.add_span(&span, batch.resource(span.resource));
+                let resource = batch.resource(span.resource);
+                union.add_span(span.into_owned(), resource);
             }
             if let Some(facts) = batch.facts_of(trace) {
                 union.add_facts(facts);

@@ -1,7 +1,7 @@
 //! From rows as parts and batches keep them to a trace as it is answered: what stands in several places is united here.
 //!
-//! Called by whoever looks a trace up. The rows of one trace may stand in any number of parts and batches, and some of them twice: what
-//! came again is one row, and a span that the recorder told of again is as it was told last.
+//! Called by whoever looks a trace up. The rows of one trace may stand in any number of parts and batches, and some of them twice. How they are
+//! united is the store's to say ([`unite`]), as compaction does the same.
 
 mod any_value;
 mod view;
@@ -14,7 +14,7 @@ use backsight_core::ids::{SpanId, TraceId};
 use backsight_core::record::{SpanKind, StatusCode};
 use backsight_core::trace::{Attribute, AttributeValue, Link};
 use backsight_core::units::NanoJoules;
-use backsight_store::rows::{self as stored, flag, source};
+use backsight_store::rows::{self as stored, ResourceId, flag, source, unite};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -24,25 +24,22 @@ pub(crate) const SERVICE: &str = "service.name";
 /// A trace in the making.
 ///
 /// # Shape
-/// Whoever adds begins with the oldest part and ends with the newest batch; within each in the order of its rows.
+/// Whoever adds begins with the oldest part and ends with the newest batch, and says where each begins ([`Union::begin`]).
 #[derive(Debug, Default)]
 pub struct Union {
     id: TraceId,
-    pieces: Vec<Piece>,
-    /// By span and start: places in `pieces`.
-    places: BTreeMap<(SpanId, i64), Vec<usize>>,
-    triggers: BTreeSet<(i64, String)>,
-    /// The newest word of each, with the record of the log that it came with.
-    verdict: Option<(i64, Verdict)>,
-    sampling: Option<(i64, Arc<str>)>,
-    energy_nj: Option<i128>,
-    rarity: Option<f32>,
+    /// What each part and batch has of it.
+    spans: Vec<Vec<stored::SpanRow<'static>>>,
+    facts: Vec<stored::TraceFacts<'static>>,
+    /// Of all spans, each once.
+    resources: Vec<Vec<stored::Attribute<'static>>>,
+    /// The places of those of the part or batch that is added.
+    places: BTreeMap<ResourceId, ResourceId>,
     is_pending: bool,
     is_known: bool,
 }
 
 /// A span with its process.
-#[derive(Debug)]
 struct Piece {
     span: SpanRow,
     process: ProcessRow,
@@ -54,43 +51,48 @@ impl Union {
         Self { id, ..Self::default() }
     }
 
+    /// Begins what the next part or batch has of it.
+    pub fn begin(&mut self) {
+        self.spans.push(Vec::new());
+        self.facts.push(stored::TraceFacts::default());
+        self.places.clear();
+    }
+
     /// Adds a span, whose resource has these attributes.
-    pub fn add_span(&mut self, row: &stored::SpanRow<'_>, resource: &[stored::Attribute<'_>]) {
+    pub fn add_span(&mut self, row: stored::SpanRow<'static>, resource: &[stored::Attribute<'_>]) {
         self.is_known = true;
-        let piece = piece(row, resource);
-        let places = self.places.entry((row.id, row.start_ns)).or_default();
-        if places.iter().any(|place| self.pieces[*place].is_same(&piece)) {
-            return;
+        if self.spans.is_empty() {
+            self.begin();
         }
-        let is_recorded = |place: &&usize| self.pieces[**place].span.source == Source::Recorder;
-        let told_before = places.iter().find(is_recorded).copied().filter(|_| piece.span.source == Source::Recorder);
-        match told_before {
-            Some(place) => self.pieces[place] = piece,
+        let place = match self.places.get(&row.resource) {
+            Some(place) => *place,
             None => {
-                places.push(self.pieces.len());
-                self.pieces.push(piece);
+                let place = self.place_of(resource);
+                self.places.insert(row.resource, place);
+                place
             }
+        };
+        if let Some(spans) = self.spans.last_mut() {
+            spans.push(stored::SpanRow { resource: place, ..row });
         }
     }
 
-    /// Adds what is known of the trace beyond its spans.
-    pub fn add_facts(&mut self, facts: &stored::TraceFacts<'_>) {
+    fn place_of(&mut self, resource: &[stored::Attribute<'_>]) -> ResourceId {
+        let place = self.resources.iter().position(|known| known == resource).unwrap_or_else(|| {
+            self.resources.push(resource.iter().cloned().map(stored::Attribute::into_owned).collect());
+            self.resources.len() - 1
+        });
+        ResourceId(place as u32)
+    }
+
+    /// Adds what the part or batch knows of the trace beyond its spans.
+    pub fn add_facts(&mut self, facts: &stored::TraceFacts<'static>) {
         self.is_known = true;
-        self.triggers.extend(facts.triggers.iter().map(|trigger| (trigger.id, trigger.name.clone().into_owned())));
-        let is_newer = |before: Option<i64>| before.is_none_or(|before| before <= facts.wal_seq);
-        if let Some(verdict) = verdict_of(facts.completeness)
-            && is_newer(self.verdict.map(|(seq, _)| seq))
-        {
-            self.verdict = Some((facts.wal_seq, verdict));
+        if self.facts.is_empty() {
+            self.begin();
         }
-        if !facts.sampling.reason.is_empty() && is_newer(self.sampling.as_ref().map(|(seq, _)| *seq)) {
-            self.sampling = Some((facts.wal_seq, (*facts.sampling.reason).into()));
-        }
-        if let Some(nj) = facts.energy_nj {
-            *self.energy_nj.get_or_insert(0) += i128::from(nj);
-        }
-        if let Some(rarity) = rarity_of(facts.rarity) {
-            self.rarity = Some(self.rarity.map_or(rarity, |before| before.max(rarity)));
+        if let Some(last) = self.facts.last_mut() {
+            last.clone_from(facts);
         }
     }
 
@@ -105,10 +107,14 @@ impl Union {
         if !self.is_known {
             return None;
         }
+        let united = unite::spans(self.spans);
+        let facts = unite::facts(&self.facts, &united.dropped_nj);
         let mut processes = Processes::default();
-        let mut spans: Vec<SpanRow> = Vec::with_capacity(self.pieces.len());
+        let mut spans: Vec<SpanRow> = Vec::with_capacity(united.spans.len());
         let mut n_of_id: BTreeMap<SpanId, usize> = BTreeMap::new();
-        for piece in self.pieces {
+        for row in united.spans {
+            let resource = self.resources.get(row.resource.0 as usize).map_or(&[][..], Vec::as_slice);
+            let piece = piece(&row, resource);
             *n_of_id.entry(piece.span.id).or_default() += 1;
             spans.push(SpanRow { process_idx: processes.idx(piece.process), ..piece.span });
         }
@@ -116,16 +122,24 @@ impl Union {
             span.warnings.push("another span of this trace has its id".to_owned());
         }
         spans.sort_by_key(|span| (span.start_ns, span.id));
-        let facts = Facts {
-            triggers: once(self.triggers.into_iter().map(|(_, name)| name)),
-            verdict: self.verdict.map(|(_, verdict)| verdict),
-            sampling: self.sampling.map(|(_, reason)| reason),
-            energy: self.energy_nj.map(nano_joules),
-            rarity: self.rarity,
-            is_pending: self.is_pending,
-            warnings: Vec::new(),
-        };
+        let facts = Facts { is_pending: self.is_pending, ..facts_of(facts) };
         Some(TraceRows { id: self.id, spans, processes: processes.rows, facts })
+    }
+}
+
+/// Returns what is known of a trace as it is answered.
+fn facts_of(facts: stored::TraceFacts<'_>) -> Facts {
+    let triggers: BTreeSet<_> =
+        facts.triggers.into_iter().map(|trigger| (trigger.id, trigger.name.into_owned())).collect();
+    let reason = &*facts.sampling.reason;
+    Facts {
+        triggers: once(triggers.into_iter().map(|(_, name)| name)),
+        verdict: verdict_of(facts.completeness),
+        sampling: (!reason.is_empty()).then(|| reason.into()),
+        energy: facts.energy_nj.map(|nj| nano_joules(nj.into())),
+        rarity: rarity_of(facts.rarity),
+        is_pending: false,
+        warnings: Vec::new(),
     }
 }
 
@@ -156,28 +170,6 @@ impl Processes {
         places.push(self.rows.len());
         self.rows.push(process);
         self.rows.len() - 1
-    }
-}
-
-impl Piece {
-    /// Returns whether both say the same. What a cut or a clash adds to a row is not what it says.
-    fn is_same(&self, other: &Self) -> bool {
-        let (a, b) = (&self.span, &other.span);
-        let is_same_event = |(a, b): (&EventRow, &EventRow)| {
-            a.at_ns == b.at_ns && a.name == b.name && is_same_list(&a.attributes, &b.attributes)
-        };
-        let numbers = |span: &SpanRow| (span.parent, span.kind, span.status, span.flags, span.duration_ns, span.energy);
-        let texts = |span: &SpanRow| [span.operation.clone(), span.status_message.clone(), span.trace_state.clone()];
-        numbers(a) == numbers(b)
-            && texts(a) == texts(b)
-            && (&a.scope, a.source, &a.links, &a.versions) == (&b.scope, b.source, &b.links, &b.versions)
-            && a.events.len() == b.events.len()
-            && a.events.iter().zip(&b.events).all(is_same_event)
-            && is_same_list(&a.attributes, &b.attributes)
-            && self.process.service == other.process.service
-            && self.process.host == other.process.host
-            && self.process.instance == other.process.instance
-            && is_same_list(&self.process.attributes, &other.process.attributes)
     }
 }
 

@@ -58,6 +58,14 @@ impl Interner {
         &self.text[start..self.ends[idx] as usize]
     }
 
+    /// Forgets all strings.
+    pub(crate) fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+        self.hashes.clear();
+        self.slots.fill(EMPTY);
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }

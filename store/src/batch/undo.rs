@@ -113,6 +113,11 @@ impl Batch {
         head.source != RECORDER || row >= self.traces[head.trace_idx as usize].recorded_from.0 as usize
     }
 
+    /// Returns the spans that were not replaced since.
+    pub(crate) fn live_heads(&self) -> impl Iterator<Item = &Head> {
+        self.heads.iter().enumerate().filter(|(row, head)| self.is_live(*row, head)).map(|(_, head)| head)
+    }
+
     /// Returns whether the slice at place `row` was not replaced since.
     pub(crate) fn is_live_slice(&self, row: usize, trace: TraceId) -> bool {
         let idx = self.trace_rows.get(&trace);

@@ -41,7 +41,8 @@ impl OpenReports {
 
     /// Closes the files of parts that are gone.
     pub(super) fn keep_those_of(&mut self, view: &View) {
-        self.files.retain(|id, _| view.manifest.parts.contains_key(id));
+        let has_reports = |part: &PartEntry| part.file(Table::Reports).is_some();
+        self.files.retain(|id, _| view.manifest.parts.get(id).is_some_and(has_reports));
     }
 }
 

@@ -1,7 +1,8 @@
 //! The cutter: makes a part of a frozen batch, commits it, and shows it in its place.
 //!
-//! One thread. What fails is tried again, with pauses, for as long as the store lives: meanwhile the writer refuses what it has no room for.
+//! One thread, which keeps parts up while there is no batch (`upkeep`). What fails is tried again, with pauses, for as long as the store lives: meanwhile the writer refuses what it has no room for.
 
+use super::upkeep::Upkeep;
 use super::writer::Ask;
 use super::{Meaning, Shared, SharedBatch, read};
 use crate::manifest::entry::PartEntry;
@@ -43,7 +44,7 @@ pub enum CutError {
 
 impl CutError {
     /// Returns why no part can ever be made again.
-    fn fence(&self) -> Option<&ManifestError> {
+    pub(super) fn fence(&self) -> Option<&ManifestError> {
         match self {
             Self::Manifest(error @ ManifestError::Fenced { .. }) => Some(error),
             _ => None,
@@ -52,8 +53,9 @@ impl CutError {
 }
 
 pub(super) struct Cutter<M> {
-    shared: Arc<Shared<M>>,
-    manifest: Manifest,
+    pub(super) shared: Arc<Shared<M>>,
+    pub(super) manifest: Manifest,
+    pub(super) upkeep: Upkeep,
     /// Keys that the last part had columns for.
     before: Vec<Promoted>,
 }
@@ -61,18 +63,34 @@ pub(super) struct Cutter<M> {
 impl<M: Meaning> Cutter<M> {
     pub(super) fn new(shared: Arc<Shared<M>>, manifest: Manifest) -> Self {
         let before = manifest.state().parts.last_key_value().map(|(_, part)| part.promoted.clone()).unwrap_or_default();
-        Self { shared, manifest, before }
+        let upkeep = Upkeep::new(&shared);
+        Self { shared, manifest, upkeep, before }
     }
 
     /// Makes parts until there is no more to do.
     pub(super) fn run(mut self, jobs: &mpsc::Receiver<Job>, asks: &mpsc::Sender<Ask<M>>) {
-        while let Ok(job) = jobs.recv() {
+        let mut came = None;
+        loop {
+            let job = match came.take().map_or_else(|| jobs.recv_timeout(self.upkeep.rest()), Ok) {
+                Ok(job) => job,
+                Err(mpsc::RecvTimeoutError::Disconnected) => return,
+                Err(mpsc::RecvTimeoutError::Timeout) => match self.keep_up(jobs) {
+                    Ok(job) => {
+                        came = job;
+                        continue;
+                    }
+                    Err(error) => {
+                        self.shared.counters.cut_failed(&error);
+                        tell_fence(&error, asks);
+                        return;
+                    }
+                },
+            };
             let mut pause = PAUSE_MIN;
             let mut written = None;
             while let Err(error) = self.cut(&job, &mut written) {
                 self.shared.counters.cut_failed(&error);
-                if let Some(fence) = error.fence() {
-                    let _ = asks.send(Ask::Fenced(fence.clone())); // nobody takes in any more
+                if tell_fence(&error, asks) {
                     return;
                 }
                 if self.shared.counters.is_closing.load(Relaxed) {
@@ -81,6 +99,7 @@ impl<M: Meaning> Cutter<M> {
                 std::thread::sleep(pause);
                 pause = (pause * 2).min(PAUSE_MAX);
             }
+            self.upkeep.was_cut();
             let _ = asks.send(Ask::Committed { upto: job.upto }); // nobody takes in any more
         }
     }
@@ -131,14 +150,29 @@ impl<M: Meaning> Cutter<M> {
         self.shared.reports().keep_those_of(&self.shared.view());
         Ok(())
     }
+
+    /// Shows the parts that the manifest names now.
+    pub(super) fn publish(&self) {
+        let state = Arc::new(self.manifest.state().clone());
+        self.shared.change_view(|view| view.manifest = state);
+        self.shared.reports().keep_those_of(&self.shared.view());
+    }
 }
 
-fn now_ms() -> u64 {
+/// Tells the writer that another process writes under this name, where that is the error; returns whether it is.
+fn tell_fence<M: Meaning>(error: &CutError, asks: &mpsc::Sender<Ask<M>>) -> bool {
+    if let Some(fence) = error.fence() {
+        let _ = asks.send(Ask::Fenced(fence.clone())); // nobody takes in any more
+    }
+    error.fence().is_some()
+}
+
+pub(super) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Returns random bits for the id of a part.
-fn random() -> u128 {
+pub(super) fn random() -> u128 {
     u128::from(super::random()) << 64 | u128::from(super::random())
 }

@@ -2,6 +2,7 @@
 
 use crate::manifest::ManifestError;
 use crate::promote::Forced;
+use crate::retain::Limits;
 use crate::wal::{Fsync, WalError};
 use backsight_core::units::Nanos;
 use std::io;
@@ -33,6 +34,12 @@ pub struct Options {
     pub cut_few_every: Nanos,
     /// Keys of attributes that have, or have not, columns of their own.
     pub forced: Forced,
+    /// What small parts are joined with, as a share of a core: 0.1. Nothing is joined where it is 0.
+    pub compact_core_share: f64,
+    /// How much is kept.
+    pub retain: Limits,
+    /// How often it is looked what is to go: 60 s.
+    pub retain_every: Nanos,
 }
 
 /// Rows that are few.
@@ -53,6 +60,9 @@ impl Options {
             cut_every: Nanos::from_ms(60_000),
             cut_few_every: Nanos::from_ms(300_000),
             forced: Forced::default(),
+            compact_core_share: 0.1,
+            retain: Limits::default(),
+            retain_every: Nanos::from_ms(60_000),
         }
     }
 

@@ -42,6 +42,16 @@ pub struct Stats {
     pub part_bytes: u64,
     /// Traces that could not be assembled, as what is stored of them could not be read.
     pub n_unreadable: u64,
+    /// Parts that became one with others.
+    pub n_parts_joined: u64,
+    /// What these took.
+    pub joined_bytes: u64,
+    /// Parts of which all or the rows of traces went, as they were too old or too much.
+    pub n_parts_retired: u64,
+    /// Files of parts that were deleted.
+    pub n_files_deleted: u64,
+    /// Times that a part could not be joined with others or could not go.
+    pub n_upkeep_failures: u64,
 }
 
 /// Counters. Relaxed, all: statistics.
@@ -59,6 +69,11 @@ pub(super) struct Counters {
     cut_ns: AtomicU64,
     n_cut_failures: AtomicU64,
     n_unreadable: AtomicU64,
+    n_parts_joined: AtomicU64,
+    joined_bytes: AtomicU64,
+    n_parts_retired: AtomicU64,
+    n_files_deleted: AtomicU64,
+    n_upkeep_failures: AtomicU64,
     /// Whether the store ends.
     pub(super) is_closing: AtomicBool,
     /// Why the last cut failed, until one succeeds.
@@ -112,6 +127,21 @@ impl Counters {
         self.n_unreadable.fetch_add(1, Relaxed);
     }
 
+    pub(super) fn joined(&self, n_parts: usize, bytes: u64) {
+        self.n_parts_joined.fetch_add(n_parts as u64, Relaxed);
+        self.joined_bytes.fetch_add(bytes, Relaxed);
+    }
+
+    pub(super) fn retained(&self, n_parts: usize, n_files_deleted: usize, n_unreadable: usize) {
+        self.n_parts_retired.fetch_add(n_parts as u64, Relaxed);
+        self.n_files_deleted.fetch_add(n_files_deleted as u64, Relaxed);
+        self.n_upkeep_failures.fetch_add(n_unreadable as u64, Relaxed);
+    }
+
+    pub(super) fn upkeep_failed(&self) {
+        self.n_upkeep_failures.fetch_add(1, Relaxed);
+    }
+
     pub(super) fn stats(&self, view: &View) -> Stats {
         let of = |counter: &AtomicU64| counter.load(Relaxed);
         let mut stats = Stats {
@@ -127,6 +157,11 @@ impl Counters {
             cut_ns: of(&self.cut_ns),
             n_cut_failures: of(&self.n_cut_failures),
             n_unreadable: of(&self.n_unreadable),
+            n_parts_joined: of(&self.n_parts_joined),
+            joined_bytes: of(&self.joined_bytes),
+            n_parts_retired: of(&self.n_parts_retired),
+            n_files_deleted: of(&self.n_files_deleted),
+            n_upkeep_failures: of(&self.n_upkeep_failures),
             n_parts: view.manifest.parts.len() as u64,
             part_bytes: view.manifest.parts.values().map(crate::manifest::entry::PartEntry::bytes).sum(),
             ..Stats::default()

@@ -5,6 +5,7 @@ use crate::batch::{Batch, BatchFull};
 use crate::objects::Objects;
 use crate::objects::testing::{After, Fault, Memory};
 use crate::part::read::{File, Spans};
+use crate::retain::Limits;
 use crate::rows::{ReportRow, SpanRow, flag, source};
 use crate::schema::Table;
 use crate::wal::{Kind, Record};
@@ -14,7 +15,7 @@ use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -68,10 +69,11 @@ impl Meaning for Pairs {
 
     fn assemble(&self, trace: TraceId, reports: &[ReportRow<'_>]) -> Option<(TraceId, usize)> {
         assert!(reports.iter().all(|report| report.trace == trace && report.kind == N_REPORTS));
-        (!reports.is_empty()).then_some((trace, reports.len()))
+        let payloads: BTreeSet<_> = reports.iter().map(|report| &report.payload).collect();
+        (!reports.is_empty()).then_some((trace, payloads.len()))
     }
 
-    /// One span, which lasts as long as there are reports.
+    /// One span, which lasts as long as there are reports that differ.
     fn push(&self, (trace, n): &(TraceId, usize), is_late: bool, batch: &mut Batch) -> Result<(), BatchFull> {
         let span = span(batch, *trace, 1 << 32, source::RECORDER);
         let flags = if is_late { flag::LATE } else { 0 };
@@ -86,6 +88,8 @@ fn options(folder: &Path) -> Options {
         wal_file_bytes: 1 << 20,
         cut_every,
         cut_few_every,
+        compact_core_share: 0.0, // what a part holds is what was cut
+        retain: Limits { age_ns: i64::MAX, ..Limits::default() }, // all came in 1970
         ..Options::new(folder.join("wal"))
     }
 }
@@ -102,23 +106,32 @@ fn add(ingest: &Ingest<Pairs>, kind: Kind, payload: &[u8]) -> Answer<Pairs> {
     wait.recv().unwrap()
 }
 
-/// Returns how often each span stands in parts, and of recorded ones the last duration.
-fn stored(ingest: &Ingest<Pairs>) -> (BTreeMap<(TraceId, u64), u32>, BTreeMap<TraceId, i64>) {
-    ingest.cut();
-    let (mut spans, mut lasts) = (BTreeMap::new(), BTreeMap::new());
-    let view = ingest.view();
-    assert!(view.batches.iter().all(|batch| batch.read().unwrap().is_empty()), "all was cut");
-    for part in view.manifest.parts.values() {
+/// Returns how often each span stands in parts, and all recorded ones.
+fn in_parts(ingest: &Ingest<Pairs>) -> (BTreeMap<(TraceId, u64), u32>, Vec<SpanRow<'static>>) {
+    let (mut spans, mut recorded) = (BTreeMap::new(), Vec::new());
+    for part in ingest.view().manifest.parts.values() {
         let Some(entry) = part.file(Table::Spans) else { continue };
         let file = Spans::new(File::open(&**ingest.objects(), entry).unwrap()).unwrap();
         for row in file.read(0..file.file().n_rows()).unwrap() {
             if row.source == source::RECORDER {
-                let before = lasts.insert(row.trace, row.duration_ns);
-                assert_eq!(before.is_some(), row.flags & flag::LATE != 0, "late is what was there before");
+                recorded.push(row);
             } else {
                 *spans.entry((row.trace, row.id.0 - 1)).or_insert(0) += 1;
             }
         }
+    }
+    (spans, recorded)
+}
+
+/// Cuts, and returns how often each span stands in parts, and of recorded ones the last duration.
+fn stored(ingest: &Ingest<Pairs>) -> (BTreeMap<(TraceId, u64), u32>, BTreeMap<TraceId, i64>) {
+    ingest.cut();
+    assert!(ingest.view().batches.iter().all(|batch| batch.read().unwrap().is_empty()), "all was cut");
+    let (spans, recorded) = in_parts(ingest);
+    let mut lasts = BTreeMap::new();
+    for row in recorded {
+        let before = lasts.insert(row.trace, row.duration_ns);
+        assert_eq!(before.is_some(), row.flags & flag::LATE != 0, "late is what was there before");
     }
     (spans, lasts)
 }
@@ -152,15 +165,21 @@ fn flat(pairs: &[(u8, u8)]) -> Vec<u8> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// For every course of inputs, cuts and restarts: each span that was answered stands in parts once, and a trace with reports ends as all of
-    /// them say.
+    /// For every course of inputs, cuts and restarts, whether parts are joined meanwhile or not: each span that was answered stands in parts once,
+    /// and a trace with reports ends as all of them say.
     #[test]
-    fn what_was_answered_is_stored_once(steps in vec(any_step(), 1..40)) {
+    fn what_was_answered_is_stored_once(steps in vec(any_step(), 1..40), is_joining: bool) {
         let folder = tempfile::tempdir().unwrap();
         let objects: Arc<dyn Objects> = Arc::new(Memory::default());
-        let mut ingest = open(folder.path(), &objects);
+        let share = if is_joining { 1.0 } else { 0.0 };
+        let open = || {
+            let retain_every = Nanos::from_ms(2);
+            let options = Options { compact_core_share: share, retain_every, ..options(folder.path()) };
+            Ingest::open(options, objects.clone(), Arc::new(Pairs::default())).unwrap().0
+        };
+        let mut ingest = open();
         let mut spans: BTreeMap<(TraceId, u64), u32> = BTreeMap::new();
-        let mut reports: BTreeMap<TraceId, i64> = BTreeMap::new();
+        let mut reports: BTreeMap<TraceId, BTreeSet<u8>> = BTreeMap::new();
         for step in steps {
             match step {
                 Step::Spans(pairs) => {
@@ -169,7 +188,7 @@ proptest! {
                 }
                 Step::Reports(pairs) => {
                     prop_assert!(add(&ingest, Kind::Report, &flat(&pairs)).is_ok());
-                    pairs.iter().for_each(|(of, _)| *reports.entry(trace(*of)).or_insert(0) += 1);
+                    pairs.iter().for_each(|(of, id)| reports.entry(trace(*of)).or_default().extend([*id]));
                 }
                 Step::Malformed(pairs) => {
                     let payload = [flat(&pairs), vec![1, MALFORMED]].concat();
@@ -179,11 +198,22 @@ proptest! {
                 Step::Cut => ingest.cut(),
                 Step::Reopen => {
                     ingest.close();
-                    ingest = open(folder.path(), &objects);
+                    ingest = open();
                 }
             }
         }
-        prop_assert_eq!(stored(&ingest), (spans, reports));
+        let reports: BTreeMap<_, _> = reports.into_iter().map(|(trace, ids)| (trace, ids.len() as i64)).collect();
+        if is_joining {
+            // What came twice is one where its parts were joined.
+            ingest.cut();
+            let (found, recorded) = in_parts(&ingest);
+            prop_assert!(found.keys().eq(spans.keys()) && found.iter().all(|(span, n)| (1..=spans[span]).contains(n)));
+            let lasts: BTreeMap<_, _> = recorded.iter().map(|row| (row.trace, row.duration_ns)).collect();
+            prop_assert_eq!(lasts, reports);
+            prop_assert_eq!(ingest.stats().n_upkeep_failures, 0);
+        } else {
+            prop_assert_eq!(stored(&ingest), (spans, reports));
+        }
     }
 }
 
@@ -246,4 +276,60 @@ fn a_store_whose_parts_cannot_be_written_refuses_what_it_has_no_room_for_and_goe
     let (spans, _) = stored(&ingest);
     assert_eq!(spans.values().sum::<u32>(), 2 * n_taken, "nothing that was answered is lost");
     assert!(add(&ingest, Kind::Otlp, &[1, 2]).is_ok());
+}
+
+/// Waits until upkeep, which has a thread of its own, has come so far.
+fn wait(ingest: &Ingest<Pairs>, is_done: impl Fn(&super::Stats) -> bool) {
+    while !is_done(&ingest.stats()) {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn small_parts_become_one_while_more_comes_and_readers_find_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let objects: Arc<dyn Objects> = Arc::new(Memory::default());
+    let joining = Options { compact_core_share: 1.0, ..options(folder.path()) };
+    let (ingest, _) = Ingest::open(joining, objects, Arc::new(Pairs::default())).unwrap();
+    let before = ingest.view();
+    let mut want = BTreeMap::new();
+    // Two hours at most, so that four are of one.
+    for n in 0..7 {
+        add(&ingest, Kind::Otlp, &[n % 3, n]).unwrap();
+        add(&ingest, Kind::Report, &[5, n]).unwrap();
+        want.insert((trace(n % 3), u64::from(n)), 1);
+        ingest.cut();
+    }
+    wait(&ingest, |stats| stats.n_parts_joined >= 4);
+    assert_eq!((before.manifest.parts.len(), ingest.stats().n_upkeep_failures), (0, 0));
+    let (spans, recorded) = in_parts(&ingest);
+    assert_eq!(spans, want);
+    let lasts: Vec<_> = recorded.iter().filter(|row| row.trace == trace(5)).map(|row| row.duration_ns).collect();
+    assert_eq!(lasts.last(), Some(&7), "{lasts:?}");
+    assert!(lasts.len() <= 4, "{lasts:?}");
+    let reports = ingest.reports(trace(5), 0).reports;
+    assert_eq!(reports.iter().map(|report| report.payload[0]).collect::<Vec<_>>(), (0..7).collect::<Vec<_>>());
+    add(&ingest, Kind::Report, &[5, 7]).unwrap();
+    ingest.cut();
+    assert_eq!(in_parts(&ingest).1.last().map(|row| row.duration_ns), Some(8), "made of all reports");
+}
+
+#[test]
+fn what_is_too_much_goes_and_whoever_looked_before_reads_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let memory = Arc::new(Memory::default());
+    let objects: Arc<dyn Objects> = memory.clone();
+    let retain = Limits { bytes: 1, age_ns: i64::MAX, ..Limits::default() };
+    let few = Options { retain, retain_every: Nanos::from_ms(1), ..options(folder.path()) };
+    let (ingest, _) = Ingest::open(few, objects, Arc::new(Pairs::default())).unwrap();
+    for n in 0..5 {
+        add(&ingest, Kind::Otlp, &[1, n]).unwrap();
+        ingest.cut();
+    }
+    wait(&ingest, |stats| stats.n_parts_retired == 5 && stats.n_parts == 0);
+    assert!(ingest.view().manifest.parts.is_empty());
+    assert_eq!(ingest.stats().n_files_deleted, 0, "files stay for ten minutes");
+    assert_eq!(memory.paths().iter().filter(|path| path.ends_with("spans.parquet")).count(), 5);
+    add(&ingest, Kind::Otlp, &[1, 9]).unwrap();
+    assert_eq!(ingest.stats().recent_spans, 1, "what is in no part does not go");
 }

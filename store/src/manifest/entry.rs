@@ -2,10 +2,11 @@
 //!
 //! Made by `part::write`, stored by `manifest`. As JSON, drawn in `docs/spec/parts.md`.
 
-use crate::part::PartId;
+use crate::part::{PINNED_FOLDER, PartId};
 use crate::promote::{Kind, Promoted};
 use crate::schema::Table;
 use backsight_core::checksum::checksum;
+use backsight_core::ids::TraceId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,6 +65,20 @@ impl PartEntry {
         self.files.iter().find(|file| file.table == table.name())
     }
 
+    /// Returns whether it is of pinned traces.
+    pub fn is_pinned(&self) -> bool {
+        self.files.iter().any(|file| file.path.starts_with(PINNED_FOLDER))
+    }
+
+    /// Returns what is left of the part when the rows of its traces go: what was counted over all, and tables that are not known; `None` where
+    /// that is nothing.
+    pub fn without_rows(&self) -> Option<Self> {
+        let files: Vec<_> = self.files.iter().filter(|file| !file.is_of_rows()).cloned().collect();
+        let (services, promoted) = (Services::default(), Vec::new());
+        let rest = Self { files, services, promoted, max_duration_ns: 0, flags: 0, ..self.clone() };
+        (!rest.files.is_empty()).then_some(rest)
+    }
+
     /// Returns the bytes of all files.
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
@@ -86,6 +101,13 @@ pub struct FileEntry {
     pub xxh3: u64,
 }
 
+impl FileEntry {
+    /// Returns whether it holds rows of traces, which are kept for less long than what is counted over all.
+    pub fn is_of_rows(&self) -> bool {
+        matches!(Table::of_name(&self.table), Some(Table::Spans | Table::Traces | Table::Slices | Table::Reports))
+    }
+}
+
 /// The services of a part.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -99,15 +121,25 @@ pub enum Services {
 impl Services {
     /// Returns the services of these names.
     pub fn of<'a>(names: impl Iterator<Item = &'a str>) -> Self {
-        let names: BTreeSet<_> = names.collect();
-        if names.len() <= SERVICES_MAX {
-            return Self::Names(names.into_iter().map(str::to_owned).collect());
+        let mut services = Self::default();
+        names.for_each(|name| services.add(name));
+        services
+    }
+
+    /// Adds a service.
+    pub(crate) fn add(&mut self, name: &str) {
+        match self {
+            Self::Names(names) if names.contains(name) => {}
+            Self::Names(names) if names.len() < SERVICES_MAX => {
+                names.insert(name.to_owned());
+            }
+            Self::Names(names) => {
+                let mut bloom = vec![0; SERVICE_BLOOM_BYTES];
+                names.iter().map(String::as_str).chain([name]).for_each(|name| set_bits(&mut bloom, name));
+                *self = Self::Bloom(bloom);
+            }
+            Self::Bloom(bloom) => set_bits(bloom, name),
         }
-        let mut bloom = vec![0; SERVICE_BLOOM_BYTES];
-        for bit in names.into_iter().flat_map(bloom_bits) {
-            bloom[bit / 8] |= 1 << (bit % 8);
-        }
-        Self::Bloom(bloom)
     }
 
     /// Returns whether the part may have spans of `service`; false is certain.
@@ -118,6 +150,18 @@ impl Services {
                 bloom_bits(service).all(|bit| bloom.get(bit / 8).is_none_or(|byte| byte & 1 << (bit % 8) != 0))
             }
         }
+    }
+}
+
+impl Default for Services {
+    fn default() -> Self {
+        Self::Names(BTreeSet::new())
+    }
+}
+
+fn set_bits(bloom: &mut [u8], name: &str) {
+    for bit in bloom_bits(name) {
+        bloom[bit / 8] |= 1 << (bit % 8);
     }
 }
 
@@ -151,6 +195,23 @@ pub(super) mod as_texts {
     pub(in crate::manifest) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<PartId>, D::Error> {
         let texts = Vec::<String>::deserialize(d)?;
         texts.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
+    }
+}
+
+pub(super) mod as_traces {
+    use super::{Deserialize, Deserializer, Serializer, TraceId};
+    use serde::de::Error;
+
+    pub(in crate::manifest) fn serialize<S: Serializer>(ids: &[TraceId], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(ids.iter().map(ToString::to_string))
+    }
+
+    pub(in crate::manifest) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<TraceId>, D::Error> {
+        let id = |text: &String| {
+            let id = u128::from_str_radix(text, 16).map_err(D::Error::custom)?;
+            Ok(TraceId::new((id >> 64) as u64, id as u64))
+        };
+        Vec::<String>::deserialize(d)?.iter().map(id).collect()
     }
 }
 

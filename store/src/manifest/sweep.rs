@@ -8,14 +8,14 @@ use super::read::{Reader, writers};
 use crate::local::UNFINISHED_PREFIX;
 use crate::manifest::ManifestError;
 use crate::objects::{Listed, Objects};
-use crate::part::PartName;
+use crate::part::{PINNED_FOLDER, PartName};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A file that no manifest names is left alone for this long after it was written: a cut that takes longer has failed.
 pub const STRANGER_AGE_NS: i64 = 3_600_000_000_000;
 /// And for this long after it was first seen without a manifest: searches may still read what was given up.
 pub const GRACE_NS: i64 = 600_000_000_000;
-/// The folder of all parts.
+/// The folder of all parts but the pinned ones.
 pub const DATA_FOLDER: &str = "data";
 
 /// What is known of strangers from one sweep to the next.
@@ -53,6 +53,7 @@ impl Sweep {
     pub fn run(&mut self, objects: &dyn Objects, now_ns: i64) -> Result<Vec<String>, ManifestError> {
         // The listing comes first: what is committed since is then in the manifests.
         let mut listed = objects.list(DATA_FOLDER)?;
+        listed.extend(objects.list(PINNED_FOLDER)?);
         listed.extend(objects.list(FOLDER)?);
         let live = live(objects)?;
         let gone = self.step(now_ns, &listed, &live);

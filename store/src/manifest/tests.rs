@@ -11,7 +11,7 @@ use crate::promote::{Kind, Promoted};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
-pub(super) fn part(n: u64) -> PartEntry {
+pub(crate) fn part(n: u64) -> PartEntry {
     let id = PartId::new(n * 1000, n.into());
     let file = FileEntry {
         table: "spans".to_owned(),

@@ -129,6 +129,17 @@ impl Writer {
             parts.extend(change.add.iter().map(|part| (part.id, part.clone())));
             parts.into_values().collect()
         });
+        let pins = match &parts {
+            Some(_) => {
+                let mut pins = self.state.pins.clone();
+                for trace in &change.unpin {
+                    pins.remove(trace);
+                }
+                pins.extend(&change.pin);
+                pins.into_iter().collect()
+            }
+            None => Vec::new(),
+        };
         VersionFile {
             format: FORMAT,
             writer: self.writer.clone(),
@@ -140,6 +151,9 @@ impl Writer {
             agg_upto: change.agg_upto.unwrap_or(self.state.agg_upto),
             add: change.add,
             remove: change.remove,
+            pin: change.pin,
+            unpin: change.unpin,
+            pins,
             parts,
         }
     }

@@ -1,15 +1,18 @@
-//! Rows from columns: spans here, the other tables in files of their own.
+//! Rows from columns: spans here, the other tables and where rows stand in files of their own.
 //!
 //! Called by `read`. Columns are found by name: unknown ones are ignored, as a later minor version may have more; one that is missing, or of
 //! another type, is an error told in words. Numbers in columns are believed by nobody: they come from a file.
 
 mod agg;
 mod nested;
+mod places;
 mod reports;
 mod slices;
 mod traces;
 
 pub(super) use agg::agg;
+pub(crate) use places::{RowPlace, TracePlace};
+pub(super) use places::{report_places, slice_places, trace_places};
 pub(super) use reports::reports;
 pub(super) use slices::slices;
 pub(super) use traces::traces;

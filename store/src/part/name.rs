@@ -1,16 +1,29 @@
 //! Names of parts: an id that sorts by time, and the paths of the files.
 //!
-//! Called by `write`, `manifest` and `sweep`.
+//! Called by `write`, `manifest`, `sweep` and compaction.
 
 use crate::schema::Table;
 use std::fmt;
 use std::str::FromStr;
 
+/// The folder of the parts that pinned traces were moved to.
+pub const PINNED_FOLDER: &str = "pinned";
 const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const TEXT_LEN: usize = 26;
+/// The bits of an id that are random.
+const RANDOM_MASK: u128 = (1 << 80) - 1;
 const HOUR_MS: u64 = 3_600_000;
 /// The last millisecond that an id can hold; years beyond it have five digits anyway.
 const TIME_MAX_MS: u64 = 253_402_300_799_999;
+
+/// Where the files of a part stand.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Shelf {
+    /// By the hour of writing.
+    Hour,
+    /// With the pinned traces.
+    Pinned,
+}
 
 /// The id of a part: a ULID, 48 bits of milliseconds since 1970 and 80 random ones.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,7 +32,7 @@ pub struct PartId(u128);
 impl PartId {
     /// Returns the id of a part written at `time_ms`, with the low 80 bits of `random`. Times beyond the year 9999 count as its end.
     pub fn new(time_ms: u64, random: u128) -> Self {
-        Self(u128::from(time_ms.min(TIME_MAX_MS)) << 80 | random & ((1 << 80) - 1))
+        Self(u128::from(time_ms.min(TIME_MAX_MS)) << 80 | random & RANDOM_MASK)
     }
 
     /// Returns when the part was written, in milliseconds since 1970.
@@ -27,7 +40,24 @@ impl PartId {
         (self.0 >> 80) as u64
     }
 
-    /// Returns the path of a table's file.
+    /// Returns an id between this one and `next`, `None` where there is none between them: of this time if possible, so that what takes the
+    /// place of this part stands in the order in which it stood, and in its folder.
+    pub fn between(self, next: Option<Self>, random: u128) -> Option<Self> {
+        let end_of_time = (self.0 | RANDOM_MASK) + 1;
+        let end = next.map_or(end_of_time, |next| next.0.min(end_of_time));
+        let n_free = end.checked_sub(self.0)?.checked_sub(1).filter(|n_free| *n_free > 0)?;
+        Some(Self(self.0 + 1 + random % n_free))
+    }
+
+    /// Returns the path of a table's file on `shelf`.
+    pub fn path_on(self, shelf: Shelf, table: Table) -> String {
+        match shelf {
+            Shelf::Hour => self.path(table),
+            Shelf::Pinned => format!("{PINNED_FOLDER}/{self}.{}.parquet", table.name()),
+        }
+    }
+
+    /// Returns the path of a table's file by the hour of writing.
     pub fn path(self, table: Table) -> String {
         let (year, month, day) = date(self.time_ms() / HOUR_MS / 24);
         let hour = self.time_ms() / HOUR_MS % 24;
@@ -87,7 +117,7 @@ impl PartName {
         let file = path.rsplit('/').next()?.strip_suffix(".parquet")?;
         let (id, table) = file.split_once('.')?;
         let name = Self { id: id.parse().ok()?, table: Table::of_name(table)? };
-        (name.id.path(name.table) == path).then_some(name)
+        [Shelf::Hour, Shelf::Pinned].iter().any(|shelf| name.id.path_on(*shelf, name.table) == path).then_some(name)
     }
 }
 

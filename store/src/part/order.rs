@@ -1,6 +1,6 @@
 //! The order of rows in a part: by the start of their trace, by trace, by start, by span.
 //!
-//! Called by `write`. Rows that are equal in all four stay in the order in which they came.
+//! Called by `write` and `stream`. Rows that are equal in all four stay in the order in which they came.
 
 use crate::batch::Batch;
 
@@ -10,8 +10,10 @@ pub(super) struct Order {
     pub(super) rows: Vec<u32>,
     /// The place in the batch of each trace of the part.
     pub(super) traces: Vec<u32>,
-    /// The first row of each trace of the part.
+    /// The first row of each trace, counted from `base`.
     pub(super) first_rows: Vec<u64>,
+    /// The rows of the part that come before those of the batch.
+    pub(super) base: u64,
 }
 
 /// Returns the order of `batch`.
@@ -44,7 +46,7 @@ pub(super) fn order(batch: &Batch) -> Order {
             (head.start_ns, head.id)
         });
     }
-    Order { rows, traces, first_rows }
+    Order { rows, traces, first_rows, base: 0 }
 }
 
 /// Returns the start of a trace; when it came, where it has no span.

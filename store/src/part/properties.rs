@@ -44,12 +44,14 @@ pub(super) struct Footer<'a> {
     pub(super) table: Table,
     pub(super) writer: &'a str,
     pub(super) commit: &'a str,
-    /// The resources, as `resources` encodes them; empty for tables without.
-    pub(super) resources: &'a str,
 }
 
 /// What all columns have that nothing else is said of.
-fn common(footer: &Footer<'_>, zstd_level: i32) -> Result<WriterPropertiesBuilder, ParquetError> {
+fn common(
+    footer: &Footer<'_>,
+    resources: Option<&str>,
+    zstd_level: i32,
+) -> Result<WriterPropertiesBuilder, ParquetError> {
     let entry = |key: &str, value: &str| KeyValue::new(key.to_owned(), value.to_owned());
     let mut keys = vec![
         entry(key::SCHEMA, &VERSION.to_string()),
@@ -57,9 +59,7 @@ fn common(footer: &Footer<'_>, zstd_level: i32) -> Result<WriterPropertiesBuilde
         entry(key::WRITER, footer.writer),
         entry(key::COMMIT, footer.commit),
     ];
-    if !footer.resources.is_empty() {
-        keys.push(entry(key::RESOURCES, footer.resources));
-    }
+    keys.extend(resources.map(|resources| entry(key::RESOURCES, resources)));
     Ok(WriterProperties::builder()
         .set_created_by(concat!("backsight-store version ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_writer_version(WriterVersion::PARQUET_1_0)
@@ -71,16 +71,17 @@ fn common(footer: &Footer<'_>, zstd_level: i32) -> Result<WriterPropertiesBuilde
         .set_key_value_metadata(Some(keys)))
 }
 
-/// Returns the properties of `spans`.
+/// Returns the properties of `spans`, with `resources` as they stand in a footer, where they are known when it begins.
 pub(super) fn spans(
-    batch: &Batch,
+    sizes: &Sizes,
     promoted: &[Promoted],
+    resources: Option<&str>,
     footer: &Footer<'_>,
     zstd_level: i32,
 ) -> Result<WriterProperties, ParquetError> {
-    let rows = ROW_GROUP_ROWS.min(batch.n_spans()).max(1) as u64;
-    let mut builder = common(footer, zstd_level)?;
-    builder = bloom(builder, path(&["trace_id"]), rows.min(batch.n_traces().max(1) as u64), BLOOM_TRACE_FPP);
+    let rows = rows_of_group(sizes.n_spans);
+    let mut builder = common(footer, resources, zstd_level)?;
+    builder = bloom(builder, path(&["trace_id"]), rows.min(sizes.n_traces.max(1)), BLOOM_TRACE_FPP);
     builder = builder
         .set_column_compression(path(&["span_id"]), Compression::UNCOMPRESSED)
         .set_column_statistics_enabled(path(&["span_id"]), EnabledStatistics::None)
@@ -89,20 +90,19 @@ pub(super) fn spans(
     builder = encoded(builder, path(&["duration_ns"]), Encoding::BYTE_STREAM_SPLIT);
     let offset = path(&["events", "list", "element", "time_offset_ns"]);
     builder = encoded(builder, offset, Encoding::DELTA_BINARY_PACKED);
-    let distinct = distinct_values(batch, promoted);
-    for (promoted, n_distinct) in promoted.iter().zip(&distinct.promoted) {
+    for (promoted, n_distinct) in promoted.iter().zip(&sizes.n_distinct) {
         if *n_distinct > BLOOM_FROM_DISTINCT {
             builder = bloom(builder, path(&[&promoted.column()]), rows, BLOOM_VALUE_FPP);
         }
     }
-    let n_values = distinct.n_map_values.clamp(1, BLOOM_VALUES_MAX);
+    let n_values = sizes.n_map_values.clamp(1, BLOOM_VALUES_MAX);
     Ok(bloom(builder, path(&["attrs_str", "key_value", "value"]), n_values, BLOOM_VALUE_FPP).build())
 }
 
 /// Returns the properties of `traces`.
-pub(super) fn traces(batch: &Batch, footer: &Footer<'_>, zstd_level: i32) -> Result<WriterProperties, ParquetError> {
-    let n_traces = ROW_GROUP_ROWS.min(batch.n_traces()).max(1) as u64;
-    let mut builder = bloom(common(footer, zstd_level)?, path(&["trace_id"]), n_traces, BLOOM_TRACES_TABLE_FPP)
+pub(super) fn traces(sizes: &Sizes, footer: &Footer<'_>, zstd_level: i32) -> Result<WriterProperties, ParquetError> {
+    let n_traces = rows_of_group(sizes.n_traces);
+    let mut builder = bloom(common(footer, None, zstd_level)?, path(&["trace_id"]), n_traces, BLOOM_TRACES_TABLE_FPP)
         .set_column_statistics_enabled(path(&["root_span_id"]), EnabledStatistics::None);
     for column in ["first_row", "start_ns", "end_ns", "wal_seq", "ingest_ns"] {
         builder = encoded(builder, path(&[column]), Encoding::DELTA_BINARY_PACKED);
@@ -111,18 +111,18 @@ pub(super) fn traces(batch: &Batch, footer: &Footer<'_>, zstd_level: i32) -> Res
 }
 
 /// Returns the properties of `slices`.
-pub(super) fn slices(batch: &Batch, footer: &Footer<'_>, zstd_level: i32) -> Result<WriterProperties, ParquetError> {
-    let rows = ROW_GROUP_ROWS.min(batch.n_slices()).max(1) as u64;
-    let mut builder = bloom(common(footer, zstd_level)?, path(&["trace_id"]), rows, BLOOM_TRACE_FPP);
+pub(super) fn slices(sizes: &Sizes, footer: &Footer<'_>, zstd_level: i32) -> Result<WriterProperties, ParquetError> {
+    let rows = rows_of_group(sizes.n_slices);
+    let mut builder = bloom(common(footer, None, zstd_level)?, path(&["trace_id"]), rows, BLOOM_TRACE_FPP);
     builder = builder.set_column_statistics_enabled(path(&["span_id"]), EnabledStatistics::None);
     builder = encoded(builder, path(&["start_ns"]), Encoding::DELTA_BINARY_PACKED);
     Ok(encoded(builder, path(&["duration_ns"]), Encoding::BYTE_STREAM_SPLIT).build())
 }
 
 /// Returns the properties of `reports`. What a payload's least and greatest bytes are helps nobody.
-pub(super) fn reports(batch: &Batch, footer: &Footer<'_>, zstd_level: i32) -> Result<WriterProperties, ParquetError> {
-    let n_traces = ROW_GROUP_ROWS.min(batch.n_traces()).max(1) as u64;
-    let builder = bloom(common(footer, zstd_level)?, path(&["trace_id"]), n_traces, BLOOM_TRACES_TABLE_FPP)
+pub(super) fn reports(sizes: &Sizes, footer: &Footer<'_>, zstd_level: i32) -> Result<WriterProperties, ParquetError> {
+    let n_traces = rows_of_group(sizes.n_traces);
+    let builder = bloom(common(footer, None, zstd_level)?, path(&["trace_id"]), n_traces, BLOOM_TRACES_TABLE_FPP)
         .set_column_dictionary_enabled(path(&["payload"]), false)
         .set_column_statistics_enabled(path(&["payload"]), EnabledStatistics::None);
     Ok(encoded(builder, path(&["ingest_ns"]), Encoding::DELTA_BINARY_PACKED).build())
@@ -130,7 +130,7 @@ pub(super) fn reports(batch: &Batch, footer: &Footer<'_>, zstd_level: i32) -> Re
 
 /// Returns the properties of `agg`: sketches and lists hardly come twice, and nobody looks for one.
 pub(super) fn agg(footer: &Footer<'_>, zstd_level: i32) -> Result<WriterProperties, ParquetError> {
-    let mut builder = common(footer, zstd_level)?;
+    let mut builder = common(footer, None, zstd_level)?;
     for column in ["sketch", "self_sketch", "list"] {
         builder = encoded(builder, path(&[column]), Encoding::PLAIN)
             .set_column_statistics_enabled(path(&[column]), EnabledStatistics::None);
@@ -152,11 +152,49 @@ fn bloom(builder: WriterPropertiesBuilder, column: ColumnPath, max_ndv: u64, fpp
     builder.set_column_bloom_filter_fpp(column.clone(), fpp).set_column_bloom_filter_max_ndv(column, max_ndv)
 }
 
-struct Distinct {
+/// Returns the most rows that a row group has of so many.
+fn rows_of_group(n_rows: u64) -> u64 {
+    n_rows.clamp(1, ROW_GROUP_ROWS as u64)
+}
+
+/// How many rows and values a part has, by which its Bloom filters are made. More than it has is no harm: filters are folded.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub(crate) struct Sizes {
+    pub(crate) n_spans: u64,
+    pub(crate) n_traces: u64,
+    pub(crate) n_slices: u64,
     /// For each promoted key roughly how many values its column has; 0 where they are no strings.
-    promoted: Vec<f64>,
+    pub(crate) n_distinct: Vec<f64>,
     /// String values that stay in the map.
-    n_map_values: u64,
+    pub(crate) n_map_values: u64,
+}
+
+impl Sizes {
+    /// Returns the sizes of `batch`.
+    pub(super) fn of(batch: &Batch, promoted: &[Promoted]) -> Self {
+        let column = |code: usize| {
+            let key = batch.names.text(code as u32);
+            let found = promoted.binary_search_by(|promoted| promoted.key.as_str().cmp(key)).ok();
+            found.filter(|idx| promoted[*idx].kind == Kind::Str)
+        };
+        let columns: Vec<Option<usize>> = (0..batch.names.len()).map(column).collect();
+        let mut counters = vec![DistinctCounter::default(); promoted.len()];
+        let mut n_map_values = 0;
+        for cell in batch.live_heads().flat_map(|head| &batch.cells[head.attributes.range()]) {
+            let CellValue::Str(text) = cell.value else { continue };
+            match columns[cell.key as usize] {
+                Some(idx) => counters[idx].add(batch.bytes(text)),
+                None => n_map_values += 1,
+            }
+        }
+        Self {
+            n_spans: batch.n_spans() as u64,
+            n_traces: batch.n_traces() as u64,
+            n_slices: batch.n_slices() as u64,
+            n_distinct: counters.iter().map(DistinctCounter::estimate).collect(),
+            n_map_values,
+        }
+    }
 }
 
 /// Bits by which distinct values are counted: enough to tell a thousand from more.
@@ -166,27 +204,25 @@ const COUNT_BITS: usize = 1 << 13;
 ///
 /// # Source
 /// Whang, Vander-Zanden, Taylor, "A linear-time probabilistic counting algorithm for database applications", 1990.
-fn distinct_values(batch: &Batch, promoted: &[Promoted]) -> Distinct {
-    let column = |code: usize| {
-        let key = batch.names.text(code as u32);
-        let found = promoted.binary_search_by(|promoted| promoted.key.as_str().cmp(key)).ok();
-        found.filter(|idx| promoted[*idx].kind == Kind::Str)
-    };
-    let columns: Vec<Option<usize>> = (0..batch.names.len()).map(column).collect();
-    let mut bits = vec![[0_u64; COUNT_BITS / 64]; promoted.len()];
-    let mut n_map_values = 0;
-    for cell in batch.heads.iter().flat_map(|head| &batch.cells[head.attributes.range()]) {
-        let CellValue::Str(text) = cell.value else { continue };
-        let Some(idx) = columns[cell.key as usize] else {
-            n_map_values += 1;
-            continue;
-        };
-        let bit = checksum(0, batch.bytes(text)) as usize % COUNT_BITS;
-        bits[idx][bit / 64] |= 1 << (bit % 64);
+#[derive(Clone, Debug)]
+pub(crate) struct DistinctCounter(Box<[u64; COUNT_BITS / 64]>);
+
+impl Default for DistinctCounter {
+    fn default() -> Self {
+        Self(Box::new([0; COUNT_BITS / 64]))
     }
-    let estimate = |bits: &[u64; COUNT_BITS / 64]| {
-        let n_zero = COUNT_BITS as f64 - f64::from(bits.iter().map(|word| word.count_ones()).sum::<u32>());
+}
+
+impl DistinctCounter {
+    /// Counts a value.
+    pub(crate) fn add(&mut self, value: &[u8]) {
+        let bit = checksum(0, value) as usize % COUNT_BITS;
+        self.0[bit / 64] |= 1 << (bit % 64);
+    }
+
+    /// Returns roughly how many values there were.
+    pub(crate) fn estimate(&self) -> f64 {
+        let n_zero = COUNT_BITS as f64 - f64::from(self.0.iter().map(|word| word.count_ones()).sum::<u32>());
         COUNT_BITS as f64 * (COUNT_BITS as f64 / n_zero.max(1.0)).ln()
-    };
-    Distinct { promoted: bits.iter().map(estimate).collect(), n_map_values }
+    }
 }

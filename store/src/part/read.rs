@@ -4,16 +4,19 @@
 //! Parquet reader makes of the rest comes back as an error. Chosen columns of chosen rows are read in `select`; what excludes row groups
 //! stands in `prune`.
 
+mod check;
 mod prune;
+mod reports;
+mod scan;
 mod select;
 
 pub use super::decode::{energies_of, events_of, links_of, spec_versions_of};
+pub use check::verify;
+pub(crate) use check::verify_until;
 pub use prune::Limits;
-pub use select::Wanted;
-
-mod reports;
-
 pub use reports::Reports;
+pub(crate) use scan::Scan;
+pub use select::Wanted;
 
 use super::source::Source;
 use super::{FOOTER_MAX_BYTES, PartError, columns::bytes_of_trace, decode, footer, properties, resources};
@@ -23,7 +26,6 @@ use crate::objects::{Objects, ReadAt};
 use crate::rows::{Attribute, SliceRow, SpanRow, TraceRow};
 use crate::schema::{Table, VERSION, Version};
 use arrow_array::{Array, RecordBatch};
-use backsight_core::checksum::Running;
 use backsight_core::ids::TraceId;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::bloom_filter::Sbbf;
@@ -38,8 +40,6 @@ const MAGIC: &[u8; 4] = b"PAR1";
 const TAIL_BYTES: u64 = 8;
 /// The longest Bloom filter: one for all values of a full row group.
 const BLOOM_MAX_BYTES: i32 = 16 << 20;
-/// What is read at once to check a file's checksum.
-const CHECK_BYTES: u64 = 1 << 20;
 
 /// An open file of a part.
 #[derive(Clone)]
@@ -325,28 +325,6 @@ impl Slices {
         found.retain(|slice| slice.trace == trace);
         Ok(found)
     }
-}
-
-/// Holds a file's bytes against the checksum in its manifest.
-///
-/// # Errors
-/// It is missing, or its bytes are not those that were written.
-/// # Cost
-/// Reads the whole file, 1 MiB at a time.
-pub fn verify(objects: &dyn Objects, entry: &FileEntry) -> Result<(), PartError> {
-    let source = Source(objects.open(&entry.path)?);
-    let len = source.0.bytes();
-    let mut sum = Running::new();
-    let mut offset = 0;
-    while offset < len && len == entry.bytes {
-        let n_bytes = CHECK_BYTES.min(len - offset);
-        sum.add(&source.bytes_at(offset, n_bytes)?);
-        offset += n_bytes;
-    }
-    if len == entry.bytes && sum.sum() == entry.xxh3 {
-        return Ok(());
-    }
-    Err(PartError::Changed { path: entry.path.clone(), expected: entry.xxh3, found: sum.sum() })
 }
 
 /// Returns the metadata of a file, every claim in it checked against the file's length.

@@ -33,7 +33,7 @@ impl<'a> Trace<'a> {
         let head = &batch.traces[idx as usize];
         let first_row = order.first_rows[place];
         let rows = &order.rows[first_row as usize..first_row as usize + head.n_rows as usize];
-        Self { batch, idx, first_row, rows, facts: batch.facts_at(head) }
+        Self { batch, idx, first_row: order.base + first_row, rows, facts: batch.facts_at(head) }
     }
 
     fn head(&self) -> &'a TraceHead {

@@ -3,27 +3,22 @@
 //! Called at a cut. The part is nobody's until the entry that is returned stands in a manifest; before that its files are strangers.
 
 use super::attributes::Slots;
-use super::order::{Order, order, trace_end_ns, trace_start_ns};
-use super::{ArrowResult, PartError, PartId, agg, properties, reports, resources, slices, spans, traces};
+use super::order::{Order, order};
+use super::summary::Summary;
+use super::table_file::{TableFile, encode_error};
+use super::{ArrowResult, PartError, PartId, Sizes, agg, properties, reports, resources, slices, spans, traces};
 use crate::agg::{Aggregates, RowPlace};
 use crate::batch::Batch;
-use crate::manifest::entry::{FileEntry, PartEntry, Services, flag};
-use crate::objects::{Objects, Upload};
+use crate::manifest::entry::{FileEntry, PartEntry};
+use crate::objects::Objects;
 use crate::promote::{Forced, Promoted, promote};
 use crate::schema::{self, Table};
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
-use backsight_core::checksum::Running;
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
-use std::io::{self, Write};
 use std::ops::Range;
-use std::sync::Arc;
 
 /// Rows whose columns are put together at once: they fit a core's cache.
-const RUN_ROWS: usize = 8192;
+pub(super) const RUN_ROWS: usize = 8192;
 
 /// How a part is written.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +62,9 @@ pub fn write_with_aggregates(
     objects: &dyn Objects,
 ) -> Result<PartEntry, PartError> {
     let promoted = promote(batch, cut.before, cut.forced);
-    let rows = Rows { batch, order: order(batch), promoted: &promoted, aggregates, keys: aggregates.places() };
+    let sizes = Sizes::of(batch, &promoted);
+    let (order, keys) = (order(batch), aggregates.places());
+    let rows = Rows { batch, order, promoted: &promoted, sizes, aggregates, keys };
     let mut files = Vec::new();
     for table in Table::ALL {
         let n_rows = match table {
@@ -81,7 +78,9 @@ pub fn write_with_aggregates(
             files.push(write_table(&rows, cut, objects, table)?);
         }
     }
-    Ok(entry(batch, cut, promoted, files))
+    let mut summary = Summary::default();
+    summary.add(batch);
+    Ok(summary.entry(cut, promoted, files))
 }
 
 /// What goes into a part.
@@ -89,172 +88,64 @@ struct Rows<'a> {
     batch: &'a Batch,
     order: Order,
     promoted: &'a [Promoted],
+    sizes: Sizes,
     aggregates: &'a Aggregates,
     /// Those of the aggregates, in their order.
     keys: Vec<RowPlace>,
 }
 
 fn write_table(rows: &Rows<'_>, cut: &Cut<'_>, objects: &dyn Objects, table: Table) -> Result<FileEntry, PartError> {
-    let Rows { batch, order, promoted, aggregates, keys } = rows;
+    let Rows { batch, order, promoted, sizes, aggregates, keys } = rows;
     let path = cut.id.path(table);
     let failed = |error: ParquetError| encode_error(&path, error);
-    let resources = match table {
-        Table::Spans => {
-            resources::encode(&batch.resources).map_err(|error| failed(ParquetError::External(error.into())))?
-        }
-        Table::Traces | Table::Slices | Table::Reports | Table::Agg => String::new(),
-    };
-    let footer = properties::Footer { table, writer: cut.writer, commit: cut.commit, resources: &resources };
+    let footer = properties::Footer { table, writer: cut.writer, commit: cut.commit };
     match table {
         Table::Spans => {
-            let properties = properties::spans(batch, promoted, &footer, cut.zstd_level).map_err(failed)?;
+            let resources = resources::encode(&batch.resources);
+            let resources = resources.map_err(|error| failed(ParquetError::External(error.into())))?;
+            let properties = properties::spans(sizes, promoted, Some(&resources), &footer, cut.zstd_level);
             let (schema, slots) = (schema::spans(promoted), Slots::new(batch, promoted));
             let run = |rows: Range<usize>| spans::columns(batch, &order.rows[rows], &schema, &slots);
-            write_file(objects, table, &path, schema.clone(), properties, order.rows.len(), run)
+            let properties = properties.map_err(failed)?;
+            let file = TableFile::create(objects, table, path, schema.clone(), properties)?;
+            write_rows(file, order.rows.len(), run)
         }
         Table::Traces => {
-            let properties = properties::traces(batch, &footer, cut.zstd_level).map_err(failed)?;
-            let run = |places: Range<usize>| traces::columns(batch, order, places);
-            write_file(objects, table, &path, schema::traces(), properties, order.traces.len(), run)
+            let properties = properties::traces(sizes, &footer, cut.zstd_level).map_err(failed)?;
+            let file = TableFile::create(objects, table, path, schema::traces(), properties)?;
+            write_rows(file, order.traces.len(), |places| traces::columns(batch, order, places))
         }
         Table::Slices => {
-            let properties = properties::slices(batch, &footer, cut.zstd_level).map_err(failed)?;
+            let properties = properties::slices(sizes, &footer, cut.zstd_level).map_err(failed)?;
             let rows = slices::order(batch);
-            let run = |places: Range<usize>| slices::columns(batch, &rows[places]);
-            write_file(objects, table, &path, schema::slices(), properties, rows.len(), run)
+            let file = TableFile::create(objects, table, path, schema::slices(), properties)?;
+            write_rows(file, rows.len(), |places| slices::columns(batch, &rows[places]))
         }
         Table::Reports => {
-            let properties = properties::reports(batch, &footer, cut.zstd_level).map_err(failed)?;
+            let properties = properties::reports(sizes, &footer, cut.zstd_level).map_err(failed)?;
             let rows = reports::order(batch, order);
-            let run = |places: Range<usize>| reports::columns(batch, &rows[places]);
-            write_file(objects, table, &path, schema::reports(), properties, rows.len(), run)
+            let file = TableFile::create(objects, table, path, schema::reports(), properties)?;
+            write_rows(file, rows.len(), |places| reports::columns(batch, &rows[places]))
         }
         Table::Agg => {
             let properties = properties::agg(&footer, cut.zstd_level).map_err(failed)?;
-            let run = |places: Range<usize>| agg::columns(aggregates, &keys[places]);
-            write_file(objects, table, &path, schema::agg(), properties, keys.len(), run)
+            let file = TableFile::create(objects, table, path, schema::agg(), properties)?;
+            write_rows(file, keys.len(), |places| agg::columns(aggregates, &keys[places]))
         }
     }
 }
 
-/// Writes the file of a table, whose columns `run` puts together.
-fn write_file(
-    objects: &dyn Objects,
-    table: Table,
-    path: &str,
-    schema: SchemaRef,
-    properties: WriterProperties,
+/// Writes the rows of a table, whose columns `run` puts together.
+fn write_rows(
+    mut file: TableFile,
     n_rows: usize,
     run: impl Fn(Range<usize>) -> ArrowResult<RecordBatch>,
 ) -> Result<FileEntry, PartError> {
-    let failed = |error: ParquetError| encode_error(path, error);
-    let upload = Summed { upload: objects.create(path)?, sum: Running::new(), bytes: 0 };
-    // Readers take types from Parquet's own schema: a second one could contradict it.
-    let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-    let mut writer = ArrowWriter::try_new_with_options(upload, schema, options).map_err(failed)?;
     let mut start = 0;
     while start < n_rows {
         let end = n_rows.min(start + RUN_ROWS);
-        let columns = run(start..end).map_err(|error| failed(error.into()))?;
-        writer.write(&columns).map_err(failed)?;
+        file.write(run(start..end))?;
         start = end;
     }
-    let written = writer.into_inner().map_err(failed)?;
-    let (xxh3, bytes) = (written.sum.sum(), written.bytes);
-    written.upload.finish()?;
-    Ok(FileEntry { table: table.name().to_owned(), path: path.to_owned(), bytes, rows: n_rows as u64, xxh3 })
-}
-
-fn encode_error(path: &str, error: ParquetError) -> PartError {
-    PartError::Encode { path: path.to_owned(), source: Arc::new(error) }
-}
-
-/// An upload that knows its length and checksum.
-struct Summed {
-    upload: Box<dyn Upload>,
-    sum: Running,
-    bytes: u64,
-}
-
-impl Write for Summed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let len = self.upload.write(bytes)?;
-        self.sum.add(&bytes[..len]);
-        self.bytes += len as u64;
-        Ok(len)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.upload.flush()
-    }
-}
-
-/// Returns what a manifest says of a part.
-fn entry(batch: &Batch, cut: &Cut<'_>, promoted: Vec<Promoted>, files: Vec<FileEntry>) -> PartEntry {
-    let mut starts = Extent::default();
-    let mut ends = Extent::default();
-    let mut ingests = Extent::default();
-    for idx in 0..batch.traces.len() as u32 {
-        starts.add(trace_start_ns(batch, idx));
-        ends.add(trace_end_ns(batch, idx));
-    }
-    if batch.traces.is_empty() {
-        batch.slices.iter().for_each(|slice| {
-            starts.add(slice.start_ns);
-            ends.add(slice.start_ns.saturating_add(slice.duration_ns));
-        });
-    }
-    batch.traces.iter().for_each(|trace| ingests.add(batch.facts_at(trace).ingest_ns));
-    PartEntry {
-        id: cut.id,
-        files,
-        min_start_ns: starts.min(),
-        max_start_ns: starts.max(),
-        max_end_ns: ends.max(),
-        max_duration_ns: batch.heads.iter().map(|head| head.duration_ns).max().unwrap_or(0),
-        services: services(batch),
-        promoted,
-        flags: flags(batch),
-        min_ingest_ns: ingests.min(),
-        max_ingest_ns: ingests.max(),
-        parents: cut.parents.to_vec(),
-    }
-}
-
-fn services(batch: &Batch) -> Services {
-    let live = batch.heads.iter().enumerate().filter(|(row, head)| batch.is_live(*row, head));
-    let mut codes: Vec<u32> = live.map(|(_, head)| head.service).collect();
-    codes.sort_unstable();
-    codes.dedup();
-    Services::of(codes.into_iter().map(|code| batch.names.text(code)))
-}
-
-fn flags(batch: &Batch) -> u32 {
-    let has_errors = batch.traces.iter().any(|trace| trace.n_errors > 0);
-    let has_triggers = batch.facts.iter().any(|facts| !facts.triggers.is_empty());
-    let has_energy = batch.extras.iter().any(|extra| extra.energy.is_some())
-        || batch.facts.iter().any(|facts| facts.energy_nj.is_some() || facts.energy_no_span.is_some());
-    [(has_errors, flag::ERRORS), (has_triggers, flag::TRIGGERS), (has_energy, flag::ENERGY)]
-        .into_iter()
-        .filter(|(has, _)| *has)
-        .fold(0, |flags, (_, flag)| flags | flag)
-}
-
-/// The least and the greatest of some times; 0 of none.
-#[derive(Default)]
-struct Extent(Option<(i64, i64)>);
-
-impl Extent {
-    fn add(&mut self, time_ns: i64) {
-        let (min, max) = self.0.unwrap_or((time_ns, time_ns));
-        self.0 = Some((min.min(time_ns), max.max(time_ns)));
-    }
-
-    fn min(&self) -> i64 {
-        self.0.map_or(0, |(min, _)| min)
-    }
-
-    fn max(&self) -> i64 {
-        self.0.map_or(0, |(_, max)| max)
-    }
+    file.finish()
 }

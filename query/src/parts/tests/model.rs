@@ -14,7 +14,7 @@ use proptest::prelude::{
     Just, ProptestConfig, Strategy, any as any_of, prop, prop_assert, prop_assert_eq, prop_oneof, proptest,
 };
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A row, or which of the rows before it comes again, and as what.
 type DrawnItem = Result<Item, (prop::sample::Index, Option<&'static str>)>;
@@ -65,15 +65,19 @@ fn united(parts: &[Vec<Item>], batches: &[Vec<Item>]) -> BTreeMap<TraceId, Trace
             spans.sort_by_key(|span| (span.start_ns, span.id)); // as in a part
         }
         let traces: Vec<_> = spans.iter().map(|span| span.trace).chain(facts.keys().copied()).collect();
+        let mut begun = BTreeSet::new();
         for trace in traces {
             let union = unions.entry(trace).or_insert_with(|| Union::new(trace));
             if idx >= parts.len() {
                 union.set_pending();
             }
+            if begun.insert(trace) {
+                union.begin();
+            }
         }
         for span in spans {
             let once = once(span);
-            unions.get_mut(&span.trace).unwrap().add_span(&once, &resource(span.resource.0));
+            unions.get_mut(&span.trace).unwrap().add_span(once, &resource(span.resource.0));
         }
         for (trace, facts) in facts {
             unions.get_mut(&trace).unwrap().add_facts(facts);

@@ -28,9 +28,13 @@ fn row(source: i8, operation: &str) -> SpanRow<'static> {
     }
 }
 
+/// Returns the trace whose rows stand in a part each.
 fn united(rows: &[SpanRow<'static>]) -> TraceRows {
     let mut union = Union::new(TraceId::new(0, 1));
-    rows.iter().for_each(|row| union.add_span(row, &[]));
+    for row in rows {
+        union.begin();
+        union.add_span(row.clone(), &[]);
+    }
     union.finish().unwrap()
 }
 
@@ -60,7 +64,11 @@ fn the_last_word_of_the_recorder_counts_and_others_stand_side_by_side() {
     assert_eq!(operations(&clash), ["a", "b", "d"]);
     assert!(clash.spans.iter().all(|span| span.warnings == ["another span of this trace has its id"]));
     let later = SpanRow { start_ns: 101, ..recorded("a") };
-    assert_eq!(operations(&united(&[recorded("a"), later])), ["a", "a"], "another start is another span");
+    assert_eq!(operations(&united(&[recorded("a"), later.clone()])), ["a"], "all that was recorded was told again");
+    let mut union = Union::new(TraceId::new(0, 1));
+    union.add_span(recorded("a"), &[]);
+    union.add_span(later, &[]);
+    assert_eq!(operations(&union.finish().unwrap()), ["a", "a"], "another start is another span");
 }
 
 #[test]
@@ -79,7 +87,7 @@ fn all_that_is_stored_of_a_span_is_answered() {
         Attribute::new("k", Value::Other(vec![0x2a, 4, 0x0a, 2, 0x18, 5].into())),
     ];
     let mut union = Union::new(TraceId::new(0, 1));
-    union.add_span(&stored, &resource);
+    union.add_span(stored.clone(), &resource);
     let trace = union.finish().unwrap();
     let span = &trace.spans[0];
     assert_eq!((span.start_ns, span.duration_ns, span.events[0].at_ns), (0, 40, 0));
@@ -115,9 +123,12 @@ fn what_is_known_of_a_trace_is_united() {
         ..TraceFacts::default()
     };
     let mut union = Union::new(TraceId::new(0, 1));
-    union.add_facts(&facts(5, 1, "rare", Some(7), &["b", "a"]));
-    union.add_facts(&facts(3, 2, "slow", Some(-2), &["a"]));
-    union.add_facts(&facts(9, 0, "", None, &[]));
+    let pieces =
+        [facts(3, 2, "slow", Some(-2), &["a"]), facts(5, 1, "rare", Some(7), &["b", "a"]), facts(9, 0, "", None, &[])];
+    for facts in &pieces {
+        union.begin();
+        union.add_facts(facts);
+    }
     let facts = union.finish().unwrap().facts;
     assert_eq!((facts.verdict, facts.sampling.as_deref()), (Some(Verdict::Complete), Some("rare")));
     assert_eq!((facts.energy, facts.rarity), (Some(NanoJoules(5)), Some(0.9)));

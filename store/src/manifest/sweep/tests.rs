@@ -6,6 +6,8 @@ use crate::manifest::tests::part;
 use crate::manifest::write::Writer;
 use crate::objects::Objects;
 use crate::objects::testing::Memory;
+use crate::part::Shelf;
+use crate::schema::Table;
 
 const HOUR: i64 = STRANGER_AGE_NS;
 
@@ -14,7 +16,8 @@ fn strangers_go_after_an_hour_and_everything_else_stays() {
     let objects = Memory::default();
     let path = |n: u64| part(n).files[0].path.clone();
     let unfinished = "data/dt=1970-01-01/hh=00/.unfinished-00000000000000aa-3";
-    for path in [&path(1), &path(2), unfinished, "data/README.md", "data/other.spans.parquet"] {
+    let pinned = part(4).id.path_on(Shelf::Pinned, Table::Spans);
+    for path in [&path(1), &path(2), &pinned, unfinished, "data/README.md", "data/other.spans.parquet"] {
         objects.put(path, b"x").unwrap();
     }
     objects.set_now(HOUR);
@@ -26,7 +29,7 @@ fn strangers_go_after_an_hour_and_everything_else_stays() {
     assert!(sweep.run(&objects, HOUR).unwrap().is_empty(), "not older than an hour");
     let mut gone = sweep.run(&objects, HOUR + 1).unwrap();
     gone.sort();
-    assert_eq!(gone, [unfinished.to_owned(), path(2)]);
+    assert_eq!(gone, [unfinished.to_owned(), path(2), pinned]);
     assert!(objects.paths().contains(&path(1)) && objects.paths().contains(&path(3)));
     assert!(objects.paths().contains(&"data/README.md".to_owned()));
 }

@@ -1,6 +1,6 @@
 //! Claims about names of parts: they sort by time, say where files are, and nothing else passes for one.
 
-use super::{PartId, PartName, date};
+use super::{PartId, PartName, Shelf, date};
 use crate::schema::Table;
 use proptest::prelude::*;
 
@@ -21,7 +21,25 @@ proptest! {
         prop_assert_eq!(a.to_string().parse(), Ok(a));
         prop_assert_eq!(a.cmp(&b), a.to_string().cmp(&b.to_string()));
         for table in Table::ALL {
-            prop_assert_eq!(PartName::of_path(&a.path(table)), Some(PartName { id: a, table }));
+            for shelf in [Shelf::Hour, Shelf::Pinned] {
+                prop_assert_eq!(PartName::of_path(&a.path_on(shelf, table)), Some(PartName { id: a, table }));
+            }
+        }
+    }
+
+    /// For all pairs of ids and random bits: an id between them is between them, and there is one wherever there is room at one time.
+    #[test]
+    fn what_takes_a_place_stands_in_it(time_ms in 0..3_u64, bits in any::<[u128; 3]>(), gap in 0..4_u64, near in any::<bool>()) {
+        let id = PartId::new(time_ms, bits[0]);
+        let next = if near { PartId(id.0 + 1 + u128::from(gap)) } else { PartId(id.0.max(bits[1] & (u128::MAX >> 3)) + 1) };
+        for next in [Some(next), None] {
+            match id.between(next, bits[2]) {
+                Some(between) => {
+                    prop_assert!(id < between && next.is_none_or(|next| between < next));
+                    prop_assert_eq!(between.time_ms(), id.time_ms());
+                }
+                None => prop_assert!(next.is_some_and(|next| next.0 == id.0 + 1) || id.0 & super::RANDOM_MASK == super::RANDOM_MASK),
+            }
         }
     }
 
@@ -29,7 +47,7 @@ proptest! {
     #[test]
     fn foreign_names_are_no_parts(text in "\\PC{0,80}") {
         if let Some(name) = PartName::of_path(&text) {
-            prop_assert_eq!(name.id.path(name.table), text);
+            prop_assert!(name.id.path(name.table) == text || name.id.path_on(Shelf::Pinned, name.table) == text);
         }
     }
 }

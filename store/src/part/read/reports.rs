@@ -11,7 +11,7 @@ use backsight_core::ids::TraceId;
 /// The reports of a part.
 #[derive(Clone, Debug)]
 pub struct Reports {
-    file: File,
+    pub(super) file: File,
 }
 
 impl Reports {

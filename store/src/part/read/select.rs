@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// Rows of one batch of columns.
-const BATCH_ROWS: usize = 8192;
+pub(super) const BATCH_ROWS: usize = 8192;
 
 /// Which columns are read, and as what.
 #[derive(Clone, Copy, Debug)]
@@ -115,7 +115,7 @@ impl File {
     }
 
     /// Returns the row groups that hold `rows`, the rows' places within them, and how many rows they have.
-    fn groups_of(&self, rows: &[Range<u64>]) -> (Vec<usize>, Vec<Range<usize>>, usize) {
+    pub(super) fn groups_of(&self, rows: &[Range<u64>]) -> (Vec<usize>, Vec<Range<usize>>, usize) {
         let (mut groups, mut local, mut n_before) = (Vec::new(), Vec::new(), 0);
         let mut rest = rows;
         for (idx, group) in self.groups().enumerate() {
