@@ -260,6 +260,12 @@ fn where_next(workspace: &Workspace, stage: &Stage, outcome: &Outcome) {
         println!("{backsight} trace get {trace}");
         println!("{backsight} trace get {trace} --format perfetto --output trace.perfetto    # for ui.perfetto.dev");
     }
+    if let (Some(slow), Some(cut)) = (&outcome.slow, &outcome.cut) {
+        println!("{backsight} trace compare {cut} {slow}    # where the one spent longer than the other");
+    }
+    println!(
+        "curl 'http://127.0.0.1:16686/api/services'    # Jaeger's API, for Jaeger's page and Grafana: docs/api.md"
+    );
     println!();
     story::line(&format!("what agents and collector said: {}/*.log", shown(&stage.folder.join("main"))));
     story::line(
