@@ -27,9 +27,9 @@ pub use stats::Stats;
 use crate::batch::{Batch, BatchFull};
 use crate::manifest::ManifestError;
 use crate::objects::Objects;
-use crate::rows::ReportRow;
+use crate::rows::{ReportRow, TraceFacts};
 use crate::view::View;
-use crate::wal::{Kind, Record, WalError};
+use crate::wal::{Kind, Record, Seq, WalError};
 use assemble::OpenReports;
 use backsight_core::ids::TraceId;
 use bytes::Bytes;
@@ -167,6 +167,21 @@ impl<M> Shared<M> {
         change(&mut self.view.write().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// Freezes the batch `open`, whose last record is `upto` and came at `ingest_ns`, puts an empty one in its place, and returns what is to be cut. When it
+    /// came is known so of each trace that does not say it by itself.
+    fn freeze(&self, open: &mut SharedBatch, upto: Seq, ingest_ns: u64) -> cut::Job {
+        let (wal_seq, ingest_ns) = (upto.0.cast_signed(), i64::try_from(ingest_ns).unwrap_or(i64::MAX));
+        let next = new_batch();
+        let frozen = std::mem::replace(open, next.clone());
+        {
+            let mut batch = write(&frozen);
+            batch.set_unknown(TraceFacts { wal_seq, ingest_ns, ..TraceFacts::default() });
+            batch.freeze();
+        }
+        self.change_view(|view| view.batches.push(next));
+        cut::Job { batch: frozen, upto }
+    }
+
     fn reports(&self) -> MutexGuard<'_, OpenReports> {
         self.reports.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -179,6 +194,10 @@ fn random() -> u64 {
 
 /// A batch that readers may look at.
 pub(crate) type SharedBatch = Arc<RwLock<Batch>>;
+
+fn new_batch() -> SharedBatch {
+    Arc::new(RwLock::new(Batch::new(random())))
+}
 
 pub(crate) fn read(batch: &SharedBatch) -> RwLockReadGuard<'_, Batch> {
     batch.read().unwrap_or_else(PoisonError::into_inner)

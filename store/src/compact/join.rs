@@ -175,7 +175,7 @@ struct Joining<'a> {
     stream: Stream<'a>,
 }
 
-impl Joining<'_> {
+impl<'a> Joining<'a> {
     fn traces(&mut self, ask: &mut GoOn<'_>) -> Result<(), CompactError> {
         let mut runs = Runs::new(&self.plan.traces);
         while let Some(run) = runs.next()? {
@@ -199,7 +199,7 @@ impl Joining<'_> {
             self.put_traces(run.pieces, spans, facts.collect(), ask)?;
             runs.was_done();
         }
-        self.flush_traces()
+        self.flush(Stream::push_traces)
     }
 
     /// Unites the traces of a run, whose rows come by piece.
@@ -231,16 +231,20 @@ impl Joining<'_> {
             }
             united.spans.iter().try_for_each(|span| self.batch.push_span(span)).map_err(too_much)?;
             if self.batch.n_spans() + self.batch.n_traces() >= PAGE_ROWS {
-                self.flush_traces()?;
+                self.flush(Stream::push_traces)?;
                 go_on(ask)?;
             }
         }
         Ok(())
     }
 
-    fn flush_traces(&mut self) -> Result<(), CompactError> {
+    /// Writes what waits as rows of the table that `push` is of.
+    fn flush(
+        &mut self,
+        push: impl FnOnce(&mut Stream<'a>, &Batch) -> Result<(), PartError>,
+    ) -> Result<(), CompactError> {
         if !self.batch.is_empty() {
-            self.stream.push_traces(&self.batch)?;
+            push(&mut self.stream, &self.batch)?;
             self.batch.clear();
         }
         Ok(())
@@ -264,21 +268,13 @@ impl Joining<'_> {
                 let united = unite::slices(rows.by_ref().take(of_trace.len()).collect(), recorded);
                 united.iter().try_for_each(|slice| self.batch.push_slice(slice)).map_err(too_much)?;
                 if self.batch.n_slices() >= PAGE_ROWS {
-                    self.flush_slices()?;
+                    self.flush(Stream::push_slices)?;
                     go_on(ask)?;
                 }
             }
             runs.was_done();
         }
-        self.flush_slices()
-    }
-
-    fn flush_slices(&mut self) -> Result<(), CompactError> {
-        if !self.batch.is_empty() {
-            self.stream.push_slices(&self.batch)?;
-            self.batch.clear();
-        }
-        Ok(())
+        self.flush(Stream::push_slices)
     }
 
     fn reports(&mut self, ask: &mut GoOn<'_>) -> Result<(), CompactError> {
@@ -297,20 +293,12 @@ impl Joining<'_> {
                 let united = unite::reports(rows.by_ref().take(of_trace.len()).collect());
                 united.iter().try_for_each(|report| self.batch.push_report(report)).map_err(too_much)?;
                 if self.batch.n_reports() >= PAGE_ROWS {
-                    self.flush_reports()?;
+                    self.flush(Stream::push_reports)?;
                     go_on(ask)?;
                 }
             }
-            self.flush_reports()?;
+            self.flush(Stream::push_reports)?;
             runs.was_done();
-        }
-        Ok(())
-    }
-
-    fn flush_reports(&mut self) -> Result<(), CompactError> {
-        if !self.batch.is_empty() {
-            self.stream.push_reports(&self.batch)?;
-            self.batch.clear();
         }
         Ok(())
     }

@@ -2,10 +2,9 @@
 //!
 //! Called once. The threads are started when all of it is there.
 
-use super::cut::{Cutter, Job};
-use super::writer::{Writer, freeze};
-use super::{Ingest, Meaning, OpenError, Options, Shared, SharedBatch, random, read, write};
-use crate::batch::Batch;
+use super::cut::Cutter;
+use super::writer::Writer;
+use super::{Ingest, Meaning, OpenError, Options, Shared, SharedBatch, new_batch, random, read, write};
 use crate::manifest::write::Writer as Manifest;
 use crate::objects::Objects;
 use crate::view::View;
@@ -67,10 +66,6 @@ pub(super) fn open<M: Meaning>(
     start(shared, wal, open, cutter).map(|ingest| (ingest, opened))
 }
 
-fn new_batch() -> SharedBatch {
-    Arc::new(RwLock::new(Batch::new(random())))
-}
-
 struct Replay<M> {
     cutter: Cutter<M>,
     shared: Arc<Shared<M>>,
@@ -121,11 +116,7 @@ impl<M: Meaning> Replay<M> {
         if read(&self.open).is_empty() || self.failed.is_some() {
             return;
         }
-        let next = new_batch();
-        let frozen = std::mem::replace(&mut self.open, next.clone());
-        freeze(&frozen, self.last, self.last_ingest_ns);
-        self.shared.change_view(|view| view.batches.push(next));
-        let job = Job { batch: frozen, upto: self.last };
+        let job = self.shared.freeze(&mut self.open, self.last, self.last_ingest_ns);
         if let Err(error) = self.cutter.cut(&job, &mut None) {
             self.failed = Some(error);
         }

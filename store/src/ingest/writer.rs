@@ -4,14 +4,12 @@
 
 use super::cut::Job;
 use super::options::FEW_ROWS;
-use super::{Answer, Input, Meaning, PutError, Refused, Shared, SharedBatch, random, read, write};
-use crate::batch::Batch;
+use super::{Answer, Input, Meaning, PutError, Refused, Shared, SharedBatch, read, write};
 use crate::manifest::ManifestError;
-use crate::rows::TraceFacts;
 use crate::wal::{Fsync, Kind, Record, Seq, Wal, WalError};
 use backsight_core::units::Nanos;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, RwLock, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 /// Inputs that are taken before it is looked whether something else is due.
@@ -267,12 +265,9 @@ impl<M: Meaning> Writer<M> {
             return false;
         }
         let upto = Seq(self.wal.next_seq().0.saturating_sub(1));
-        let next = Arc::new(RwLock::new(Batch::new(random())));
-        let frozen = std::mem::replace(&mut self.open, next.clone());
-        freeze(&frozen, upto, self.last_ingest_ns);
-        self.shared.change_view(|view| view.batches.push(next));
+        let job = self.shared.freeze(&mut self.open, upto, self.last_ingest_ns);
         self.filled = None;
-        let is_begun = self.jobs.send(Job { batch: frozen, upto }).is_ok();
+        let is_begun = self.jobs.send(job).is_ok();
         self.cutting = is_begun.then_some(upto);
         is_begun
     }
@@ -288,12 +283,4 @@ impl<M: Meaning> Writer<M> {
             *last > upto
         });
     }
-}
-
-/// Freezes a batch whose last record is `upto` and came at `ingest_ns`: what is not said of a trace by itself.
-pub(super) fn freeze(batch: &SharedBatch, upto: Seq, ingest_ns: u64) {
-    let (wal_seq, ingest_ns) = (upto.0.cast_signed(), i64::try_from(ingest_ns).unwrap_or(i64::MAX));
-    let mut batch = write(batch);
-    batch.set_unknown(TraceFacts { wal_seq, ingest_ns, ..TraceFacts::default() });
-    batch.freeze();
 }
